@@ -1,0 +1,1 @@
+//! Reaches an accelerator through a Link, loads networks into it and runs inference.

@@ -1,0 +1,2 @@
+//! The command line: Verilog generation, conversion, reference runs, cosimulation.
+fn main() {}

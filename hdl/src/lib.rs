@@ -1,0 +1,1 @@
+//! The hardware construction layer and the accelerator's components.
