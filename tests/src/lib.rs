@@ -1,0 +1,1 @@
+//! Shared stimuli of the tests that cross crates.
