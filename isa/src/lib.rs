@@ -1,1 +1,38 @@
-//! Registers, layer descriptors and memory layouts of the accelerator: the one definition that hardware, driver and documents read.
+//! Registers, layer descriptors and memory layouts of the accelerator: the one definition that hardware, driver and
+//! documents read.
+//!
+//! - [`registers`]: the AXI4-Lite register map of `mst_core`.
+//! - [`descriptor`]: the 256-byte record that describes one layer.
+//! - [`layout`]: how spikes, weights, parameters and logits lie in memory.
+//! - [`errors`]: the codes with which the core refuses work.
+//! - [`config`]: the sizes of one generated core (`mst_core.json`).
+//! - [`mask`]: the seeds and the shift register of random spike masking.
+//! - [`reference`]: renders all of it as the page `docs/isa.md`.
+
+pub mod config;
+pub mod descriptor;
+pub mod errors;
+pub mod layout;
+pub mod mask;
+pub mod reference;
+pub mod registers;
+
+pub use config::CoreConfig;
+pub use descriptor::{Descriptor, Neuron, Op};
+pub use errors::ErrorCode;
+
+/// Identity register value: `MST1` in ASCII, most significant byte first.
+pub const IDENTITY: u32 = 0x4d53_5431;
+
+/// Version of the register map, the descriptor and the layouts: major in the upper, minor in the lower 16 bits. The
+/// driver refuses a core whose major version differs from its own.
+pub const VERSION: u32 = 0x0001_0000;
+
+/// Largest number of time steps the hardware runs.
+pub const MAX_TIME_STEPS: u32 = 64;
+
+/// Time steps that one spike word carries for a channel.
+pub const CHUNK_STEPS: u32 = 8;
+
+/// Largest number of segments that one input row is gathered from.
+pub const MAX_SEGMENTS: u32 = 16;

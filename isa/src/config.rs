@@ -1,0 +1,122 @@
+//! The sizes of one generated core.
+
+use serde::{Deserialize, Serialize};
+
+/// The sizes of one generated core: written beside the Verilog as `mst_core.json`, read back by the driver.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreConfig {
+    /// Neurons that work in parallel: a power of two, 8..=64, at least `bus_bits / 8`.
+    pub lanes: u32,
+    /// AXI4 data width: 64 or 128.
+    pub bus_bits: u32,
+    /// AXI4 address width: 32..=64.
+    pub address_bits: u32,
+    /// Signed width of accumulator and membrane: 16..=32.
+    pub membrane_bits: u32,
+    /// Largest fan-in of a gathered input row (padded): a multiple of 64, 64..=1024.
+    pub max_fan_in: u32,
+    /// Rows of one bank of the weight buffer: a power of two, 64..=1024.
+    pub weight_rows: u32,
+    /// Rows of one bank of the bias buffer: the largest number of tokens in an attention block. 16..=192.
+    pub bias_rows: u32,
+}
+
+/// What is wrong with a [`CoreConfig`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The field.
+    pub field: &'static str,
+    /// The value found.
+    pub found: u32,
+    /// The values allowed, in words.
+    pub allowed: &'static str,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "core configuration: {} is {}, allowed: {}", self.field, self.found, self.allowed)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl CoreConfig {
+    /// The named configurations that are built and checked, smallest first.
+    pub const PRESETS: [&'static str; 3] = ["tiny", "ecp5", "pcie"];
+
+    /// A named configuration: `tiny` (8 lanes) for simulation and proofs, `ecp5` (32 lanes) for an ECP5-85 board, `pcie`
+    /// (64 lanes, 128-bit bus, 64-bit addresses) for a PCIe card.
+    pub fn preset(name: &str) -> Option<CoreConfig> {
+        let tiny = CoreConfig {
+            lanes: 8,
+            bus_bits: 64,
+            address_bits: 32,
+            membrane_bits: 24,
+            max_fan_in: 512,
+            weight_rows: 512,
+            bias_rows: 64,
+        };
+        match name {
+            "tiny" => Some(tiny),
+            "ecp5" => Some(CoreConfig { lanes: 32, ..tiny }),
+            "pcie" => Some(CoreConfig { lanes: 64, bus_bits: 128, address_bits: 64, ..tiny }),
+            _ => None,
+        }
+    }
+
+    /// Checks every field.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |ok: bool, field, found, allowed| if ok { Ok(()) } else { Err(ConfigError { field, found, allowed }) };
+        check(matches!(self.bus_bits, 64 | 128), "bus_bits", self.bus_bits, "64 or 128")?;
+        check(
+            self.lanes.is_power_of_two() && (8..=64).contains(&self.lanes) && self.lanes >= self.bus_bytes(),
+            "lanes",
+            self.lanes,
+            "8, 16, 32 or 64, and at least bus_bits / 8",
+        )?;
+        check((32..=64).contains(&self.address_bits), "address_bits", self.address_bits, "32..=64")?;
+        check((16..=32).contains(&self.membrane_bits), "membrane_bits", self.membrane_bits, "16..=32")?;
+        check(
+            self.max_fan_in.is_multiple_of(64) && (64..=1024).contains(&self.max_fan_in),
+            "max_fan_in",
+            self.max_fan_in,
+            "a multiple of 64 in 64..=1024",
+        )?;
+        check(
+            self.weight_rows.is_power_of_two() && (64..=1024).contains(&self.weight_rows),
+            "weight_rows",
+            self.weight_rows,
+            "a power of two in 64..=1024",
+        )?;
+        check((16..=192).contains(&self.bias_rows), "bias_rows", self.bias_rows, "16..=192")
+    }
+
+    /// Bytes of one bus beat: the alignment of every row in memory.
+    pub fn bus_bytes(&self) -> u32 {
+        self.bus_bits / 8
+    }
+
+    /// The values of registers `CONFIG0`, `CONFIG1` and `CONFIG2`.
+    pub fn registers(&self) -> [u32; 3] {
+        [
+            self.lanes | self.bus_bytes() << 16 | self.membrane_bits << 24,
+            self.max_fan_in | self.weight_rows << 16,
+            self.bias_rows | self.address_bits << 16,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_others_name_their_field() {
+        for name in CoreConfig::PRESETS {
+            CoreConfig::preset(name).unwrap().validate().unwrap();
+        }
+        let wrong = CoreConfig { lanes: 12, ..CoreConfig::preset("tiny").unwrap() };
+        assert_eq!(wrong.validate().unwrap_err().field, "lanes");
+    }
+}

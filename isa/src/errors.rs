@@ -1,0 +1,41 @@
+//! Error codes: why the core stopped.
+
+macro_rules! errors {
+    ($($name:ident = $code:literal $text:literal;)*) => {
+        /// Why the core stopped; register `ERROR` carries the code, `ERROR_DESCRIPTOR` the layer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum ErrorCode {
+            $(#[doc = $text] $name = $code,)*
+        }
+
+        impl ErrorCode {
+            /// All codes.
+            pub const ALL: &[ErrorCode] = &[$(ErrorCode::$name,)*];
+
+            /// The code that a register value names, if there is one.
+            pub fn from_code(code: u32) -> Option<ErrorCode> {
+                match code { $($code => Some(ErrorCode::$name),)* _ => None }
+            }
+
+            /// What went wrong, in one sentence.
+            pub fn text(self) -> &'static str {
+                match self { $(ErrorCode::$name => $text,)* }
+            }
+        }
+    };
+}
+
+errors! {
+    BadOp = 1 "The descriptor's operation is not one of the defined codes.";
+    BadTimeSteps = 2 "The descriptor's time steps, tail steps or chunks are out of range or disagree.";
+    BadShape = 3 "A count in the descriptor is zero, or the shift is not smaller than the block.";
+    TooLarge = 4 "The layer's fan-in, matrix rows or bias rows exceed this core's buffers.";
+    BadSegments = 5 "The descriptor's number of segments is not in 1..=16.";
+    Unaligned = 6 "An address or stride is not a multiple of the bus width.";
+    OutOfRange = 7 "An access would leave the memory window.";
+    ReadError = 8 "The memory answered a read with SLVERR or DECERR.";
+    WriteError = 9 "The memory answered a write with SLVERR or DECERR.";
+    StartWhileBusy = 10 "Start was written while a run was in progress.";
+    BadRun = 11 "The descriptor count is zero or above 4095, or the descriptor base is not aligned to 256 bytes.";
+}

@@ -1,0 +1,74 @@
+//! Renders the register map, the descriptor and the layouts as one Markdown page.
+
+use crate::{descriptor, errors::ErrorCode, layout, registers};
+use std::fmt::Write;
+
+/// The text of `docs/isa.md`.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Interface of the accelerator\n\nGenerated from the crate `isa`; a test keeps it in step. All numbers are little endian.\n\n## Registers\n\n\
+         AXI4-Lite, 32 bits each.\n\n| offset | name | access | meaning |\n|---|---|---|---|\n",
+    );
+    for r in registers::REGISTERS {
+        let access = match r.access {
+            registers::Access::ReadOnly => "read",
+            registers::Access::ReadWrite => "read, write",
+            registers::Access::WriteOne => "write 1",
+        };
+        let _ = writeln!(page, "| 0x{:03x} | `{}` | {access} | {} |", r.offset, r.name, r.doc);
+    }
+    page += "\n## Error codes\n\n| code | name | meaning |\n|---|---|---|\n";
+    for &e in ErrorCode::ALL {
+        let _ = writeln!(page, "| {} | `{e:?}` | {} |", e as u8, e.text());
+    }
+    page += "\n## Layer descriptor\n\n32 words of 64 bits, aligned to 256 bytes. Operations: ";
+    for (i, op) in crate::Op::ALL.iter().enumerate() {
+        let _ = write!(page, "{}{} `{}`", if i == 0 { "" } else { ", " }, *op as u8, format!("{op:?}").to_lowercase());
+    }
+    page += ". Neurons: 0 `if`, 1 `two_phase`.\n\n| word | bits | field | meaning |\n|---|---|---|---|\n";
+    for f in descriptor::FIELDS {
+        let doc = f.doc.replace("[`", "`").replace("`]", "`");
+        let _ = writeln!(page, "| {} | {}:{} | `{}` | {doc} |", f.word, f.lsb + f.width - 1, f.lsb, f.name);
+    }
+    let _ = writeln!(
+        page,
+        "| {}..={} | | `segment_bases` | Byte offset of each segment of an input row, two a word. |\n| {}..={} | | `rank` | `rank[slot]` is the threshold step `k` with `order[k] = slot`, eight bytes a word. |",
+        descriptor::SEGMENT_WORD,
+        descriptor::RANK_WORD - 1,
+        descriptor::RANK_WORD,
+        descriptor::WORDS - 1
+    );
+    page += "\n### Evaluation and addresses\n\n";
+    page += &module_text(include_str!("descriptor.rs"), "# Order of evaluation");
+    page += "\n## Memory layout\n\n";
+    page += &module_text(include_str!("layout.rs"), "# Spike planes");
+    let _ = writeln!(page, "\nA parameter block has {} rows.", layout::PARAMETER_ROWS);
+    page += "\n## Random spike masking\n\n";
+    page += &module_text(include_str!("mask.rs"), "A neuron's LFSR");
+    page
+}
+
+/// The module documentation of a source file from the line that starts with `from`, headings moved two levels down.
+fn module_text(source: &str, from: &str) -> String {
+    let lines = source.lines().take_while(|l| l.starts_with("//!")).map(|l| l.trim_start_matches("//!").trim_start_matches(' '));
+    let mut text = String::new();
+    for line in lines.skip_while(|l| !l.starts_with(from)) {
+        let heading = if line.starts_with("# ") { "###" } else { "" };
+        text += &format!("{heading}{}\n", line.replace("[`", "`").replace("`]", "`"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn page_is_in_step() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/isa.md");
+        let page = super::markdown();
+        if std::env::var_os("MST_UPDATE_DOCS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == page, "docs/isa.md differs from the crate: run the test with MST_UPDATE_DOCS=1");
+    }
+}

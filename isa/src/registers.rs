@@ -1,0 +1,105 @@
+//! The AXI4-Lite register map of `mst_core`. Every register is 32 bits wide; offsets are in bytes.
+
+/// How the host may use a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Constant or status; writes are ignored.
+    ReadOnly,
+    /// Holds what was written.
+    ReadWrite,
+    /// Writing 1 to a bit acts once; reads as 0.
+    WriteOne,
+}
+
+/// One register.
+#[derive(Clone, Copy, Debug)]
+pub struct Register {
+    /// Name in upper case, as the documents and the driver call it.
+    pub name: &'static str,
+    /// Byte offset.
+    pub offset: u32,
+    /// How the host may use it.
+    pub access: Access,
+    /// Meaning.
+    pub doc: &'static str,
+}
+
+macro_rules! registers {
+    ($($name:ident @ $offset:literal $access:ident $doc:literal;)*) => {
+        $(#[doc = $doc] pub const $name: u32 = $offset;)*
+        /// Every register, by offset.
+        pub const REGISTERS: &[Register] = &[
+            $(Register { name: stringify!($name), offset: $offset, access: Access::$access, doc: $doc },)*
+        ];
+    };
+}
+
+registers! {
+    IDENTITY @ 0x000 ReadOnly "Constant `MST1` in ASCII.";
+    VERSION @ 0x004 ReadOnly "Interface version, major in bits 31:16, minor in bits 15:0.";
+    CONFIG0 @ 0x008 ReadOnly "Lanes in bits 15:0, bus bytes in bits 23:16, membrane bits in bits 31:24.";
+    CONFIG1 @ 0x00c ReadOnly "Largest fan-in in bits 15:0, weight rows a bank in bits 31:16.";
+    CONFIG2 @ 0x010 ReadOnly "Bias rows a bank in bits 15:0, address bits in bits 23:16.";
+    CONTROL @ 0x020 WriteOne "Bit 0 starts a run, bit 1 is the soft reset (also clears an error), bit 2 clears the done flag, bit 3 clears the counters.";
+    STATUS @ 0x024 ReadOnly "Bit 0 busy, bit 1 done, bit 2 error, bit 3 soft reset in progress (memory traffic is draining).";
+    ERROR @ 0x028 ReadOnly "Error code in bits 7:0, 0 if none. Sticky until a soft reset.";
+    ERROR_DESCRIPTOR @ 0x02c ReadOnly "Index of the descriptor that the error belongs to.";
+    ERROR_ADDRESS @ 0x030 ReadOnly "Byte offset of the access that failed (codes 7, 8 and 9: of the latest access of that kind).";
+    INTERRUPT_ENABLE @ 0x034 ReadWrite "Bit 0: raise `irq` while done is set; bit 1: raise it while error is set.";
+    MEMORY_BASE_LOW @ 0x040 ReadWrite "Bus address of the memory window, bits 31:0; a multiple of 4096.";
+    MEMORY_BASE_HIGH @ 0x044 ReadWrite "Bus address of the memory window, bits 63:32.";
+    MEMORY_SIZE @ 0x048 ReadWrite "Bytes in the memory window. The core accesses nothing outside it.";
+    DESCRIPTOR_BASE @ 0x04c ReadWrite "Byte offset of the first descriptor; a multiple of 256.";
+    DESCRIPTOR_COUNT @ 0x050 ReadWrite "Descriptors in the run, 1..=4095.";
+    SCRATCH @ 0x054 ReadWrite "Free for the host.";
+    LAYERS_COMPLETED @ 0x058 ReadOnly "Layers of this run whose outputs are in memory.";
+    COUNT_BUSY @ 0x080 ReadOnly "Clock cycles in which a run was in progress.";
+    COUNT_EVENTS @ 0x084 ReadOnly "Events that the lanes accumulated.";
+    COUNT_SPIKES @ 0x088 ReadOnly "Spikes transmitted (after masking).";
+    COUNT_STALL_WEIGHTS @ 0x08c ReadOnly "Cycles without an event because the next job's parameters or matrix were not loaded.";
+    COUNT_STALL_INPUTS @ 0x090 ReadOnly "Cycles without an event because no input row was loaded.";
+    COUNT_STALL_FIRE @ 0x094 ReadOnly "Cycles in which an event waited for threshold steps of earlier tokens.";
+    COUNT_STALL_OUTPUT @ 0x098 ReadOnly "Cycles in which threshold steps waited for the output path.";
+    COUNT_STALL_ORDER @ 0x09c ReadOnly "Cycles without an event between layers, until the layers read from had completed.";
+    COUNT_STALL_SWITCH @ 0x0a0 ReadOnly "Cycles without an event while a job drained and the next one's parameters entered the lanes.";
+    COUNT_NULL_EVENTS @ 0x0a4 ReadOnly "Cycles spent on a token or time step without any active input.";
+    COUNT_READ_BEATS @ 0x0a8 ReadOnly "Data beats read from memory.";
+    COUNT_WRITE_BEATS @ 0x0ac ReadOnly "Data beats written to memory.";
+}
+
+/// Bits of `CONTROL`.
+pub mod control {
+    /// Starts a run.
+    pub const START: u32 = 1;
+    /// Stops whatever runs, drains the bus, clears the error.
+    pub const SOFT_RESET: u32 = 1 << 1;
+    /// Clears the done flag.
+    pub const CLEAR_DONE: u32 = 1 << 2;
+    /// Clears the performance counters.
+    pub const CLEAR_COUNTERS: u32 = 1 << 3;
+}
+
+/// Bits of `STATUS`.
+pub mod status {
+    /// A run is in progress.
+    pub const BUSY: u32 = 1;
+    /// A run has ended with every layer complete.
+    pub const DONE: u32 = 1 << 1;
+    /// A run has stopped with an error.
+    pub const ERROR: u32 = 1 << 2;
+    /// A soft reset is waiting for the bus to drain.
+    pub const RESETTING: u32 = 1 << 3;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_aligned_unique_and_ascending() {
+        for pair in REGISTERS.windows(2) {
+            assert!(pair[0].offset < pair[1].offset, "{} and {}", pair[0].name, pair[1].name);
+        }
+        assert!(REGISTERS.iter().all(|r| r.offset % 4 == 0));
+    }
+}

@@ -1,0 +1,54 @@
+"""The exported checkpoint: float32 tensors in one safetensors file, the architecture as JSON in its metadata."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from network import Architecture, MaskedSpikingTransformer
+
+FORMAT, VERSION = "mst-checkpoint", 1
+
+
+def tensors(network: MaskedSpikingTransformer) -> dict[str, torch.Tensor]:
+    """Parameters and running statistics by exported name; a threshold itself instead of its logarithm."""
+    exported = {}
+    for name, value in network.state_dict().items():
+        if name.endswith("threshold.log"):
+            name, value = name.removesuffix(".log"), value.exp()
+        exported[name] = value.detach().float().contiguous()
+    return exported
+
+
+def save(path: Path, network: MaskedSpikingTransformer, training: dict) -> None:
+    """Writes the file in one step, so that a reader never sees half of it."""
+    exported = tensors(network)
+    fields = dataclasses.asdict(network.arch)
+    image = {name: fields.pop(name) for name in ("height", "width", "channels")}
+    thresholds = {name: value.item() for name, value in exported.items() if name.endswith("threshold")}
+    header = {"format": FORMAT, "version": VERSION, "image": image, **fields, "thresholds": thresholds, "training": training}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(exported, partial, {"mst": json.dumps(header)})
+    os.replace(partial, path)
+
+
+def load(path: Path) -> tuple[MaskedSpikingTransformer, dict]:
+    """The network, in evaluation mode, and the header."""
+    with safe_open(path, "pt") as file:
+        header = json.loads((file.metadata() or {}).get("mst", "{}"))
+        if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
+            raise ValueError(f"{path}: format {header.get('format')} version {header.get('version')}, not {FORMAT} {VERSION}")
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    names = {field.name for field in dataclasses.fields(Architecture)}
+    fields = {name: value for name, value in {**header, **header["image"]}.items() if name in names}
+    arch = Architecture(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    for name in [name for name in state if name.endswith("threshold")]:
+        state[name + ".log"] = state.pop(name).log()
+    network = MaskedSpikingTransformer(arch)
+    network.load_state_dict(state)
+    return network.eval(), header

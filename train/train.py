@@ -1,0 +1,212 @@
+"""Trains a network, writing its export and everything needed to resume after every epoch.
+
+A run lives in runs/<name>/: checkpoint.safetensors (export of the averaged weights after the latest epoch),
+best.safetensors (the export with the highest held-out accuracy), state.pt (for --resume) and log.jsonl.
+"""
+
+import argparse
+import copy
+import json
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+import checkpoint
+import dataset
+from network import Architecture, MaskedSpikingTransformer, TokenBatchNorm
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--name", default="fashion-mnist", help="of the folder under --runs")
+    parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
+    parser.add_argument("--data", type=Path, default=dataset.DEFAULT_FOLDER, help="folder of the idx.gz files")
+    parser.add_argument("--publish", type=Path, help="folder that receives the first export, and the best one at the end")
+    parser.add_argument("--publish-every", type=int, default=6, help="epochs between updates of --publish")
+    parser.add_argument("--resume", action="store_true", help="go on after the last epoch written to the run")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak of the one-cycle schedule")
+    parser.add_argument("--weight-decay", type=float, default=0.01, help="of matrices only")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the moving average of the weights")
+    parser.add_argument("--label-smoothing", type=float, default=0.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--eager", action="store_true", help="do without torch.compile")
+    shape = parser.add_argument_group("architecture")
+    for name, value in vars(Architecture()).items():
+        many = isinstance(value, tuple)
+        kind = type(value[0]) if many else type(value)
+        shape.add_argument("--" + name.replace("_", "-"), type=kind, nargs="+" if many else None, default=value)
+    return parser.parse_args()
+
+
+def architecture(args: argparse.Namespace) -> Architecture:
+    values = {name: getattr(args, name) for name in vars(Architecture())}
+    return Architecture(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def one_cycle(progress: float, peak: float) -> float:
+    """Learning rate at progress 0..1: a linear rise over the first tenth, then half a cosine down to zero."""
+    warm_up = 0.1
+    if progress < warm_up:
+        return peak * (0.04 + 0.96 * progress / warm_up)
+    return peak * 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+
+
+def optimizer_for(network: MaskedSpikingTransformer, args: argparse.Namespace) -> torch.optim.Optimizer:
+    """AdamW; thresholds, norms and position biases do not decay."""
+    decays = lambda name, value: value.ndim == 2 and not name.endswith("bias_table")
+    named = list(network.named_parameters())
+    groups = [
+        {"params": [value for name, value in named if decays(name, value)], "weight_decay": args.weight_decay},
+        {"params": [value for name, value in named if not decays(name, value)], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99))
+
+
+@torch.no_grad()
+def average(averaged: MaskedSpikingTransformer, network: MaskedSpikingTransformer, decay: float) -> None:
+    torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 1 - decay)
+
+
+@torch.no_grad()
+def remeasure_norms(network: MaskedSpikingTransformer, images: torch.Tensor) -> None:
+    """Replaces the running statistics by those the averaged weights themselves have, as a mean over batches."""
+    norms = [module for module in network.modules() if isinstance(module, TokenBatchNorm)]
+    network.train()
+    for index, batch in enumerate(images.split(500)):
+        for norm in norms:
+            norm.momentum = 1 / (index + 1)
+        network(dataset.to_pixels(batch))
+    network.eval()
+
+
+@torch.no_grad()
+def accuracy(network: MaskedSpikingTransformer, images: torch.Tensor, labels: torch.Tensor) -> float:
+    network.eval()
+    correct = [
+        (network(dataset.to_pixels(batch)).argmax(1) == target).sum()
+        for batch, target in zip(images.split(500), labels.split(500))
+    ]
+    return sum(correct).item() / len(labels)
+
+
+class Run:
+    """One training run: the network, its moving average, the optimizer, and where they are kept."""
+
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        self.folder = args.runs / args.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(args.seed)
+        self.images, self.labels = dataset.load(args.data, "train")
+        self.held_out = dataset.load(args.data, "held-out")
+        self.steps = len(self.images) // args.batch
+        self.network = MaskedSpikingTransformer(architecture(args))
+        self.network.calibrate(dataset.to_pixels(self.images[:512]))
+        self.averaged = copy.deepcopy(self.network)
+        self.optimizer = optimizer_for(self.network, args)
+        self.epoch, self.best = 0, 0.0
+        if args.resume:
+            self.restore()
+        self.forward = self.network if args.eager else torch.compile(self.network)
+
+    def restore(self) -> None:
+        state = torch.load(self.folder / "state.pt", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.best = state["epoch"], state["best"]
+
+    def keep(self) -> None:
+        state = {name: getattr(self, name).state_dict() for name in ("network", "averaged", "optimizer")}
+        partial = self.folder / "state.partial"
+        torch.save({**state, "epoch": self.epoch, "best": self.best}, partial)
+        os.replace(partial, self.folder / "state.pt")
+
+    def train_epoch(self) -> float:
+        """One pass over the training images; the mean loss. The order depends on seed and epoch alone."""
+        generator = torch.Generator().manual_seed(self.args.seed * 10_000 + self.epoch)
+        order = torch.randperm(len(self.images), generator=generator)
+        self.network.train()
+        started, total = time.monotonic(), 0.0
+        for step in range(self.steps):
+            done = self.epoch * self.steps + step
+            for group in self.optimizer.param_groups:
+                group["lr"] = one_cycle(done / (self.args.epochs * self.steps), self.args.learning_rate)
+            chosen = order[step * self.args.batch : (step + 1) * self.args.batch]
+            pixels = dataset.to_pixels(dataset.augment(self.images[chosen], generator))
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = self.forward(pixels)
+            loss = F.cross_entropy(logits.float(), self.labels[chosen], label_smoothing=self.args.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimizer.step()
+            # The average forgets the first steps faster than the later ones.
+            average(self.averaged, self.network, min(self.args.average, (done + 1) / (done + 10)))
+            total += loss.item()
+            if (step + 1) % 50 == 0:
+                seconds = (time.monotonic() - started) / (step + 1)
+                print(f"epoch {self.epoch + 1} step {step + 1}/{self.steps} loss {total / (step + 1):.4f} {seconds:.3f} s/step", flush=True)
+        self.epoch += 1
+        return total / self.steps
+
+    def export(self, path: Path, **measured: float) -> None:
+        recipe = ("seed", "epochs", "batch", "learning_rate", "weight_decay", "average", "label_smoothing")
+        training = {name: getattr(self.args, name) for name in recipe}
+        checkpoint.save(path, self.averaged, {**training, "data": "fashion-mnist", "epoch": self.epoch, **measured})
+
+    def finish_epoch(self, loss: float, seconds: float) -> None:
+        """Measures, exports and keeps the run as it is after an epoch."""
+        remeasure_norms(self.averaged, self.images[:10_000])
+        held_out = accuracy(self.averaged, *self.held_out)
+        latest, best = self.folder / "checkpoint.safetensors", self.folder / "best.safetensors"
+        self.export(latest, held_out_accuracy=held_out)
+        if held_out >= self.best:
+            self.best = held_out
+            shutil.copyfile(latest, best)
+        self.keep()
+        line = {"epoch": self.epoch, "loss": round(loss, 4), "held_out_accuracy": held_out, "seconds": round(seconds, 1)}
+        with open(self.folder / "log.jsonl", "a") as log:
+            print(json.dumps(line), file=log)
+        print(line, flush=True)
+        if self.epoch == 1 or self.epoch % self.args.publish_every == 0:
+            self.publish(best)
+
+    def publish(self, source: Path) -> None:
+        if self.args.publish:
+            self.args.publish.mkdir(parents=True, exist_ok=True)
+            partial = self.args.publish / "checkpoint.partial"
+            shutil.copyfile(source, partial)
+            os.replace(partial, self.args.publish / "checkpoint.safetensors")
+
+    def finish(self) -> None:
+        """Measures the best export on the test images, which took no part in any choice, and publishes it."""
+        best = self.folder / "best.safetensors"
+        network, header = checkpoint.load(best)
+        header["training"]["test_accuracy"] = accuracy(network, *dataset.load(self.args.data, "test"))
+        checkpoint.save(best, network, header["training"])
+        self.publish(best)
+        print({"finished": header["training"]}, flush=True)
+
+
+def main() -> None:
+    args = options()
+    torch.set_num_threads(args.threads)
+    run = Run(args)
+    while run.epoch < args.epochs:
+        started = time.monotonic()
+        loss = run.train_epoch()
+        run.finish_epoch(loss, time.monotonic() - started)
+    run.finish()
+
+
+if __name__ == "__main__":
+    main()
