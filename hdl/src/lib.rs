@@ -1,1 +1,4 @@
 //! The hardware construction layer and the accelerator's components.
+
+pub mod core;
+pub mod rtl;

@@ -2,7 +2,7 @@
 //!
 //! A neuron's LFSR starts from [`seed`] at the beginning of every image. Each time slot of each token, in the order of
 //! evaluation and with slots ascending, takes one draw of [`DRAW_BITS`] fresh bits; the spike of that slot is transmitted when the
-//! draw is at least the layer's ratio.
+//! draw is at least the layer's ratio. The draw is the low byte of the state after eight steps.
 //!
 //! The *channel* that a seed is made from is the output channel; for `scores` it is `(block * heads + head) * N + key`
 //! and for `context` `(block * heads + head) * head_size + channel`, with `N` keys in a block.

@@ -1,0 +1,115 @@
+//! AXI4-Lite registers.
+
+use std::rc::Rc;
+
+use isa::registers::{self, Access, control};
+use isa::{CoreConfig, IDENTITY, VERSION};
+
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+
+/// The read-only registers that other modules drive, as input ports of the same name in lower case.
+pub(super) fn status_names() -> Vec<&'static str> {
+    let constant = ["IDENTITY", "VERSION", "CONFIG0", "CONFIG1", "CONFIG2"];
+    let live =
+        registers::REGISTERS.iter().filter(|r| r.access == Access::ReadOnly && !constant.contains(&r.name));
+    live.map(|r| r.name).collect()
+}
+
+/// AXI4-Lite slave with the registers of [`isa::registers`]: one transfer at a time in each direction, byte strobes honoured,
+/// undefined offsets read 0 and ignore writes, all responses OKAY.
+pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let doc = "AXI4-Lite slave with the control, status and counter registers (docs/isa.md).";
+    Module::build("csr", doc, |m: &mut Builder| {
+        let aw_addr = m.input("awaddr", 12);
+        let aw_valid = m.input("awvalid", 1);
+        let w_data = m.input("wdata", 32);
+        let w_strobe = m.input("wstrb", 4);
+        let w_valid = m.input("wvalid", 1);
+        let b_ready = m.input("bready", 1);
+        let ar_addr = m.input("araddr", 12);
+        let ar_valid = m.input("arvalid", 1);
+        let r_ready = m.input("rready", 1);
+        m.unused(&aw_addr.slice(0, 2));
+        m.unused(&ar_addr.slice(0, 2));
+
+        m.comment("Write: hold address and data until both are there, then answer.");
+        let address_held = m.reg_reset("address_held", 1, 0);
+        let data_held = m.reg_reset("data_held", 1, 0);
+        let b_valid = m.reg_reset("bvalid", 1, 0);
+        let address = m.reg("write_address", 10);
+        let data = m.reg("write_data", 32);
+        let strobe = m.reg("write_strobe", 4);
+        let write = m.named("write", &(&address_held & &data_held & !&b_valid));
+        let take_address = m.named("take_address", &(&aw_valid & !&address_held));
+        let take_data = m.named("take_data", &(&w_valid & !&data_held));
+        m.set_if(&address_held, &write, &lit(0, 1));
+        m.set_if(&address_held, &take_address, &lit(1, 1));
+        m.set_if(&data_held, &write, &lit(0, 1));
+        m.set_if(&data_held, &take_data, &lit(1, 1));
+        m.set_if(&address, &take_address, &aw_addr.slice(2, 10));
+        m.set_if(&data, &take_data, &w_data);
+        m.set_if(&strobe, &take_data, &w_strobe);
+        m.set_if(&b_valid, &write, &lit(1, 1));
+        m.set_if(&b_valid, &b_ready, &lit(0, 1));
+
+        let mut values: Vec<(u32, Expr)> = vec![
+            (registers::IDENTITY, lit(IDENTITY.into(), 32)),
+            (registers::VERSION, lit(VERSION.into(), 32)),
+        ];
+        for (offset, value) in
+            [registers::CONFIG0, registers::CONFIG1, registers::CONFIG2].into_iter().zip(config.registers())
+        {
+            values.push((offset, lit(value.into(), 32)));
+        }
+        for name in status_names() {
+            let offset = registers::REGISTERS.iter().find(|r| r.name == name).map_or(0, |r| r.offset);
+            values.push((offset, m.input(&name.to_lowercase(), 32)));
+        }
+        m.comment("Registers that the host writes.");
+        let hit = |offset: u32| &write & address.eq_lit(u64::from(offset / 4));
+        for r in registers::REGISTERS.iter().filter(|r| r.access == Access::ReadWrite) {
+            let register = m.reg_reset(&r.name.to_lowercase(), 32, 0);
+            let merged: Vec<Expr> = (0..4)
+                .rev()
+                .map(|i| mux(&strobe.bit(i), &data.slice(8 * i, 8), &register.slice(8 * i, 8)))
+                .collect();
+            m.set_if(&register, &hit(r.offset), &cat(&merged));
+            m.output_doc(&r.name.to_lowercase(), &register, "as written by the host");
+            values.push((r.offset, register));
+        }
+        let act = m.named("act", &(hit(registers::CONTROL) & strobe.bit(0)));
+        for (name, bit) in [
+            ("start", control::START),
+            ("soft_reset", control::SOFT_RESET),
+            ("clear_done", control::CLEAR_DONE),
+            ("clear_counters", control::CLEAR_COUNTERS),
+        ] {
+            m.output_doc(name, &(&act & data.bit(bit.trailing_zeros())), "pulse");
+        }
+
+        m.comment("Read: hold the address, look up, answer.");
+        let read_held = m.reg_reset("read_held", 1, 0);
+        let r_valid = m.reg_reset("rvalid", 1, 0);
+        let read_address = m.reg("read_address", 10);
+        let take_read = m.named("take_read", &(&ar_valid & !&read_held));
+        let answer = m.named("answer", &(&read_held & !&r_valid));
+        m.set_if(&read_held, &answer, &lit(0, 1));
+        m.set_if(&read_held, &take_read, &lit(1, 1));
+        m.set_if(&read_address, &take_read, &ar_addr.slice(2, 10));
+        m.set_if(&r_valid, &answer, &lit(1, 1));
+        m.set_if(&r_valid, &r_ready, &lit(0, 1));
+        let r_data = m.reg("rdata", 32);
+        for (offset, value) in &values {
+            m.set_if(&r_data, &(&answer & read_address.eq_lit(u64::from(offset / 4))), value);
+        }
+        m.set_if(&r_data, &answer, &lit(0, 32));
+        m.output("awready", &!&address_held);
+        m.output("wready", &!&data_held);
+        m.output("bvalid", &b_valid);
+        m.output("bresp", &lit(0, 2));
+        m.output("arready", &!&read_held);
+        m.output("rvalid", &r_valid);
+        m.output("rdata", &r_data);
+        m.output("rresp", &lit(0, 2));
+    })
+}

@@ -1,0 +1,181 @@
+//! AXI4 write bursts.
+
+use std::rc::Rc;
+
+use isa::CoreConfig;
+
+use super::dma_read::{burst, fault};
+use super::stream_fifo::stream_fifo;
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+
+/// Words that wait for their burst.
+const WORDS: u32 = 64;
+/// Bursts that wait.
+const BURSTS: u32 = 16;
+/// Bits of a burst's length in words: 1..=8, in 4 bits.
+pub(super) const BURST_WORD_BITS: u32 = 4;
+
+/// Writes the packer's bursts, and says when a layer's are all acknowledged.
+///
+/// A burst is announced after its last word, so the data of every address that goes out is there: the master never holds the
+/// data channel. `layer_end` enters the burst queue as a marker; when it comes out and no response is missing, `layer_retired`
+/// pulses. While `flush` is high queued bursts are dropped; the one on the bus is finished with all strobes low.
+pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let bus = config.bus_bits;
+    let bus_words = bus / 64;
+    let words_fifo = stream_fifo(64, WORDS)?;
+    let burst_fifo = stream_fifo(33 + BURST_WORD_BITS, BURSTS)?;
+    let doc = "AXI4 write master. A burst goes out only when all its data is there; a marker in the burst queue tells when\n\
+               all of a layer's bursts are acknowledged.";
+    Module::build("dma_write", doc, |m: &mut Builder| {
+        let flush = m.input_doc("flush", 1, "drop what is queued");
+        let memory_base = m.input("memory_base", config.address_bits);
+        let memory_size = m.input("memory_size", 32);
+        let word_valid = m.input("word_valid", 1);
+        let word_data = m.input("word_data", 64);
+        let burst_valid = m.input_doc("burst_valid", 1, "with the burst's last word");
+        let burst_offset = m.input("burst_offset", 32);
+        let burst_words = m.input("burst_words", BURST_WORD_BITS);
+        let layer_end =
+            m.input_doc("layer_end", 1, "no burst of the layer follows; not together with a word");
+        let aw_ready = m.input("awready", 1);
+        let w_ready = m.input("wready", 1);
+        let b_valid = m.input("bvalid", 1);
+        let b_resp = m.input("bresp", 2);
+        let b_id = m.input("bid", 1);
+        m.unused(&b_id);
+        m.unused(&b_resp.bit(0));
+
+        m.comment("Queues.");
+        let pop_word = m.wire("pop_word", 1);
+        let pop_burst = m.wire("pop_burst", 1);
+        let burst_room = m.wire("burst_room", 1);
+        let word_push = m.named("word_push", &(&word_valid & &burst_room));
+        let words = m.instance(
+            "words",
+            &words_fifo,
+            &[
+                ("flush", flush.clone()),
+                ("push_valid", word_push),
+                ("push_data", word_data.clone()),
+                ("pop_ready", pop_word.clone()),
+            ],
+        );
+        let word_room = words.output("push_ready");
+        let announced = (&word_valid & &word_room & &burst_valid) | &layer_end;
+        let entry = cat(&[layer_end.clone(), burst_words.clone(), burst_offset.clone()]);
+        let bursts = m.instance(
+            "bursts",
+            &burst_fifo,
+            &[
+                ("flush", flush.clone()),
+                ("push_valid", announced),
+                ("push_data", entry),
+                ("pop_ready", pop_burst.clone()),
+            ],
+        );
+        m.assign(&burst_room, &bursts.output("push_ready"));
+
+        m.comment("The burst to be written next: check it, wait for the data channel.");
+        let pending = m.reg_reset("pending", 1, 0);
+        let checked = m.reg_reset("checked", 1, 0);
+        let offset = m.reg("offset", 32);
+        let left = m.reg("words_left", BURST_WORD_BITS + 3);
+        let head = m.named("head", &bursts.output("pop_data"));
+        let head_valid = bursts.output("pop_valid");
+        let marker = m.named("marker", &(&head_valid & head.bit(32 + BURST_WORD_BITS)));
+        let beats_left = m.reg_reset("beats_left", 5, 0);
+        let under_way = m.reg_reset("bursts_under_way", 8, 0);
+        let aw_valid = m.reg_reset("awvalid", 1, 0);
+        let w_valid = m.reg_reset("wvalid", 1, 0);
+        let w_free = m.named("w_free", &(!&w_valid | &w_ready));
+        let (beats, burst_words) = burst(m, "write", &offset, &left, bus_words);
+        let issue = m.named(
+            "issue",
+            &(&pending & &checked & !&flush & beats_left.is_zero() & (!&aw_valid | &aw_ready)),
+        );
+        let rest = m.named("rest", &(&left - burst_words.zext(BURST_WORD_BITS + 3)));
+        let finishes = m.named("finishes", &(&issue & rest.is_zero()));
+        let take = m.named("take", &(&head_valid & !&marker & !&pending & !&flush));
+        let all_answered = under_way.is_zero() & !&pending & beats_left.is_zero();
+        let retire = m.named("retire", &(&marker & all_answered & !&flush));
+        m.assign(&pop_burst, &(&take | &retire));
+        let fault = fault(m, "write", &(&pending & !&checked), &offset, &left, bus_words, &memory_size);
+        m.set_if(&pending, &flush, &lit(0, 1));
+        m.set_if(&pending, &take, &lit(1, 1));
+        m.set_if(&pending, &(&finishes | &fault.0), &lit(0, 1));
+        m.set_if(&checked, &take, &lit(0, 1));
+        m.set_if(&checked, &pending, &lit(1, 1));
+        m.set_if(&offset, &take, &head.slice(0, 32));
+        m.set_if(&offset, &issue, &(&offset + cat(&[burst_words.clone(), lit(0, 3)]).zext(32)));
+        m.set_if(&left, &take, &head.slice(32, BURST_WORD_BITS).zext(BURST_WORD_BITS + 3));
+        m.set_if(&left, &issue, &rest);
+
+        m.comment("Address channel.");
+        m.set_if(&aw_valid, &issue, &lit(1, 1));
+        m.set_if(&aw_valid, &aw_ready, &lit(0, 1));
+        let mut issued = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &issue, value);
+            register
+        };
+        let address = issued("awaddr", &(&memory_base + offset.zext(config.address_bits)));
+        let length = issued("awlen", &beats.dec().zext(8));
+        let last_offset = issued("last_offset", &offset);
+
+        m.comment("Data channel.");
+        let fifo_valid = words.output("pop_valid");
+        let fifo_data = words.output("pop_data");
+        let wants_beat = m.named("wants_beat", &(beats_left.any() & &w_free));
+        let (beat_there, beat) = if bus_words == 1 {
+            m.assign(&pop_word, &(&wants_beat & !&flush));
+            (fifo_valid.clone(), fifo_data.clone())
+        } else {
+            let low = m.reg("low_word", 64);
+            let low_valid = m.reg_reset("low_valid", 1, 0);
+            m.assign(&pop_word, &((!&low_valid | &wants_beat) & !&flush));
+            m.set_if(&low, &(&fifo_valid & !&low_valid), &fifo_data);
+            m.set_if(&low_valid, &flush, &lit(0, 1));
+            m.set_if(&low_valid, &(&fifo_valid & !&low_valid), &lit(1, 1));
+            m.set_if(&low_valid, &(&fifo_valid & &wants_beat), &lit(0, 1));
+            (&fifo_valid & &low_valid, cat(&[fifo_data.clone(), low]))
+        };
+        let send = m.named("send", &(&wants_beat & (&beat_there | &flush)));
+        m.set_if(&beats_left, &issue, &beats);
+        m.set_if(&beats_left, &send, &beats_left.dec());
+        m.set_if(&w_valid, &send, &lit(1, 1));
+        m.set_if(&w_valid, &w_ready, &lit(0, 1));
+        let mut sent = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &send, value);
+            register
+        };
+        let data = sent("wdata", &beat);
+        let strobe = sent("wstrb", &mux(&flush, &lit(0, bus / 8), &lit(1, 1).repeat(bus / 8)));
+        let last = sent("wlast", &beats_left.eq_lit(1));
+        m.set(&under_way, &(&under_way + issue.zext(8) - b_valid.zext(8)));
+
+        m.output_doc("word_ready", &(&word_room & &burst_room), "a word (and its burst) is taken");
+        m.output_doc("layer_end_ready", &burst_room, "a marker is taken");
+        m.output("layer_retired", &retire);
+        m.output_doc(
+            "idle",
+            &(!&aw_valid & !&w_valid & beats_left.is_zero() & under_way.is_zero()),
+            "nothing is on the bus",
+        );
+        m.output("awvalid", &aw_valid);
+        m.output("awaddr", &address);
+        m.output("awlen", &length);
+        m.output("wvalid", &w_valid);
+        m.output("wdata", &data);
+        m.output("wstrb", &strobe);
+        m.output("wlast", &last);
+        m.output("bready", &lit(1, 1));
+        m.output_doc("fault", &fault.0, "a burst is refused");
+        m.output_doc("fault_code", &fault.1, "why");
+        m.output_doc("fault_offset", &offset, "its byte offset");
+        m.output_doc("response_error", &(&b_valid & b_resp.bit(1)), "SLVERR or DECERR");
+        m.output_doc("last_offset", &last_offset, "byte offset of the latest burst");
+        m.output("beat", &(&w_valid & &w_ready));
+    })
+}

@@ -1,0 +1,141 @@
+//! One lane of the neuron array.
+
+use std::rc::Rc;
+
+use isa::CoreConfig;
+
+use super::lfsr_mask_gate::lfsr_mask_gate;
+use crate::rtl::{Builder, Module, RtlError, cat, lit, mux, select, slit};
+
+/// Bits of a shifted addend: an int8 weight times 2^7, or eight coincidences times 2^7.
+const ADDEND_BITS: u32 = 15;
+/// Bits of a spike count: 0..=64.
+pub(super) const COUNT_BITS: u32 = 7;
+
+/// One integrate-and-fire neuron: accumulator, hand-over register, membrane, threshold, soft reset and mask gate.
+///
+/// Three stages work at the same time on consecutive tokens. *Integrate*: an event's addend is formed in one cycle and
+/// accumulated in the next; with the last event of a token or time step the sum goes to `drive`. *Fire*: `load` or `add` moves
+/// the drive into the membrane, `step` compares and subtracts the threshold. *Emit*: one spike a cycle enters
+/// the spike byte, after the mask gate. All enables come from `neuron_control`.
+pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let bits = config.membrane_bits;
+    let gate = lfsr_mask_gate()?;
+    let doc = "One integrate-and-fire neuron. Three stages work at the same time on consecutive tokens: events accumulate,\n\
+               the membrane takes threshold steps with soft reset, masked spikes enter the spike byte.";
+    Module::build("if_neuron", doc, |m: &mut Builder| {
+        m.comment("Parameters, one half-word at a time.");
+        let half = m.input_doc("half", 16, "half-word of a parameter row");
+        let load_bias_low = m.input_doc("load_bias_low", 1, "take `half`, sign-extended, as bias");
+        let load_bias_high = m.input_doc("load_bias_high", 1, "take `half` as upper bits of the bias");
+        let load_theta_low = m.input("load_theta_low", 1);
+        let load_theta_high = m.input("load_theta_high", 1);
+        let load_v0_low = m.input("load_v0_low", 1);
+        let load_v0_high = m.input("load_v0_high", 1);
+        let load_seed_low = m.input("load_seed_low", 1);
+        let load_seed_high = m.input("load_seed_high", 1);
+        let load_flags = m.input("load_flags", 1);
+        let mut parameter = |name: &str, low, high| {
+            let register = m.reg_signed(name, bits);
+            m.set_if(&register, low, &half.sext(bits.max(16)).trunc(bits).as_signed());
+            if bits > 16 {
+                let upper = half.slice(0, bits - 16);
+                m.set_if(&register, high, &cat(&[upper, register.as_unsigned().slice(0, 16)]).as_signed());
+            } else {
+                m.unused(high);
+            }
+            register
+        };
+        let bias = parameter("bias", &load_bias_low, &load_bias_high);
+        let theta = parameter("theta", &load_theta_low, &load_theta_high);
+        let v0 = parameter("v0", &load_v0_low, &load_v0_high);
+        let valid = m.reg("valid", 1);
+        m.set_if(&valid, &load_flags, &half.bit(0));
+
+        m.comment("Integrate, first cycle: the event's addend.");
+        let advance = m.input_doc("advance", 1, "the event pipeline moves");
+        let event = m.input_doc("event_active", 1, "the event adds something");
+        let weight = m.input_doc("weight", 8, "this lane's byte of the matrix row");
+        let own_spikes = m.input_doc("own_spikes", 8, "this lane's byte of the segment (shortcut)");
+        let plane = m.input_doc("plane", 3, "bit plane that a shortcut event stands for");
+        let shift = m.input_doc("shift", 3, "power of two of the event");
+        let is_shortcut = m.input("is_shortcut", 1);
+        let is_attention = m.input("is_attention", 1);
+        let coincidences = m.input_doc("coincidences", 11, "addend of an attention event");
+        let weighted = m.named("weighted", &weight.as_signed().sext(ADDEND_BITS).shl_by(&shift));
+        let wanted = mux(&is_shortcut, &own_spikes.at(&plane), &lit(1, 1));
+        let zero = slit(0, ADDEND_BITS);
+        let dense = mux(&(&event & &wanted), &weighted, &zero);
+        let attention = mux(&event, &coincidences.zext(ADDEND_BITS).as_signed(), &zero);
+        let addend = m.reg_signed("addend", ADDEND_BITS);
+        m.set_if(&addend, &advance, &mux(&is_attention, &attention, &dense));
+
+        m.comment("Integrate, second cycle: accumulate.");
+        let accumulate = m.input_doc("accumulate", 1, "`addend` is an event's");
+        let first = m.input_doc("first", 1, "start from the bias");
+        let capture = m.input_doc("capture", 1, "last event: the sum becomes the drive");
+        let accumulator = m.reg_signed("accumulator", bits);
+        let drive = m.reg_signed("drive", bits);
+        let sum = m.named("sum", &(mux(&first, &bias, &accumulator) + addend.sext(bits)));
+        m.set_if(&accumulator, &accumulate, &sum);
+        m.set_if(&drive, &capture, &sum);
+
+        m.comment("Fire: one adder, which adds the drive or subtracts the threshold. The extra low bit is its carry.");
+        let load = m.input_doc("load", 1, "membrane takes the drive");
+        let add = m.input_doc("add", 1, "membrane adds the drive");
+        let step = m.input_doc("step", 1, "threshold step");
+        let preset = m.input_doc("preset", 1, "membrane takes v0");
+        let latch = m.input_doc("latch", 1, "last step of a two-phase token: its spike count is complete");
+        let membrane = m.reg_signed("membrane", bits);
+        let carry = m.named("subtract", &!&add);
+        let operand = mux(&add, &drive, &!&theta);
+        let wide = |value: &crate::rtl::Expr| cat(&[value.sext(bits + 1).as_unsigned(), carry.clone()]);
+        let moved = m.named("moved", &(wide(&membrane) + wide(&operand)));
+        m.unused(&moved.bit(0));
+        let next = moved.slice(1, bits).as_signed();
+        let fired = m.named("fired", &!moved.bit(bits + 1));
+        m.set_if(&membrane, &load, &drive);
+        m.set_if(&membrane, &preset, &v0);
+        m.set_if(&membrane, &(&add | &(&step & &fired)), &next);
+        let count = m.reg("count", COUNT_BITS);
+        let counted = m.named("counted", &(&count + fired.zext(COUNT_BITS)));
+        m.set_if(&count, &(&preset | &latch), &lit(0, COUNT_BITS));
+        m.set_if(&count, &step, &counted);
+        let spikes = m.reg("spike_count", COUNT_BITS);
+        m.set_if(&spikes, &latch, &counted);
+        let fired_now = m.reg("fired_now", 1);
+        m.set_if(&fired_now, &step, &fired);
+
+        m.comment("Emit: the spike of one time slot, masked, into the spike byte.");
+        let two_phase = m.input("two_phase", 1);
+        let rank = m.input_doc("rank", COUNT_BITS, "threshold step that fires into this slot");
+        let connected = m.input_doc("connected", 1, "query and key lie in the same region");
+        let emit = m.input_doc("emit", 1, "a slot is emitted");
+        let ratio = m.input_doc("mask_ratio", 8, "masked share in 1/256");
+        let slot_bit = m.input_doc("slot_bit", 8, "one-hot position in the byte");
+        let first_bit = m.input_doc("first_bit", 1, "clear the other bits");
+        let raw = m.input_doc("raw", 1, "byte takes a byte of the drive (readout)");
+        let raw_byte = m.input_doc("raw_byte", 2, "which byte");
+        let spike = mux(&two_phase, &spikes.gt(&rank), &fired_now) & &valid & connected;
+        let spike = m.named("spike", &spike);
+        let inputs = [
+            ("load_low", load_seed_low),
+            ("load_high", load_seed_high),
+            ("half", half.clone()),
+            ("draw", emit.clone()),
+            ("ratio", ratio),
+            ("spike", spike),
+        ];
+        let gated = m.instance("mask_gate", &gate, &inputs);
+        let transmitted = gated.output("transmitted");
+        let byte = m.reg("spike_byte", 8);
+        let kept = mux(&first_bit, &lit(0, 8), &byte);
+        let next_byte = (kept & !&slot_bit) | (transmitted.repeat(8) & &slot_bit);
+        let drive_bytes = drive.sext(32).as_unsigned();
+        let bytes: Vec<_> = (0..4).map(|i| drive_bytes.slice(8 * i, 8)).collect();
+        m.set_if(&byte, &raw, &select(&raw_byte, &bytes));
+        m.set_if(&byte, &emit, &next_byte);
+        m.output_doc("transmitted", &transmitted, "spike of the slot being emitted");
+        m.output_doc("spikes", &byte, "spikes of up to eight slots");
+    })
+}

@@ -1,0 +1,146 @@
+//! The order of layers and jobs in the array.
+
+use std::rc::Rc;
+
+use isa::CoreConfig;
+use isa::layout::PARAMETER_ROWS;
+
+use super::fields::Fields;
+use super::parameter_buffer::BIAS_START;
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
+
+/// Descriptor fields that job control reads.
+pub(super) const FIELDS: [&str; 6] =
+    ["op", "tiles", "groups", "output_words", "output_base", "output_group_stride"];
+
+/// States, in the order in which a job passes through them.
+#[derive(Clone, Copy)]
+enum State {
+    Layer,
+    Start,
+    Job,
+    Load,
+    Run,
+    Drain,
+    End,
+}
+
+/// Takes layers from the loader and runs their jobs one after the other in the array.
+///
+/// A job: wait until it is loaded, read the parameter rows into the lanes (one a cycle), let the scanner run until the job's last event, wait until the
+/// last token has left the array, release the bank. With a new tile or group the output walk starts over. After the
+/// last job a marker follows the layer's bursts to memory.
+pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let lane_words = config.lanes / 8;
+    let doc = "Takes layers from the loader and runs their jobs one after the other in the array.";
+    Module::build("job_control", doc, |m: &mut Builder| {
+        let layer = Fields::inputs(m, &FIELDS);
+        let layer_valid = m.input_doc("layer_valid", 1, "the loader has a checked descriptor");
+        let loader_index = m.input("loader_index", 12);
+        let job_loaded = m.input_doc("job_loaded", 1, "a job's buffers are complete");
+        let job_scanned = m.input_doc("job_scanned", 1, "a job's last event is taken");
+        let array_idle = m.input("array_idle", 1);
+        let packer_idle = m.input("packer_idle", 1);
+        let marker_ready = m.input("marker_ready", 1);
+        let token_step = m.input("token_step", 1);
+        let last_of_all = m.input_doc("last_of_all", 1, "the output walk is at its last token");
+        let bias_bank = [m.input("bias_bank_0", 1), m.input("bias_bank_1", 1)];
+        let scanner_waiting = m.input_doc("scanner_waiting", 1, "no event is near");
+        let fetcher_waiting = m.input_doc("fetcher_waiting", 1, "inputs wait for earlier layers");
+        let query = m.input_doc("query", 8, "index of the query in its block");
+        let reads_bias = m.input_doc("load_bias_row", 1, "the scanner's event reads a bias row");
+        let advance = m.input("advance", 1);
+
+        let state = m.reg_reset("state", 3, State::Layer as u64);
+        let is = |s: State| state.eq_lit(s as u64);
+        let in_load = m.named("in_load", &is(State::Load));
+        let in_run = m.named("in_run", &is(State::Run));
+        let take = m.named("take", &(is(State::Layer) & &layer_valid));
+        let starting = m.named("starting", &is(State::Start));
+        let drained = m.named("drained", &(is(State::Drain) & &array_idle & &packer_idle));
+        let ended = m.named("ended", &(is(State::End) & &marker_ready));
+
+        m.comment("Jobs loaded and not yet released.");
+        let jobs = m.reg_reset("jobs_ready", 2, 0);
+        m.set(&jobs, &(&jobs + job_loaded.zext(2) - drained.zext(2)));
+        let begin = m.named("begins", &(is(State::Job) & jobs.any()));
+        let bank = m.reg_reset("bank", 1, 0);
+        m.set_if(&bank, &drained, &!&bank);
+        let index = m.reg_reset("index", 12, 0);
+        m.set_if(&index, &take, &loader_index);
+
+        m.comment("Tiles and groups. Attention runs a job a block, and a tile ends with the last block.");
+        let walked = m.reg_reset("walked_all", 1, 0);
+        m.set_if(&walked, &token_step, &last_of_all);
+        let tile_done = m.named("tile_done", &(&drained & (!layer.is_attention() | &walked)));
+        let tile = m.reg_reset("tile", 12, 0);
+        let group = m.reg_reset("group", 8, 0);
+        let group_done = m.named("group_done", &(&tile_done & tile.inc().eq(&layer["tiles"])));
+        let layer_done = m.named("layer_done", &(&group_done & group.inc().eq(&layer["groups"])));
+        m.set_if(&tile, &(&starting | &group_done), &lit(0, 12));
+        m.set_if(&tile, &tile_done, &tile.inc());
+        m.set_if(&group, &starting, &lit(0, 8));
+        m.set_if(&group, &group_done, &group.inc());
+        let group_base = m.reg("group_base", 32);
+        let next_group = m.named("next_group_base", &(&group_base + &layer["output_group_stride"]));
+        m.set_if(&group_base, &starting, &layer["output_base"]);
+        m.set_if(&group_base, &group_done, &next_group);
+        let walk_base = m.reg("walk_base", 32);
+        m.set_if(&walk_base, &starting, &layer["output_base"]);
+        m.set_if(&walk_base, &group_done, &next_group);
+        m.set_if(&walk_base, &tile_done, &(&walk_base + &lit(u64::from(config.lanes), 32)));
+        let left = m.reg("words_left", 12);
+        m.set_if(&left, &(&starting | &group_done), &layer["output_words"]);
+        m.set_if(&left, &tile_done, &(&left - &lit(u64::from(lane_words), 12)));
+        let bits = index_width(lane_words + 1);
+        let partial = left.lt(&lit(u64::from(lane_words), 12));
+        let tile_words = mux(&partial, &left.trunc(bits), &lit(u64::from(lane_words), bits));
+        let fresh = m.reg_reset("fresh_walk", 1, 1);
+        m.set_if(&fresh, &(&starting | &tile_done), &lit(1, 1));
+        m.set_if(&fresh, &begin, &lit(0, 1));
+
+        m.comment("Parameters into the lanes: nine rows, then the membranes take v0.");
+        let cycle = m.reg_reset("load_cycle", 4, 0);
+        m.set_if(&cycle, &begin, &lit(0, 4));
+        m.set_if(&cycle, &in_load, &cycle.inc());
+        let reading = m.named("reading", &(&in_load & cycle.lt_lit(u64::from(PARAMETER_ROWS))));
+        let onehot = reading.repeat(PARAMETER_ROWS) & lit(1, PARAMETER_ROWS).shl_by(&cycle);
+        let loaded = m.named("loaded", &(&in_load & cycle.eq_lit(u64::from(PARAMETER_ROWS) + 1)));
+        let this_bias_bank = mux(&bank, &bias_bank[1], &bias_bank[0]);
+        let starts = [BIAS_START + config.bias_rows, BIAS_START].map(|row| lit(u64::from(row), 9));
+        let bias_row = mux(&this_bias_bank, &starts[0], &starts[1]) + query.zext(9);
+        let parameter_row = cat(&[lit(0, 4), bank.clone(), cycle.clone()]);
+        m.output("parameter_read", &(&reading | (&reads_bias & &advance)));
+        m.output("parameter_row", &mux(&in_load, &parameter_row, &bias_row));
+        m.output("read_row_onehot", &onehot);
+
+        let mut go = |condition: &Expr, to: State| m.set_if(&state, condition, &lit(to as u64, 3));
+        go(&take, State::Start);
+        go(&starting, State::Job);
+        go(&begin, State::Load);
+        go(&loaded, State::Run);
+        go(&(&in_run & &job_scanned), State::Drain);
+        go(&layer_done, State::End);
+        go(&drained, State::Job);
+        go(&ended, State::Layer);
+
+        m.output_doc("layer_take", &take, "the descriptor is copied");
+        m.output_doc("layer_start", &starting, "the copy is valid");
+        m.output("index", &index);
+        m.output("bank", &bank);
+        m.output_doc("walk_start", &(&begin & &fresh), "the output walk starts over");
+        m.output("walk_base", &walk_base);
+        m.output("tile_words", &tile_words);
+        m.output_doc("job_start", &loaded, "lanes are ready: scan, and take v0");
+        m.output_doc("job_release", &drained, "the bank is free");
+        m.output_doc("layer_end", &is(State::End), "a marker follows the layer's bursts");
+
+        m.comment("Why there is no event.");
+        let no_layer = is(State::Layer) | &starting | is(State::End);
+        let starved = &in_run & &scanner_waiting;
+        m.output("stall_weights", &is(State::Job));
+        m.output("stall_inputs", &(&starved & !&fetcher_waiting));
+        m.output("stall_order", &(&no_layer | (&starved & &fetcher_waiting)));
+        m.output("stall_switch", &(&in_load | is(State::Drain)));
+    })
+}

@@ -1,0 +1,46 @@
+//! The accelerator's components, in the order in which data flows.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`csr`] | AXI4-Lite registers |
+//! | [`run_control`] | starts, stops and recovers a run |
+//! | [`layer_loader`] | fetches and checks descriptors, fills the parameter and weight buffers one job ahead |
+//! | [`input_fetcher`] | walks a layer's tokens and requests their input rows |
+//! | [`dma_read`], [`dma_write`] | AXI4 bursts |
+//! | [`spike_buffer`] | holds two input rows, knows which of their words are active |
+//! | [`spike_scanner`] | turns rows into one event a cycle |
+//! | [`weight_buffer`], [`parameter_buffer`], [`key_transposer`] | the matrix, the neuron parameters, K turned into rows |
+//! | [`sparse_attention`] | coincidences of spike trains, shifted-window regions |
+//! | [`if_neuron_array`], [`if_neuron`], [`lfsr_mask_gate`] | accumulate, fire, mask |
+//! | [`neuron_control`] | the array's shared pipeline: hand-over, threshold steps, time slots |
+//! | [`spike_packer`] | spike bytes into memory words |
+//! | [`job_control`] | the order of layers and jobs in the array |
+//! | [`perf_counters`] | where the cycles went |
+//! | [`engine`], [`mst_core`](mod@mst_core) | all of it, wired |
+
+pub mod csr;
+pub mod dma_read;
+pub mod dma_write;
+pub mod engine;
+mod fields;
+pub mod if_neuron;
+pub mod if_neuron_array;
+pub mod input_fetcher;
+pub mod job_control;
+pub mod key_transposer;
+pub mod layer_loader;
+pub mod lfsr_mask_gate;
+pub mod mst_core;
+pub mod neuron_control;
+pub mod parameter_buffer;
+pub mod perf_counters;
+pub mod run_control;
+pub mod sparse_attention;
+pub mod spike_buffer;
+pub mod spike_packer;
+pub mod spike_scanner;
+pub mod stream_fifo;
+pub mod token_walker;
+pub mod weight_buffer;
+
+pub use mst_core::mst_core;

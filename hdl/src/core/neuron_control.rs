@@ -1,0 +1,225 @@
+//! The shared control of the neuron array.
+
+use std::rc::Rc;
+
+use isa::{MAX_TIME_STEPS, Op};
+
+use super::fields::Fields;
+use super::if_neuron::COUNT_BITS;
+use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
+
+/// Descriptor fields that the array's control reads.
+pub(super) const FIELDS: [&str; 5] = ["op", "neuron", "time_steps", "rotate", "rotate_by_block"];
+
+/// Paces the three stages of the array: integrate, fire, emit.
+///
+/// | layer | fire | cycles a token |
+/// |---|---|---|
+/// | `two_phase` | load, then T steps; the next load may fall on the last step | T |
+/// | `two_phase`, analog | add T times, T steps | 2 T |
+/// | `if` | T times: add, step | 2 T |
+/// | readout | the drive's four bytes, once a job | 4 |
+///
+/// Events wait (`advance` low) only when a sum is complete and the drive register still holds the previous one. Emission goes through the time slots
+/// in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
+/// emission wait while the packer is busy.
+pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
+    let doc = "Paces the array's three stages (integrate, fire, emit) over consecutive tokens.";
+    Module::build("neuron_control", doc, |m: &mut Builder| {
+        let layer = Fields::inputs(m, &FIELDS);
+        let event_valid = m.input("event_valid", 1);
+        let event_null = m.input("event_null", 1);
+        let event_last = m.input("event_last", 1);
+        let event_plane = m.input("event_plane", 3);
+        let event_shift = m.input("event_shift", 3);
+        let event_steps = m.input("event_steps", 8);
+        let event_bias_row = m.input_doc("event_bias_row", 1, "a bias row is read with the event");
+        let load_row =
+            m.input_doc("read_row_onehot", isa::layout::PARAMETER_ROWS, "parameter row being read");
+        let preset_job = m.input_doc("preset_job", 1, "parameters are loaded: membranes take v0");
+        let packer_ready = m.input("packer_ready", 1);
+
+        let two_phase = m.named("two_phase", &layer.two_phase());
+        let analog = m.named("analog", &layer.is(Op::Analog));
+        let readout = m.named("readout", &layer.is(Op::Readout));
+        let attention = layer.is_attention();
+        let last_time = m.named("last_time", &(&layer["time_steps"] - &lit(1, COUNT_BITS)));
+
+        m.comment("Integrate: the matrix row arrives with stage 1, the addend with stage 2.");
+        let advance = m.wire("advance", 1);
+        let drive_full = m.reg_reset("drive_full", 1, 0);
+        let valid_1 = m.reg_reset("valid_1", 1, 0);
+        let valid_2 = m.reg_reset("valid_2", 1, 0);
+        let mut follow = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &advance, value);
+            register
+        };
+        let null_1 = follow("null_1", &event_null);
+        let last_1 = follow("last_1", &event_last);
+        let plane_1 = follow("plane_1", &event_plane);
+        let shift_1 = follow("shift_1", &event_shift);
+        let steps_1 = follow("steps_1", &event_steps);
+        let bias_row_1 = follow("bias_row_1", &event_bias_row);
+        let last_2 = follow("last_2", &last_1);
+        m.set_if(&valid_1, &advance, &event_valid);
+        m.set_if(&valid_2, &advance, &valid_1);
+        let rows_1 = m.reg_reset("load_rows", isa::layout::PARAMETER_ROWS, 0);
+        m.set(&rows_1, &load_row);
+        let accumulate = m.named("accumulate", &(&advance & &valid_2));
+        let capture = m.named("capture", &(&accumulate & &last_2));
+        let first = m.reg_reset("first", 1, 1);
+        m.set_if(&first, &accumulate, &last_2);
+
+        m.comment("Fire.");
+        let fire = m.wire("fire_advance", 1);
+        let stepping = m.reg_reset("stepping", 1, 0);
+        let counter = m.reg_reset("fire_counter", COUNT_BITS, 0);
+        let slot = m.reg_reset("slot", COUNT_BITS, 0);
+        let last_count = m.named("last_count", &counter.eq(&last_time));
+        let last_slot = m.named("last_slot", &slot.eq(&last_time));
+        let step = m.named("step", &(&fire & &stepping));
+        let last_step = m.named("last_step", &(!&two_phase | &last_count));
+        let latch = m.named("latch", &(&step & &two_phase & &last_count));
+        let free = !&stepping | &last_count;
+        let loads = m.named("loads", &(&two_phase & !&analog & !&readout));
+        let load = m.named("load", &(&fire & &loads & &drive_full & free));
+        let adds = !&two_phase | &analog;
+        let add = m.named("add", &(&fire & adds & !&readout & &drive_full & !&stepping));
+        let raw = m.named("raw", &(&fire & &readout & &drive_full));
+        let last_raw = m.named("last_raw", &counter.eq_lit(u64::from(isa::layout::LOGIT_BYTES) - 1));
+        let last_add =
+            m.named("last_add", &mux(&analog, &mux(&two_phase, &last_count, &last_slot), &lit(1, 1)));
+        let counts_adds = &two_phase & &analog;
+        let start_steps = m.named("start_steps", &(&load | &(&add & (!&counts_adds | &last_count))));
+        m.set_if(&stepping, &start_steps, &lit(1, 1));
+        m.set_if(&stepping, &(&step & &last_step), &lit(0, 1));
+        let zero = lit(0, COUNT_BITS);
+        m.set_if(&counter, &start_steps, &zero);
+        m.set_if(&counter, &(&raw & &last_raw), &zero);
+        m.set_if(&counter, &(&step & &last_step), &zero);
+        m.set_if(&counter, &((&step & &two_phase) | (&add & &counts_adds) | &raw), &counter.inc());
+        let take = m.named("drive_take", &(&load | &(&add & &last_add) | &(&raw & &last_raw)));
+        m.set_if(&drive_full, &capture, &lit(1, 1));
+        m.set_if(&drive_full, &take, &lit(0, 1));
+        let blocked = &valid_2 & &last_2 & &drive_full & !&take;
+        let blocked = m.named("drive_blocked", &blocked);
+        m.assign(&advance, &!&blocked);
+        let token_done = mux(&two_phase, &last_count, &last_slot);
+        let preset = m.named("preset", &(&preset_job | &(&step & (!&two_phase | &analog) & token_done)));
+
+        m.comment("Emit: rank lookup, then the slot.");
+        let slot_fire = m.named("slot_fire", &mux(&two_phase, &(&latch | &(&fire & slot.any())), &step));
+        let token_end = m.named("token_end", &(&slot_fire & &last_slot));
+        m.set_if(&slot, &token_end, &zero);
+        m.set_if(&slot, &slot_fire, &slot.inc());
+        let walk_start = m.input_doc("walk_start", 1, "the output walk starts over");
+        let block_end = m.input_doc("last_of_block", 1, "the token is the last of its block");
+        let origin = m.reg_reset("order_origin", COUNT_BITS, 0);
+        let index = m.reg_reset("order_index", COUNT_BITS, 0);
+        let back = m.named("order_back", &(&origin - &layer["rotate"]));
+        let wraps = origin.lt(&layer["rotate"]);
+        let turned = mux(&wraps, &(&back + &layer["time_steps"]), &back);
+        let restarts = &layer["rotate_by_block"] & &block_end;
+        let next_origin = m.named("next_origin", &mux(&restarts, &zero, &turned));
+        let next_index = mux(&index.eq(&last_time), &zero, &index.inc());
+        m.set_if(&origin, &walk_start, &zero);
+        m.set_if(&origin, &token_end, &next_origin);
+        m.set_if(&index, &walk_start, &zero);
+        m.set_if(&index, &token_end, &next_origin);
+        m.set_if(&index, &slot_fire, &next_index);
+        let rank_now = m.input_doc("rank_now", COUNT_BITS, "rank at `rank_index`");
+        let rank = m.reg("rank", COUNT_BITS);
+        m.set_if(&rank, &slot_fire, &rank_now);
+
+        let emit_valid = m.reg_reset("emit_valid", 1, 0);
+        m.set_if(&emit_valid, &fire, &slot_fire);
+        let offset = m.input_doc("token_offset", 32, "output offset of the token");
+        let regions: Vec<(&str, Expr)> = ["row_split", "column_split", "query_row_band", "query_column_band"]
+            .map(|name| (name, m.input(&format!("token_{name}"), 1)))
+            .into();
+        let scores = layer.is(Op::Scores);
+        let mut at_slot = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &slot_fire, value);
+            register
+        };
+        let position = slot.slice(0, 3);
+        let slot_bit = at_slot("slot_bit", &lit(1, 8).shl_by(&position));
+        let first_bit = at_slot("first_bit", &position.is_zero());
+        let chunk_end = at_slot("chunk_end", &(position.all() | &last_slot));
+        let emit_last = at_slot("emit_last", &last_slot);
+        let emit_offset = at_slot("emit_offset", &offset);
+        let region_flags: Vec<Expr> = regions
+            .iter()
+            .map(|(name, value)| {
+                let gated = if name.ends_with("split") { value & &scores } else { value.clone() };
+                at_slot(&format!("emit_{name}"), &gated)
+            })
+            .collect();
+        let emit = m.named("emit", &(&fire & &emit_valid));
+
+        m.comment("A complete row of bytes goes to the packer.");
+        let bytes_valid = m.reg_reset("bytes_valid", 1, 0);
+        let bytes_last = m.reg("bytes_last", 1);
+        let bytes_offset = m.reg("bytes_offset", 32);
+        let completes = m.named("bytes_complete", &((&emit & &chunk_end) | &raw));
+        m.set_if(&bytes_valid, &fire, &completes);
+        m.set_if(&bytes_last, &completes, &mux(&readout, &last_raw, &emit_last));
+        m.set_if(&bytes_offset, &completes, &mux(&readout, &offset, &emit_offset));
+        m.assign(&fire, &!(&bytes_valid & !&packer_ready));
+
+        let idle = !(event_valid
+            | &valid_1
+            | &valid_2
+            | &drive_full
+            | &stepping
+            | slot.any()
+            | &emit_valid
+            | &bytes_valid);
+        m.output_doc("idle", &idle, "no token is in the array");
+        m.output_doc("advance", &advance, "the event stage is taken");
+        m.output("load_rows", &rows_1);
+        m.output("load_bias_row", &(&advance & &valid_1 & bias_row_1));
+        m.output("event_active", &(&valid_1 & !null_1));
+        m.output("plane", &plane_1);
+        m.output("shift", &shift_1);
+        m.output("event_steps_1", &steps_1);
+        m.output("is_attention", &attention);
+        m.output("is_shortcut", &layer.is(Op::Shortcut));
+        for (name, value) in [
+            ("accumulate", &accumulate),
+            ("capture", &capture),
+            ("first", &first),
+            ("load", &load),
+            ("add", &add),
+            ("step", &step),
+            ("preset", &preset),
+            ("latch", &latch),
+            ("two_phase", &two_phase),
+            ("rank", &rank),
+            ("emit", &emit),
+            ("slot_bit", &slot_bit),
+            ("first_bit", &first_bit),
+            ("raw", &raw),
+        ] {
+            m.output(name, value);
+        }
+        m.output("raw_byte", &counter.slice(0, 2));
+        for ((name, _), value) in regions.iter().zip(&region_flags) {
+            m.output(name, value);
+        }
+        m.output_doc("rank_index", &index.trunc(rank_bits()), "entry of the rank table");
+        m.output_doc("token_step", &token_end, "the output walk moves on");
+        m.output("bytes_valid", &bytes_valid);
+        m.output_doc("bytes_last", &bytes_last, "the row of bytes is the token's last");
+        m.output("bytes_offset", &bytes_offset);
+        m.output_doc("blocked_by_fire", &(!&advance & &fire), "an event waits for threshold steps");
+        m.output_doc("blocked_by_output", &!&fire, "firing waits for the packer");
+    })
+}
+
+/// Bits of an index into the rank table.
+pub(super) fn rank_bits() -> u32 {
+    crate::rtl::index_width(MAX_TIME_STEPS)
+}

@@ -1,0 +1,68 @@
+//! Where the cycles went.
+
+use std::rc::Rc;
+
+use isa::CoreConfig;
+
+use crate::rtl::{Builder, Expr, Module, RtlError, lit};
+
+/// Counters that go up by one in each cycle in which the input of the same name is high.
+const BY_ONE: [&str; 11] = [
+    "busy",
+    "events",
+    "stall_weights",
+    "stall_inputs",
+    "stall_fire",
+    "stall_output",
+    "stall_order",
+    "stall_switch",
+    "null_events",
+    "read_beats",
+    "write_beats",
+];
+
+/// Counts the cycles of a run by what they were spent on; 32 bits each, wrapping, cleared by the host.
+pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let doc = "Counts a run's cycles by what they were spent on, and its spikes.";
+    Module::build("perf_counters", doc, |m: &mut Builder| {
+        let clear = m.input("clear", 1);
+        for name in BY_ONE {
+            let enable = m.input(name, 1);
+            let counter = m.reg_reset(&format!("count_{name}"), 32, 0);
+            m.set_if(&counter, &clear, &lit(0, 32));
+            m.set_if(&counter, &enable, &counter.inc());
+            m.output(&format!("count_{name}"), &counter);
+        }
+        m.comment("Spikes: register, count, add.");
+        let emit = m.input("emit", 1);
+        let transmitted = m.input("transmitted", config.lanes);
+        let valid = m.reg_reset("spikes_valid", 1, 0);
+        m.set(&valid, &emit);
+        let held = m.delay("spikes_held", &transmitted);
+        let counted = m.reg_reset("count_valid", 1, 0);
+        m.set(&counted, &valid);
+        let number = m.delay("spikes_number", &ones(&held));
+        let spikes = m.reg_reset("count_spikes", 32, 0);
+        m.set_if(&spikes, &clear, &lit(0, 32));
+        m.set_if(&spikes, &counted, &(&spikes + number.zext(32)));
+        m.output("count_spikes", &spikes);
+    })
+}
+
+/// Number of set bits, as a balanced tree.
+fn ones(bits: &Expr) -> Expr {
+    let mut sums: Vec<Expr> = (0..bits.width()).map(|i| bits.bit(i)).collect();
+    while sums.len() > 1 {
+        sums =
+            sums.chunks(2)
+                .map(|pair| {
+                    if pair.len() == 2 {
+                        pair[0].add_wide(&pair[1])
+                    } else {
+                        pair[0].zext(pair[0].width() + 1)
+                    }
+                })
+                .collect();
+    }
+    sums[0].clone()
+}

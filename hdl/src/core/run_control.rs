@@ -1,0 +1,129 @@
+//! Starts, stops and recovers a run.
+
+use std::rc::Rc;
+
+use isa::ErrorCode;
+use isa::registers::status;
+
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+
+/// Owns the life of a run: start, completion, first error, soft reset.
+///
+/// | state | engine | bus |
+/// |---|---|---|
+/// | idle | in reset | quiet |
+/// | drain | in reset | finishes what is under way, drops it |
+/// | run | works | works |
+///
+/// Every start, error and soft reset passes through *drain*, so a run always begins with a quiet bus. The first error is kept
+/// with its descriptor and address until a soft reset.
+pub fn run_control() -> Result<Rc<Module>, RtlError> {
+    let doc = "Owns the life of a run: start, completion, the first error, soft reset. Whatever ends a run, the bus is drained\n\
+               before anything else begins.";
+    Module::build("run_control", doc, |m: &mut Builder| {
+        let start = m.input("start", 1);
+        let soft_reset = m.input("soft_reset", 1);
+        let clear_done = m.input("clear_done", 1);
+        let enable = m.input_doc("interrupt_enable", 32, "bit 0: on done, bit 1: on error");
+        m.unused(&enable.slice(2, 30));
+        let count = m.input("descriptor_count", 32);
+        let base = m.input("descriptor_base", 32);
+        m.unused(&base.slice(8, 24));
+        let bus_idle = m.input_doc("bus_idle", 1, "no AXI transfer is under way");
+        let retired = m.input_doc("layer_retired", 1, "a layer's outputs are in memory");
+        let loader_index = m.input_doc("loader_index", 12, "descriptor being loaded");
+        let layer_index = m.input_doc("layer_index", 12, "descriptor being computed");
+        let sources = [
+            ("loader_error", None),
+            ("weights_fault", None),
+            ("inputs_fault", None),
+            ("write_fault", None),
+            ("weights_response", Some(ErrorCode::ReadError)),
+            ("inputs_response", Some(ErrorCode::ReadError)),
+            ("write_response", Some(ErrorCode::WriteError)),
+        ];
+        let completed = m.reg_reset("layers_completed", 12, 0);
+
+        let idle_state = lit(0, 2);
+        let drain_state = lit(1, 2);
+        let run_state = lit(2, 2);
+        let state = m.reg_reset("state", 2, 0);
+        let running = m.named("running", &state.eq(&run_state));
+        let draining = m.named("draining", &state.eq(&drain_state));
+        let failed = m.reg_reset("failed", 1, 0);
+        let done = m.reg_reset("done_flag", 1, 0);
+        let pending = m.reg_reset("start_pending", 1, 0);
+
+        m.comment("The first error wins; of several in one cycle the one listed first.");
+        let bad_run = count.is_zero() | count.slice(12, 20).any() | base.slice(0, 8).any();
+        let busy = &running | &pending;
+        let refused = m.named("start_refused", &(&start & !&failed & (&busy | &bad_run)));
+        let mut any = refused.clone();
+        let mut code =
+            mux(&busy, &lit(ErrorCode::StartWhileBusy as u64, 8), &lit(ErrorCode::BadRun as u64, 8));
+        let mut index = lit(0, 12);
+        let mut address = lit(0, 32);
+        for (name, fixed) in sources.iter().rev() {
+            let valid = m.input(name, 1) & &running;
+            let this_code = match fixed {
+                Some(code) => lit(*code as u64, 8),
+                None => m.input(&format!("{name}_code"), 8),
+            };
+            let this_index = match *name {
+                "loader_error" | "weights_fault" | "weights_response" => &loader_index,
+                "write_fault" | "write_response" => &completed,
+                _ => &layer_index,
+            };
+            if *name != "loader_error" {
+                let this_address = m.input(&format!("{name}_offset"), 32);
+                address = mux(&valid, &this_address, &address);
+            }
+            code = mux(&valid, &this_code, &code);
+            index = mux(&valid, this_index, &index);
+            any = any | valid;
+        }
+        let error = m.named("error_now", &(&any & !&failed));
+        let mut keep = |name: &str, value: &Expr| {
+            let register = m.reg_reset(name, value.width(), 0);
+            m.set_if(&register, &soft_reset, &lit(0, value.width()));
+            m.set_if(&register, &error, value);
+            register
+        };
+        let code = keep("error_code", &code);
+        let index = keep("error_index", &index);
+        let address = keep("error_offset", &address);
+        m.set_if(&failed, &soft_reset, &lit(0, 1));
+        m.set_if(&failed, &error, &lit(1, 1));
+
+        m.comment("Run.");
+        let all_done = m.named("all_done", &(&running & completed.eq(&count.trunc(12))));
+        m.unused(&count.slice(12, 20));
+        let accept = m.named("accept", &(&start & !&failed & !&refused));
+        m.set_if(&pending, &(&soft_reset | &error), &lit(0, 1));
+        m.set_if(&pending, &accept, &lit(1, 1));
+        m.set_if(&pending, &running, &lit(0, 1));
+        m.set_if(&state, &(&soft_reset | &error | &accept), &drain_state);
+        m.set_if(&state, &(&draining & &bus_idle), &mux(&pending, &run_state, &idle_state));
+        m.set_if(&state, &all_done, &idle_state);
+        m.set_if(&completed, &accept, &lit(0, 12));
+        m.set_if(&completed, &(&retired & &running), &completed.inc());
+        m.set_if(&done, &(&accept | &soft_reset | &clear_done), &lit(0, 1));
+        m.set_if(&done, &(&all_done & !&error), &lit(1, 1));
+
+        let flags = [
+            (status::BUSY, &running | &pending),
+            (status::DONE, done.clone()),
+            (status::ERROR, failed.clone()),
+            (status::RESETTING, &draining & !&pending),
+        ];
+        let ordered: Vec<Expr> = flags.iter().rev().map(|(_, flag)| flag.clone()).collect();
+        m.output_doc("engine_reset", &!&running, "holds the engine in reset");
+        m.output("running", &running);
+        m.output("layers_completed", &completed);
+        m.output("status", &cat(&ordered).zext(32));
+        m.output("error", &code.zext(32));
+        m.output("error_descriptor", &index.zext(32));
+        m.output("error_address", &address);
+        m.output("irq", &((&done & enable.bit(0)) | (&failed & enable.bit(1))));
+    })
+}

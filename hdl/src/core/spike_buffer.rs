@@ -1,0 +1,171 @@
+//! Two input rows and what is active in them.
+
+use std::rc::Rc;
+
+use isa::{CoreConfig, MAX_SEGMENTS};
+
+use super::sparse_attention::popcount;
+use super::weight_buffer::word_enables;
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
+
+/// Words of a row: the depth of a slot.
+pub(super) fn row_words(config: &CoreConfig) -> u32 {
+    config.max_fan_in / 8
+}
+
+/// Two slots for input rows: one is scanned while the other is loaded, a word a cycle.
+///
+/// A word holds eight channels of one byte: spikes of eight time steps, or an 8-bit input. For merged events the byte becomes the *number*
+/// of its spikes (`count_spikes`), so that its bits are powers of two. For each slot and each of the eight bit planes the
+/// buffer keeps a bitmap of the words in which the plane has any bit set, so that the scanner never visits an
+/// inactive word. With `whole_bytes` (merged attention) plane 0 stands for "the byte is not zero". With `wide` (shortcut) the bitmap is of
+/// segments, and a segment can be read whole: one byte a lane.
+///
+/// Each input word is announced by an entry of the segment queue: how many words its segment has and whether the row, the token,
+/// the job end with it.
+pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let words = row_words(config);
+    let lane_words = config.lanes / 8;
+    let doc = "Two slots for input rows: one is scanned while the other is loaded. Keeps for each bit plane a bitmap of the\n\
+               words (shortcut: segments) in which it has any bit set.";
+    Module::build("spike_buffer", doc, |m: &mut Builder| {
+        let word_bits = index_width(words);
+        let segment_bits = index_width(MAX_SEGMENTS);
+        let count_spikes = m.input_doc("count_spikes", 1, "bytes become spike counts");
+        let whole_bytes = m.input_doc("whole_bytes", 1, "plane 0 is `byte != 0`");
+        let wide = m.input_doc("wide", 1, "bitmaps are of segments");
+        let segment_valid = m.input("segment_valid", 1);
+        let segment_words = m.input_doc("segment_words", 12, "words in the segment being loaded");
+        let row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");
+        let token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
+        let job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
+        let in_valid = m.input("in_valid", 1);
+        let in_data = m.input("in_data", 64);
+        let release = m.input_doc("slot_release", 1, "the scanner is done with a slot");
+        let release_slot = m.input("released_slot", 1);
+
+        m.comment("First stage: take a word, count or keep its bytes.");
+        let slot = m.reg_reset("load_slot", 1, 0);
+        let busy = m.reg_reset("busy", 2, 0);
+        let position = m.reg_reset("segment_position", 12, 0);
+        let word = m.reg_reset("row_word", word_bits, 0);
+        let segment = m.reg_reset("segment", segment_bits, 0);
+        let ready = m.named("ready", &(&segment_valid & !busy.at(&slot)));
+        let take = m.named("take", &(&in_valid & &ready));
+        let segment_end = m.named("segment_end", &(&take & position.inc().eq(&segment_words)));
+        let row_done = m.named("row_done", &(&segment_end & &row_end));
+        m.set_if(&slot, &row_done, &!&slot);
+        m.set_if(&position, &segment_end, &lit(0, 12));
+        m.set_if(&position, &take, &position.inc());
+        m.set_if(&word, &row_done, &lit(0, word_bits));
+        m.set_if(&word, &take, &word.inc());
+        m.set_if(&segment, &row_done, &lit(0, segment_bits));
+        m.set_if(&segment, &segment_end, &segment.inc());
+        let first_word = m.reg_reset("first_word", 1, 1);
+        m.set_if(&first_word, &take, &row_done);
+        let bytes: Vec<Expr> = (0..8)
+            .map(|i| {
+                let byte = m.named(&format!("in_byte_{i}"), &in_data.slice(8 * i, 8));
+                mux(&count_spikes, &popcount(&byte).zext(8), &byte)
+            })
+            .collect();
+        let stored = cat(&bytes.into_iter().rev().collect::<Vec<_>>());
+
+        m.comment("Second stage: store it, mark what is active.");
+        let held = m.reg_reset("held", 1, 0);
+        m.set(&held, &take);
+        let mut hold = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &take, value);
+            register
+        };
+        let data = hold("held_data", &stored);
+        let held_slot = hold("held_slot", &slot);
+        let held_word = hold("held_word", &word);
+        let held_segment = hold("held_segment", &segment);
+        let lane_word = hold("held_lane_word", &position.trunc(index_width(lane_words)));
+        let held_first = hold("held_first", &first_word);
+        let held_row_end = hold("held_row_end", &row_done);
+        let held_token_end = hold("held_token_end", &token_end);
+        let held_job_end = hold("held_job_end", &job_end);
+        let narrow = m.memory("words", 64, 2 * words);
+        m.write(&narrow, &held, &cat(&[held_slot.clone(), held_word.clone()]), &data);
+        let segments = m.memory("segments", 8 * config.lanes, 2 * MAX_SEGMENTS);
+        let enables = word_enables(m, &held, &lane_word, lane_words);
+        m.write_lanes(
+            &segments,
+            &enables,
+            &cat(&[held_slot.clone(), held_segment.clone()]),
+            &data.repeat(lane_words),
+        );
+
+        let flags: Vec<Expr> = (0..8)
+            .map(|plane| {
+                let bits: Vec<Expr> = (0..8).map(|byte| data.bit(8 * byte + plane)).collect();
+                let plane_any = cat(&bits).any();
+                let merged = if plane == 0 { data.any() } else { lit(0, 1) };
+                m.named(&format!("active_{plane}"), &mux(&whole_bytes, &merged, &plane_any))
+            })
+            .collect();
+        let bit = mux(
+            &wide,
+            &held_segment.zext(word_bits.max(segment_bits)),
+            &held_word.zext(word_bits.max(segment_bits)),
+        );
+        let position_bit = m.named("position_bit", &lit(1, words).shl_by(&bit));
+        let query_slot = m.input_doc("query_slot", 1, "slot whose bitmap is looked up");
+        let query_plane = m.input_doc("query_plane", 3, "plane whose bitmap is looked up");
+        let mut bitmaps = Vec::new();
+        for s in 0..2u64 {
+            let here = m.named(&format!("store_{s}"), &(&held & held_slot.eq_lit(s)));
+            let released = &release & release_slot.eq_lit(s);
+            let planes: Vec<Expr> = flags
+                .iter()
+                .enumerate()
+                .map(|(plane, active)| {
+                    let bitmap = m.reg(&format!("bitmap_{s}_{plane}"), words);
+                    let old = mux(&held_first, &lit(0, words), &bitmap);
+                    m.set_if(&bitmap, &here, &(old | (active.repeat(words) & &position_bit)));
+                    bitmap
+                })
+                .collect();
+            bitmaps.push(select(&query_plane, &planes));
+            let any = m.reg(&format!("active_planes_{s}"), 8);
+            let now = cat(&flags.iter().rev().cloned().collect::<Vec<_>>());
+            m.set_if(&any, &here, &(mux(&held_first, &lit(0, 8), &any) | now));
+            let full = m.reg_reset(&format!("full_{s}"), 1, 0);
+            m.set_if(&full, &released, &lit(0, 1));
+            m.set_if(&full, &(&here & &held_row_end), &lit(1, 1));
+            for (name, value) in [("token_end", &held_token_end), ("job_end", &held_job_end)] {
+                let flag = m.reg(&format!("{name}_{s}"), 1);
+                m.set_if(&flag, &here, value);
+                m.output(&format!("{name}_{s}"), &flag);
+            }
+            m.output_doc(&format!("full_{s}"), &full, "the slot's row is complete");
+            m.output_doc(&format!("active_planes_{s}"), &any, "planes with any bit set");
+        }
+        let slot_mask = |slot: &Expr| mux(slot, &lit(2, 2), &lit(1, 2));
+        let claimed = mux(&row_done, &slot_mask(&slot), &lit(0, 2));
+        let freed = mux(&release, &slot_mask(&release_slot), &lit(0, 2));
+        m.set(&busy, &((&busy | &claimed) & !&freed));
+
+        m.comment("Read ports.");
+        let read_word = m.input_doc("read_word", 1, "read a word");
+        let word_slot = m.input("word_slot", 1);
+        let word_index = m.input("word_index", word_bits);
+        let read_segment = m.input_doc("read_segment", 1, "read a segment whole");
+        let whole_slot = m.input("whole_slot", 1);
+        let whole_index = m.input("whole_index", segment_bits);
+        let word_data = m.read_sync("word_data", &narrow, &read_word, &cat(&[word_slot, word_index]));
+        let whole = m.read_sync("segment_data", &segments, &read_segment, &cat(&[whole_slot, whole_index]));
+        m.output_doc("in_ready", &ready, "a word is taken if there is one");
+        m.output_doc("segment_ready", &segment_end, "the segment is complete");
+        m.output_doc(
+            "bitmap",
+            &mux(&query_slot, &bitmaps[1], &bitmaps[0]),
+            "active words of the queried plane",
+        );
+        m.output_doc("word_data", &word_data, "one cycle after `read_word`");
+        m.output_doc("segment_data", &whole, "one byte a lane, one cycle after `read_segment`");
+    })
+}

@@ -1,0 +1,242 @@
+//! Turns input rows into a stream of events.
+
+use std::rc::Rc;
+
+use isa::{CoreConfig, MAX_SEGMENTS};
+
+use super::sparse_attention::lowest;
+use super::spike_buffer::row_words;
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
+
+/// Visits the active entries of each row, one a cycle, without a bubble between words, planes or rows.
+///
+/// A row is walked in *passes*, one for each bit plane that has any bit set: time steps of an `if` layer (all of them, since each
+/// is a step of the neuron), powers of two of spike counts or inputs otherwise. A pass visits its active words, a word its active bytes. So an inactive spike
+/// costs nothing; a token or time step without any is one null event.
+///
+/// Stages: *pass* (its bitmap) → *walk* (next word of the bitmap, reads it) → *read* → *bits* (next byte of the word)
+/// → *event* (registered output; reads the matrix row). They move when the next one takes; `advance` is the array's consent.
+pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let words = row_words(config);
+    let doc = "Visits the active entries of input rows, one event a cycle, without a bubble between words, planes or rows.";
+    Module::build("spike_scanner", doc, |m: &mut Builder| {
+        let word_bits = index_width(words);
+        let row_bits = index_width(config.weight_rows);
+        let segment_bits = index_width(MAX_SEGMENTS);
+        let step_mode = m.input_doc("step_mode", 1, "planes are time steps, each handed over");
+        let whole_bytes = m.input_doc("whole_bytes", 1, "an event is a whole spike byte");
+        let wide = m.input_doc("wide", 1, "an event is a segment");
+        let one_sum = m.input_doc("one_sum", 1, "hand over once a job (readout)");
+        let is_attention = m.input("is_attention", 1);
+        let is_scores = m.input("is_scores", 1);
+        let tail_steps = m.input("tail_steps", 4);
+        let segment_words = m.input("segment_words", 12);
+        let job_start = m.input_doc("job_start", 1, "the next job's rows may be scanned");
+        let advance = m.input("advance", 1);
+        let full = [m.input("full_0", 1), m.input("full_1", 1)];
+        let active = [m.input("active_planes_0", 8), m.input("active_planes_1", 8)];
+        let token_end = [m.input("token_end_0", 1), m.input("token_end_1", 1)];
+        let job_end = [m.input("job_end_0", 1), m.input("job_end_1", 1)];
+        let bitmap = m.input("bitmap", words);
+        let word_data = m.input("word_data", 64);
+
+        // Readiness runs from the last stage to the first.
+        let bits_take = m.wire("bits_take", 1);
+        let read_take = m.wire("read_take", 1);
+        let walk_take = m.wire("walk_take", 1);
+        let pass_take = m.wire("pass_take", 1);
+
+        m.comment("Pass: the next plane of the row being scanned.");
+        let job_open = m.reg_reset("job_open", 1, 0);
+        let taken = m.reg_reset("taken", 2, 0);
+        let slot = m.reg_reset("slot", 1, 0);
+        let scanning = m.reg_reset("scanning", 1, 0);
+        let pending = m.reg("pending", 8);
+        let row_token_end = m.reg("row_token_end", 1);
+        let row_job_end = m.reg("row_job_end", 1);
+        let plane = m.named("plane", &lowest(&pending, 3));
+        let rest = m.named("rest", &(&pending & (&pending - &lit(1, 8))));
+        let last_pass = m.named("last_pass", &rest.is_zero());
+        let row_done = m.named("row_done", &(&scanning & &pass_take & &last_pass));
+        let next_slot = m.named("next_slot", &(&slot ^ &scanning));
+        let pick = |pair: &[Expr; 2]| mux(&next_slot, &pair[1], &pair[0]);
+        let available = pick(&full) & !taken.at(&next_slot);
+        let start = m.named("start", &(&available & &job_open & (!&scanning | &row_done)));
+        let next_token_end = m.named("next_token_end", &pick(&token_end));
+        let steps = mux(&next_token_end, &tail_steps, &lit(8, 4));
+        let all_steps = (lit(1, 9).shl_by(&steps) - lit(1, 9)).trunc(8);
+        m.set_if(&scanning, &start, &lit(1, 1));
+        m.set_if(&scanning, &row_done, &lit(0, 1));
+        m.set_if(&slot, &(&start | &row_done), &next_slot);
+        m.set_if(&pending, &start, &mux(&step_mode, &all_steps, &pick(&active)));
+        m.set_if(&pending, &(&scanning & &pass_take), &rest);
+        m.set_if(&row_token_end, &start, &next_token_end);
+        m.set_if(&row_job_end, &start, &pick(&job_end));
+        m.set_if(&job_open, &job_start, &lit(1, 1));
+        m.set_if(&job_open, &(&start & pick(&job_end)), &lit(0, 1));
+        let hands_over = &last_pass & &row_token_end & (!&one_sum | &row_job_end);
+
+        // A stage's flags travel with its data.
+        let flag_names = ["hand_over", "row_end", "row_token_end", "row_job_end", "slot"];
+        let stage = |m: &mut Builder, name: &str, take: &Expr, values: &[Expr]| -> Vec<Expr> {
+            let registers = flag_names.iter().zip(values).map(|(flag, value)| {
+                let register = m.reg(&format!("{name}_{flag}"), 1);
+                m.set_if(&register, take, value);
+                register
+            });
+            registers.collect()
+        };
+        let pass_valid = m.reg_reset("pass_valid", 1, 0);
+        m.assign(&pass_take, &(!&pass_valid | &walk_take));
+        m.set_if(&pass_valid, &pass_take, &scanning);
+        let pass_bitmap = m.reg("pass_bitmap", words);
+        let pass_plane = m.reg("pass_plane", 3);
+        m.set_if(&pass_bitmap, &pass_take, &mux(&pending.any(), &bitmap, &lit(0, words)));
+        m.set_if(&pass_plane, &pass_take, &plane);
+        let flags = [
+            &step_mode | &hands_over,
+            last_pass.clone(),
+            row_token_end.clone(),
+            row_job_end.clone(),
+            slot.clone(),
+        ];
+        let pass_flags = stage(m, "pass", &pass_take, &flags);
+
+        m.comment("Walk: the next active word of the pass; reads it.");
+        let walk_valid = m.reg_reset("walk_valid", 1, 0);
+        let remaining = m.reg("remaining", words);
+        let walk_plane = m.reg("walk_plane", 3);
+        let remaining_rest = m.named("remaining_rest", &(&remaining & (&remaining - &lit(1, words))));
+        let walk_last = m.named("walk_last", &remaining_rest.is_zero());
+        let walk_word = m.named("walk_word", &lowest(&remaining, word_bits));
+        let walk_null = m.named("walk_null", &remaining.is_zero());
+        let walk_moves = m.named("walk_moves", &(&walk_valid & &read_take));
+        m.assign(&walk_take, &(!&walk_valid | (&walk_moves & &walk_last)));
+        m.set_if(&walk_valid, &walk_take, &pass_valid);
+        m.set_if(&remaining, &walk_take, &pass_bitmap);
+        m.set_if(&remaining, &walk_moves, &remaining_rest);
+        m.set_if(&walk_plane, &walk_take, &pass_plane);
+        let walk_flags = stage(m, "walk", &walk_take, &pass_flags);
+        m.output_doc("read_word", &walk_moves, "read a word of the row");
+        m.output("word_slot", &walk_flags[4]);
+        m.output("word_index", &walk_word);
+
+        m.comment("Read: the word comes out of the buffer.");
+        let read_valid = m.reg_reset("read_valid", 1, 0);
+        m.assign(&read_take, &(!&read_valid | &bits_take));
+        m.set_if(&read_valid, &read_take, &walk_valid);
+        let read_word = m.reg("read_index", word_bits);
+        let read_plane = m.reg("read_plane", 3);
+        let read_null = m.reg("read_null", 1);
+        let read_last = m.reg("read_last", 1);
+        for (register, value) in [
+            (&read_word, &walk_word),
+            (&read_plane, &walk_plane),
+            (&read_null, &walk_null),
+            (&read_last, &walk_last),
+        ] {
+            m.set_if(register, &walk_moves, value);
+        }
+        let read_flags = stage(m, "read", &walk_moves, &walk_flags);
+
+        m.comment("Bits: the next active byte of the word.");
+        let bits_valid = m.reg_reset("bits_valid", 1, 0);
+        let vector = m.reg("vector", 8);
+        let vector_rest = m.named("vector_rest", &(&vector & (&vector - &lit(1, 8))));
+        let bits_last = m.named("bits_last", &vector_rest.is_zero());
+        let bits_moves = m.named("bits_moves", &(&bits_valid & &advance));
+        m.assign(&bits_take, &(!&bits_valid | (&bits_moves & &bits_last)));
+        let load = m.named("bits_load", &(&bits_take & &read_valid));
+        m.set_if(&bits_valid, &bits_take, &read_valid);
+        let bytes: Vec<Expr> = (0..8).map(|i| word_data.slice(8 * i, 8)).collect();
+        let high_first = |f: &dyn Fn(&Expr) -> Expr| cat(&bytes.iter().rev().map(f).collect::<Vec<_>>());
+        let in_plane = high_first(&|byte| byte.at(&read_plane));
+        let not_zero = high_first(&|byte| byte.any());
+        let dense = mux(&whole_bytes, &not_zero, &in_plane);
+        let vector_next = mux(&read_null, &lit(0, 8), &mux(&wide, &lit(1, 8), &dense));
+        m.set_if(&vector, &load, &vector_next);
+        m.set_if(&vector, &bits_moves, &vector_rest);
+        let bits_word = m.reg("bits_index", word_bits);
+        let bits_plane = m.reg("bits_plane", 3);
+        let bits_null = m.reg("bits_null", 1);
+        let bits_end = m.reg("bits_word_last", 1);
+        let bits_data = m.reg("bits_data", 64);
+        for (register, value) in [
+            (&bits_word, &read_word),
+            (&bits_plane, &read_plane),
+            (&bits_null, &read_null),
+            (&bits_end, &read_last),
+            (&bits_data, &word_data),
+        ] {
+            m.set_if(register, &load, value);
+        }
+        let bits_flags = stage(m, "bits", &load, &read_flags);
+        let byte = m.named("byte_index", &lowest(&vector, 3));
+        let ends = m.named("pass_ends", &(&bits_end & &bits_last));
+        let row_base = m.reg_reset("row_base", row_bits, 0);
+        let row_ends = m.named("row_ends", &(&ends & &bits_flags[1]));
+        let row_moves = m.named("row_moves", &(&bits_moves & &row_ends));
+        m.comment("Attention keeps one set of matrix rows a chunk.");
+        m.set_if(&row_base, &(&row_moves & &bits_flags[2]), &lit(0, row_bits));
+        if row_bits < 15 {
+            m.unused(&segment_words.slice(row_bits - 3, 15 - row_bits));
+        }
+        let chunk_rows = cat(&[segment_words.clone(), lit(0, 3)]).zext(row_bits.max(15)).trunc(row_bits);
+        m.set_if(&row_base, &(&row_moves & &is_attention), &(&row_base + &chunk_rows));
+
+        m.comment("Event.");
+        let flat = cat(&[bits_word.clone(), byte.clone()]).zext(row_bits.max(word_bits + 3)).trunc(row_bits);
+        let segment = bits_word.zext(row_bits.max(word_bits)).trunc(row_bits);
+        let row = &row_base + mux(&wide, &segment, &flat);
+        let steps = mux(&whole_bytes, &bits_data.slice_at(&byte, 8), &lit(1, 8).shl_by(&bits_plane));
+        let mut event = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &advance, value);
+            register
+        };
+        let row = event("event_row", &row);
+        let event_plane = event("event_plane", &bits_plane);
+        let shift = event("event_shift", &mux(&step_mode, &lit(0, 3), &bits_plane));
+        let steps = event("event_steps", &steps);
+        let null = event("event_null", &bits_null);
+        let last = event("event_last", &(&ends & &bits_flags[0]));
+        let event_row_end = event("event_row_end", &row_ends);
+        let event_token_end = event("event_token_end", &(&row_ends & &bits_flags[2]));
+        let event_job_end = event("event_job_end", &(&row_ends & &bits_flags[2] & &bits_flags[3]));
+        let event_slot = event("event_slot", &bits_flags[4]);
+        let event_segment =
+            event("event_segment", &bits_word.zext(word_bits.max(segment_bits)).trunc(segment_bits));
+        let valid = m.reg_reset("event_valid", 1, 0);
+        m.set_if(&valid, &advance, &bits_valid);
+        let moves = m.named("event_moves", &(&valid & &advance));
+
+        m.comment("A scores token starts from its own bias row.");
+        let query = m.reg_reset("query", 8, 0);
+        let token_first = m.reg_reset("token_first", 1, 1);
+        m.set_if(&query, &(&moves & &event_job_end), &lit(0, 8));
+        m.set_if(&query, &(&moves & &event_token_end), &query.inc());
+        m.set_if(&token_first, &moves, &event_token_end);
+        let release = m.named("slot_release", &(&moves & &event_row_end));
+        let slot_mask = |slot: &Expr| mux(slot, &lit(2, 2), &lit(1, 2));
+        let claimed = mux(&start, &slot_mask(&next_slot), &lit(0, 2));
+        let freed = mux(&release, &slot_mask(&event_slot), &lit(0, 2));
+        m.set(&taken, &((&taken | &claimed) & !&freed));
+
+        m.output("query_slot", &slot);
+        m.output("query_plane", &plane);
+        m.output("slot_release", &release);
+        m.output("released_slot", &event_slot);
+        m.output_doc("event_valid", &valid, "an event is there");
+        m.output_doc("event_null", &null, "it adds nothing");
+        m.output_doc("event_last", &last, "the sum is complete with it");
+        m.output_doc("event_row", &row, "matrix row");
+        m.output_doc("event_plane", &event_plane, "bit plane");
+        m.output_doc("event_shift", &shift, "power of two");
+        m.output_doc("event_steps", &steps, "time steps in which the input spikes (attention)");
+        m.output_doc("event_segment", &event_segment, "segment (shortcut)");
+        m.output_doc("load_bias_row", &(&valid & &token_first & &is_scores), "the event is a query's first");
+        m.output_doc("query", &query, "index of the query in its block");
+        m.output_doc("job_scanned", &(&moves & &event_job_end), "the job's last event is taken");
+        m.output_doc("waiting", &(!&valid & !&bits_valid), "no event is near");
+    })
+}

@@ -1,0 +1,135 @@
+//! Finished modules, and the files they become.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::builder::Builder;
+use super::error::{Fault, RtlError};
+use super::{check, names, render};
+
+/// A port of a finished module; `clk` and `rst` are not listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Number of bits.
+    pub width: u32,
+    /// Whether it is read as two's complement.
+    pub signed: bool,
+    /// What it carries, and when it is valid.
+    pub doc: String,
+}
+
+/// A finished module: checked, immutable, to be instantiated any number of times.
+#[derive(Debug)]
+pub struct Module {
+    pub(super) name: String,
+    pub(super) inputs: Vec<Port>,
+    pub(super) outputs: Vec<Port>,
+    /// For each output, the inputs that reach it without a register between.
+    pub(super) paths: Vec<Vec<usize>>,
+    pub(super) uses_clock: bool,
+    pub(super) uses_reset: bool,
+    pub(super) children: Vec<Rc<Module>>,
+    pub(super) text: String,
+}
+
+impl Module {
+    /// Builds a module: `body` declares its ports and logic, then everything is checked. The doc text becomes the
+    /// header of the Verilog file.
+    pub fn build(name: &str, doc: &str, body: impl FnOnce(&mut Builder)) -> Result<Rc<Module>, RtlError> {
+        let mut builder = Builder::new(name);
+        if let Err(fault) = names::check(name) {
+            builder.report("its name", fault);
+        }
+        body(&mut builder);
+        check::complete(&mut builder);
+        if let Some(error) = builder.faults.first() {
+            return Err(error.clone());
+        }
+        let paths = check::paths(&builder).map_err(|fault| builder.error("its wires", fault))?;
+        let (uses_clock, uses_reset) = builder.implicit_ports();
+        let text = render::module(&mut builder, doc);
+        let mut children: Vec<Rc<Module>> = Vec::new();
+        for instance in &builder.instances {
+            if !children.iter().any(|child| Rc::ptr_eq(child, &instance.module)) {
+                children.push(Rc::clone(&instance.module));
+            }
+        }
+        let (inputs, outputs) = builder.ports();
+        let name = name.to_owned();
+        Ok(Rc::new(Module { name, inputs, outputs, paths, uses_clock, uses_reset, children, text }))
+    }
+
+    /// The module's name, which is also that of its file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The inputs in order of declaration, without `clk` and `rst`.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// The outputs in order of declaration.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// Whether the module has a `clk` input.
+    pub fn uses_clock(&self) -> bool {
+        self.uses_clock
+    }
+
+    /// Whether the module has a `rst` input.
+    pub fn uses_reset(&self) -> bool {
+        self.uses_reset
+    }
+
+    /// The Verilog text of this module alone.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// One file of Verilog source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerilogFile {
+    /// File name, `<module>.v`.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// The files of a design: one for each distinct module under `top`, children first.
+pub fn emit(top: &Rc<Module>) -> Result<Vec<VerilogFile>, RtlError> {
+    let mut files = Vec::new();
+    let mut seen: HashMap<&str, &Rc<Module>> = HashMap::new();
+    let mut stack: Vec<(&Rc<Module>, bool)> = vec![(top, false)];
+    while let Some((module, children_done)) = stack.pop() {
+        if children_done {
+            files.push(VerilogFile { name: format!("{}.v", module.name), text: module.text.clone() });
+            continue;
+        }
+        match seen.get(module.name.as_str()) {
+            Some(known) if Rc::ptr_eq(known, module) => {}
+            Some(known) if known.text == module.text => {
+                // Built twice from the same parameters. Its children are looked at all the same: they may differ.
+                stack.extend(module.children.iter().map(|child| (child, false)));
+            }
+            Some(_) => {
+                return Err(RtlError {
+                    module: top.name.clone(),
+                    place: "its hierarchy".to_owned(),
+                    fault: Box::new(Fault::ModuleNameClash { name: module.name.clone() }),
+                });
+            }
+            None => {
+                seen.insert(&module.name, module);
+                stack.push((module, true));
+                stack.extend(module.children.iter().rev().map(|child| (child, false)));
+            }
+        }
+    }
+    Ok(files)
+}

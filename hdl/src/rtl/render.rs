@@ -1,0 +1,387 @@
+//! The text of a whole module.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::always::{Always, Chunk, join};
+use super::builder::{Builder, Item, Register, Role, Signal};
+use super::expr::Expr;
+use super::lower::Design;
+use super::module::Port;
+use super::print::{Printer, declaration, shape};
+use super::unread;
+
+/// Writes a module that has passed its checks.
+pub(super) fn module(builder: &mut Builder, doc: &str) -> String {
+    let unused: Vec<Expr> = builder.unused.iter().flat_map(unread::signals).collect();
+    let logic = logic_roots(builder);
+    let formal: Vec<Expr> = builder.assertions.iter().map(|assertion| assertion.condition.clone()).collect();
+    let roots: Vec<Expr> = logic.iter().chain(&unused).chain(&formal).cloned().collect();
+    let design = Design::new(&roots);
+    let ids: Vec<usize> = roots.iter().map(|root| design.root(root)).collect();
+    let names = std::mem::take(&mut builder.names);
+    let mut writer =
+        Writer { printer: Printer::new(design, &ids, names), chunks: Vec::new(), open: Vec::new(), builder };
+    for item in writer.builder.items.clone() {
+        writer.item(item);
+    }
+    let read = unread::Coverage::new(&writer.printer.design, &ids[..logic.len() + unused.len()]);
+    let mut open = std::mem::take(&mut writer.open);
+    for expr in &unused {
+        open.push(writer.value(expr, "unused"));
+    }
+    for (id, name) in &writer.printer.hoisted {
+        open.extend(read.holes(*id, name));
+    }
+    let read_in_proofs = unread::Coverage::new(&writer.printer.design, &ids[logic.len() + unused.len()..]);
+    open.extend(read_in_proofs.beyond(&read, &writer.printer.design));
+    let mut listed = HashSet::new();
+    open.retain(|bits| listed.insert(bits.clone()));
+    writer.formal();
+    writer.unread(open);
+    header(writer.builder, doc) + &join(&writer.chunks) + "\nendmodule\n\n`default_nettype wire\n"
+}
+
+/// Every value that the module's logic computes, in the order of the text.
+fn logic_roots(builder: &Builder) -> Vec<Expr> {
+    let mut roots: Vec<Expr> = Vec::new();
+    for item in &builder.items {
+        match *item {
+            Item::Named(index) | Item::Assign(index) | Item::Always(index) | Item::MemoryRead(index) => {
+                match &builder.signals[index].role {
+                    Role::Named { value } | Role::Wire { driver: Some(value) } => roots.push(value.clone()),
+                    Role::Register(register) => {
+                        let branches = register.branches.iter().flat_map(|(cond, value)| [cond, value]);
+                        let values = register.reset.iter().chain(branches).chain(&register.otherwise);
+                        roots.extend(values.cloned());
+                    }
+                    Role::MemoryOutput { enable, address, .. } => {
+                        roots.extend([enable.clone(), address.clone()]);
+                    }
+                    _ => {}
+                }
+            }
+            Item::MemoryWrite(index) => {
+                if let Some(write) = &builder.memories[index].write {
+                    roots.push(write.address.clone());
+                    roots
+                        .extend(write.lanes.iter().flat_map(|(enable, data)| [enable.clone(), data.clone()]));
+                }
+            }
+            Item::Instance(index) => {
+                let instance = &builder.instances[index];
+                roots.extend(instance.inputs.iter().chain(&instance.reset).cloned());
+            }
+            _ => {}
+        }
+    }
+    // An output that is its own signal counts as read.
+    roots.extend(builder.outputs.iter().map(|output| output.value.clone()));
+    roots
+}
+
+struct Writer<'a> {
+    builder: &'a Builder,
+    printer: Printer,
+    chunks: Vec<Chunk>,
+    /// Outputs of instances that nothing reads.
+    open: Vec<String>,
+}
+
+impl Writer<'_> {
+    /// The text of a value; what it needs is declared before.
+    fn value(&mut self, expr: &Expr, target: &str) -> String {
+        let mut lines = Vec::new();
+        let text = self.printer.value(self.printer.design.root(expr), target, &mut lines);
+        self.lines(lines);
+        text
+    }
+
+    fn lines(&mut self, lines: Vec<String>) {
+        if !lines.is_empty() {
+            self.chunks.push(Chunk::Lines(lines));
+        }
+    }
+
+    fn define(&mut self, head: &str, name: &str, value: &Expr) {
+        let mut lines = Vec::new();
+        self.printer.define(head, name, self.printer.design.root(value), name, &mut lines);
+        self.lines(lines);
+    }
+
+    fn is_port(&self, index: usize) -> bool {
+        let signal = &self.builder.signals[index];
+        self.builder.outputs.iter().any(|output| output.name == signal.name)
+    }
+
+    fn item(&mut self, item: Item) {
+        let builder = self.builder;
+        match item {
+            Item::Moved => {}
+            Item::Comment(index) => {
+                let text = builder.comments[index].lines().map(|line| format!("// {line}")).collect();
+                self.chunks.push(Chunk::Comment(text));
+            }
+            Item::Declare(index) if self.is_port(index) => {}
+            Item::Declare(index) => {
+                let signal = &builder.signals[index];
+                let kind = if matches!(signal.role, Role::Wire { .. }) { "wire" } else { "reg" };
+                let (width, signed) = (signal.expr.width(), signal.expr.is_signed());
+                self.lines(vec![declaration(kind, width, signed, &signal.name) + ";"]);
+            }
+            Item::Named(index) | Item::Assign(index) => {
+                let signal = &builder.signals[index];
+                let (head, value) = match &signal.role {
+                    Role::Named { value } if !self.is_port(index) => {
+                        let (width, signed) = (value.width(), value.is_signed());
+                        (declaration("wire", width, signed, &signal.name), value)
+                    }
+                    Role::Named { value } | Role::Wire { driver: Some(value) } => {
+                        (format!("assign {}", signal.name), value)
+                    }
+                    _ => return,
+                };
+                self.define(&head, &signal.name, value);
+            }
+            Item::Always(index) => {
+                let signal = &builder.signals[index];
+                if let Role::Register(register) = &signal.role {
+                    self.register(&signal.name, register);
+                }
+            }
+            Item::Memory(index) => {
+                let memory = &builder.memories[index];
+                let word = shape(memory.width, false);
+                let registered = |signal: &Signal| matches!(signal.role, Role::MemoryOutput { memory, .. } if memory == index);
+                // A read of the word being written is unspecified; without this, tools add logic to specify it.
+                let block = if builder.signals.iter().any(registered) { "(* no_rw_check *) " } else { "" };
+                self.lines(vec![format!("{block}reg {word}{} [0:{}];", memory.name, memory.depth - 1)]);
+            }
+            Item::MemoryWrite(index) => self.memory_write(index),
+            Item::MemoryRead(index) => self.memory_read(index),
+            Item::Instance(index) => self.instance(index),
+            Item::Output(index) => {
+                let output = &builder.outputs[index];
+                self.define(&format!("assign {}", output.name), &output.name, &output.value);
+            }
+        }
+    }
+
+    fn register(&mut self, name: &str, register: &Register) {
+        let mut always = Always::default();
+        if let Some(reset) = &register.reset {
+            let value = self.value(reset, name);
+            always.branch(Some("rst".to_owned()), format!("{name} <= {value};"));
+        }
+        for (cond, value) in &register.branches {
+            let cond = self.value(cond, name);
+            let value = self.value(value, name);
+            always.branch(Some(cond), format!("{name} <= {value};"));
+        }
+        if let Some(value) = &register.otherwise {
+            let value = self.value(value, name);
+            always.branch(None, format!("{name} <= {value};"));
+        }
+        Always::add(always, &mut self.chunks);
+    }
+
+    fn memory_write(&mut self, index: usize) {
+        let memory = &self.builder.memories[index];
+        let Some(write) = &memory.write else { return };
+        let name = &memory.name;
+        let address = self.value(&write.address, name);
+        let lane_width = memory.width / write.lanes.len() as u32;
+        let mut always = Always::default();
+        for (lane, (enable, data)) in write.lanes.iter().enumerate() {
+            let enable = self.value(enable, name);
+            let data = self.value(data, name);
+            let low = lane as u32 * lane_width;
+            let part = match (write.lanes.len(), lane_width) {
+                (1, _) => String::new(),
+                (_, 1) => format!("[{low}]"),
+                _ => format!("[{}:{low}]", low + lane_width - 1),
+            };
+            always.parallel(&enable, format!("{name}[{address}]{part} <= {data};"));
+        }
+        self.chunks.push(Chunk::Always(always));
+    }
+
+    fn memory_read(&mut self, index: usize) {
+        let signal = &self.builder.signals[index];
+        let Role::MemoryOutput { memory, enable, address } = &signal.role else { return };
+        let enable = self.value(enable, &signal.name);
+        let address = self.value(address, &signal.name);
+        let memory = &self.builder.memories[*memory].name;
+        let mut always = Always::default();
+        always.parallel(&enable, format!("{} <= {memory}[{address}];", signal.name));
+        self.chunks.push(Chunk::Always(always));
+    }
+
+    fn instance(&mut self, index: usize) {
+        let builder = self.builder;
+        let instance = &builder.instances[index];
+        let module = Rc::clone(&instance.module);
+        let mut connections: Vec<(&str, String)> = Vec::new();
+        if module.uses_clock {
+            connections.push(("clk", "clk".to_owned()));
+        }
+        if module.uses_reset {
+            let other =
+                instance.reset.as_ref().map(|value| self.value(value, &format!("{}_rst", instance.name)));
+            connections.push(("rst", other.unwrap_or_else(|| "rst".to_owned())));
+        }
+        for (port, value) in module.inputs.iter().zip(&instance.inputs) {
+            connections.push((&port.name, self.value(value, &format!("{}_{}", instance.name, port.name))));
+        }
+        let mut wires = Vec::new();
+        for (port, signal) in module.outputs.iter().zip(&instance.outputs) {
+            let signal_index = *signal;
+            let signal = &builder.signals[signal_index];
+            connections.push((&port.name, signal.name.to_string()));
+            // An open connection would raise a warning of its own.
+            self.open.extend((!self.printer.reads(&signal.expr)).then(|| signal.name.to_string()));
+            if !self.is_port(signal_index) {
+                wires.push(declaration("wire", port.width, port.signed, &signal.name) + ";");
+            }
+        }
+        self.lines(wires);
+        let widest = connections.iter().map(|(port, _)| port.len()).max().unwrap_or(0);
+        let last = connections.len().saturating_sub(1);
+        let mut lines = vec![format!("{} {} (", module.name, instance.name)];
+        for (position, (port, value)) in connections.iter().enumerate() {
+            let comma = if position == last { "" } else { "," };
+            lines.push(format!("    .{port:widest$} ({value}){comma}"));
+        }
+        lines.push(");".to_owned());
+        self.chunks.push(Chunk::Block(lines));
+    }
+
+    fn formal(&mut self) {
+        if self.builder.assertions.is_empty() {
+            return;
+        }
+        let before = std::mem::take(&mut self.chunks);
+        for assertion in &self.builder.assertions {
+            let condition = self.value(&assertion.condition, &assertion.name);
+            let mut lines: Vec<String> = assertion.rule.lines().map(|line| format!("// {line}")).collect();
+            lines.push("always @(posedge clk) begin".to_owned());
+            lines.push(format!("    if (!rst) {}: assert ({condition});", assertion.name));
+            lines.push("end".to_owned());
+            self.chunks.push(Chunk::Block(lines));
+        }
+        let inside = join(&std::mem::replace(&mut self.chunks, before));
+        self.chunks.push(Chunk::Formal(inside));
+    }
+
+    /// Gathers what is deliberately not read, in the form that lint tools know.
+    fn unread(&mut self, mut open: Vec<String>) {
+        let (clock, reset) = self.builder.logic_ports();
+        let (has_clock, has_reset) = self.builder.implicit_ports();
+        open.extend((has_clock && !clock).then(|| "clk".to_owned()));
+        open.extend((has_reset && !reset).then(|| "rst".to_owned()));
+        if open.is_empty() {
+            return;
+        }
+        let line = format!("wire _unused_ok = &{{1'b0, {}}};", open.join(", "));
+        if line.len() <= 100 {
+            self.chunks.push(Chunk::Block(vec![line]));
+            return;
+        }
+        let mut lines = vec!["wire _unused_ok = &{".to_owned(), "    1'b0".to_owned()];
+        for bits in open {
+            lines.last_mut().into_iter().for_each(|line| line.push(','));
+            lines.push(format!("    {bits}"));
+        }
+        lines.push("};".to_owned());
+        self.chunks.push(Chunk::Block(lines));
+    }
+}
+
+fn header(builder: &Builder, doc: &str) -> String {
+    let mut text = String::new();
+    for line in doc.lines() {
+        text += format!("// {}", line.trim_end()).trim_end();
+        text.push('\n');
+    }
+    text += "\n`default_nettype none\n\n";
+    let mut ports: Vec<[String; 4]> = Vec::new();
+    let (clock, reset) = builder.implicit_ports();
+    for name in [clock.then_some("clk"), reset.then_some("rst")].into_iter().flatten() {
+        ports.push(["input  wire".into(), String::new(), name.into(), String::new()]);
+    }
+    let (inputs, outputs) = builder.ports();
+    for port in inputs {
+        ports.push(["input  wire".into(), shape(port.width, port.signed), port.name, port.doc]);
+    }
+    for port in outputs {
+        let signal = builder.signals.iter().find(|signal| *signal.name == *port.name);
+        let kind = match signal.map(|signal| &signal.role) {
+            Some(Role::Register(_) | Role::MemoryOutput { .. }) => "output reg ",
+            _ => "output wire",
+        };
+        ports.push([kind.into(), shape(port.width, port.signed), port.name, port.doc]);
+    }
+    let column = |n: usize| ports.iter().map(|port| port[n].len()).max().unwrap_or(0);
+    let (shapes, names) = (column(1), column(2));
+    text += &format!("module {} (\n", builder.name);
+    let last = ports.len().saturating_sub(1);
+    for (position, [kind, shape, name, doc]) in ports.iter().enumerate() {
+        let name = if position == last { name.clone() } else { format!("{name},") };
+        let mut line = format!("    {kind} {shape:shapes$}{name}");
+        if !doc.is_empty() {
+            let pad = names + 1 - name.len().min(names + 1);
+            line += &format!("{}  // {}", " ".repeat(pad), doc.lines().collect::<Vec<_>>().join(" "));
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text + ");\n\n"
+}
+
+impl Builder {
+    /// Whether the module has `clk` and `rst`.
+    pub(super) fn implicit_ports(&self) -> (bool, bool) {
+        let (clock, reset) = self.logic_ports();
+        let proofs = !self.assertions.is_empty();
+        (clock || proofs, reset || proofs)
+    }
+
+    /// Whether anything but assertions needs `clk` and `rst`.
+    fn logic_ports(&self) -> (bool, bool) {
+        let mut clock = self.memories.iter().any(|memory| memory.write.is_some());
+        let mut reset = false;
+        for signal in &self.signals {
+            match &signal.role {
+                Role::Register(register) => {
+                    clock = true;
+                    reset |= register.reset.is_some();
+                }
+                Role::MemoryOutput { .. } => clock = true,
+                _ => {}
+            }
+        }
+        for instance in &self.instances {
+            clock |= instance.module.uses_clock;
+            reset |= instance.module.uses_reset && instance.reset.is_none();
+        }
+        (clock, reset)
+    }
+
+    /// Inputs and outputs, without `clk` and `rst`.
+    pub(super) fn ports(&self) -> (Vec<Port>, Vec<Port>) {
+        let inputs = self.signals.iter().filter(|signal| matches!(signal.role, Role::Input));
+        let inputs = inputs.map(|signal| Port {
+            name: signal.name.to_string(),
+            width: signal.expr.width(),
+            signed: signal.expr.is_signed(),
+            doc: signal.doc.clone(),
+        });
+        let outputs = self.outputs.iter().map(|output| Port {
+            name: output.name.to_string(),
+            width: output.value.width(),
+            signed: output.value.is_signed(),
+            doc: output.doc.clone(),
+        });
+        (inputs.collect(), outputs.collect())
+    }
+}
