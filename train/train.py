@@ -21,7 +21,11 @@ import dataset
 from network import Architecture, MaskedSpikingTransformer, TokenBatchNorm
 
 
-def options() -> argparse.Namespace:
+# What a run must keep from its first epoch to its last; recorded in every export.
+RECIPE = ("seed", "epochs", "early_epochs", "early_schedule", "batch", "learning_rate", "weight_decay", "average", "label_smoothing")
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--name", default="fashion-mnist", help="of the folder under --runs")
     parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
@@ -31,6 +35,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on after the last epoch written to the run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--early-epochs", type=int, default=0, help="first epochs that follow another schedule")
+    parser.add_argument("--early-schedule", type=int, default=60, help="length in epochs of that schedule")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak of the one-cycle schedule")
     parser.add_argument("--weight-decay", type=float, default=0.01, help="of matrices only")
@@ -43,7 +49,7 @@ def options() -> argparse.Namespace:
         many = isinstance(value, tuple)
         kind = type(value[0]) if many else type(value)
         shape.add_argument("--" + name.replace("_", "-"), type=kind, nargs="+" if many else None, default=value)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def architecture(args: argparse.Namespace) -> Architecture:
@@ -67,7 +73,7 @@ def optimizer_for(network: MaskedSpikingTransformer, args: argparse.Namespace) -
         {"params": [value for name, value in named if decays(name, value)], "weight_decay": args.weight_decay},
         {"params": [value for name, value in named if not decays(name, value)], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99))
+    return torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 @torch.no_grad()
@@ -115,9 +121,17 @@ class Run:
         self.epoch, self.best = 0, 0.0
         if args.resume:
             self.restore()
+        else:
+            (self.folder / "log.jsonl").unlink(missing_ok=True)
         self.forward = self.network if args.eager else torch.compile(self.network)
 
     def restore(self) -> None:
+        exported, header = checkpoint.load(self.folder / "checkpoint.safetensors")
+        wanted = {"architecture": self.network.arch, **self.recipe()}
+        found = {"architecture": exported.arch, **header["training"]}
+        for name, value in wanted.items():
+            if value != found[name]:
+                raise ValueError(f"cannot resume {self.folder}: it was started with {name} {found[name]}, not {value}")
         state = torch.load(self.folder / "state.pt", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
@@ -135,11 +149,13 @@ class Run:
         generator = torch.Generator().manual_seed(self.args.seed * 10_000 + self.epoch)
         order = torch.randperm(len(self.images), generator=generator)
         self.network.train()
+        early = self.epoch < self.args.early_epochs
+        scheduled = (self.args.early_schedule if early else self.args.epochs) * self.steps
         started, total = time.monotonic(), 0.0
         for step in range(self.steps):
             done = self.epoch * self.steps + step
             for group in self.optimizer.param_groups:
-                group["lr"] = one_cycle(done / (self.args.epochs * self.steps), self.args.learning_rate)
+                group["lr"] = one_cycle(done / scheduled, self.args.learning_rate)
             chosen = order[step * self.args.batch : (step + 1) * self.args.batch]
             pixels = dataset.to_pixels(dataset.augment(self.images[chosen], generator))
             with torch.autocast("cpu", torch.bfloat16):
@@ -152,16 +168,18 @@ class Run:
             # The average forgets the first steps faster than the later ones.
             average(self.averaged, self.network, min(self.args.average, (done + 1) / (done + 10)))
             total += loss.item()
-            if (step + 1) % 50 == 0:
-                seconds = (time.monotonic() - started) / (step + 1)
-                print(f"epoch {self.epoch + 1} step {step + 1}/{self.steps} loss {total / (step + 1):.4f} {seconds:.3f} s/step", flush=True)
+            count = step + 1
+            if count % 50 == 0:
+                pace = f"loss {total / count:.4f} {(time.monotonic() - started) / count:.3f} s/step"
+                print(f"epoch {self.epoch + 1} step {count}/{self.steps} {pace}", flush=True)
         self.epoch += 1
         return total / self.steps
 
+    def recipe(self) -> dict:
+        return {name: getattr(self.args, name) for name in RECIPE}
+
     def export(self, path: Path, **measured: float) -> None:
-        recipe = ("seed", "epochs", "batch", "learning_rate", "weight_decay", "average", "label_smoothing")
-        training = {name: getattr(self.args, name) for name in recipe}
-        checkpoint.save(path, self.averaged, {**training, "data": "fashion-mnist", "epoch": self.epoch, **measured})
+        checkpoint.save(path, self.averaged, {**self.recipe(), "data": "fashion-mnist", "epoch": self.epoch, **measured})
 
     def finish_epoch(self, loss: float, seconds: float) -> None:
         """Measures, exports and keeps the run as it is after an epoch."""

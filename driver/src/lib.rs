@@ -1,1 +1,19 @@
-//! Reaches an accelerator through a Link, loads networks into it and runs inference.
+//! Reaches an accelerator through a [`Link`], loads networks into it and runs inference.
+//!
+//! - [`link`]: how registers, memory and interrupt are reached; a board and a simulation differ only here.
+//! - [`program`]: a network compiled for a core: descriptors, parameters, the places of planes in memory.
+//! - [`accelerator`]: load, infer, profile, read back; errors say which register held what.
+//! - [`counters`]: what the core counted.
+
+pub mod accelerator;
+pub mod counters;
+pub mod error;
+pub mod link;
+mod patches;
+pub mod program;
+
+pub use accelerator::{Accelerator, Inference, LayerProfile};
+pub use counters::Counters;
+pub use error::{CoreFault, DriverError};
+pub use link::{Link, LinkError};
+pub use program::{Planes, Program, ProgramError, ProgramOptions};

@@ -1,2 +1,39 @@
 //! The command line: Verilog generation, conversion, reference runs, cosimulation.
-fn main() {}
+//!
+//! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is
+//! success, 1 a difference between core and reference, 2 a refusal.
+
+mod cli;
+mod convert;
+mod cosim;
+mod error;
+mod files;
+mod info;
+mod inputs;
+mod run;
+mod screen;
+mod verilog;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Verilog(options) => verilog::verilog(options, cli.format()),
+        Command::Convert(options) => convert::convert(options, cli.format()),
+        Command::Info(options) => info::info(options, cli.format()),
+        Command::Run(options) => run::run(options, cli.format()),
+        Command::Cosim(options) => cosim::cosim(options, cli.format()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.reader_left() {
+                eprintln!("error: {error}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,7 +1,35 @@
 //! Checkpoint import, QCFS conversion, the integer network and its bit-exact reference executor.
 //!
-//! [`network`] defines the integer network and what each layer computes: the contract that hardware and reference share.
+//! - [`network`] defines the integer network and what each layer computes: the contract that hardware and reference share.
+//! - [`checkpoint`] imports a trained float network, [`float`] runs it, [`convert`](mod@convert) makes it integer, [`file`]
+//!   stores the result.
+//! - [`run`] makes a network ready for a number of time steps: [`Configured`] is what everything that runs networks takes.
+//!   [`proof`] shows that none of its sums can overflow.
+//! - [`reference`] runs it, bit for bit; [`work`] tells what the run costs hardware.
+//! - [`images`] reads data sets.
 
+pub mod checkpoint;
+mod container;
+pub mod convert;
+pub mod error;
+pub mod file;
+pub mod float;
+pub mod images;
+pub mod mask;
 pub mod network;
+pub mod proof;
+pub mod reference;
+pub mod run;
+pub mod spikes;
+mod validate;
+pub mod walk;
+pub mod work;
 
+pub use checkpoint::Checkpoint;
+pub use convert::{ConvertOptions, convert};
+pub use error::ModelError;
+pub use images::Dataset;
 pub use network::{Layer, LayerId, Network};
+pub use reference::Executor;
+pub use run::{Configured, MaskRatio, RunOptions};
+pub use spikes::{Classification, SpikePlane, Trace};

@@ -1,1 +1,17 @@
-//! The Verilated accelerator as a Link, behind an AXI memory model with random stalls and injected errors.
+//! The accelerator without a board: a core in software, and the Verilated core behind an AXI memory model with random stalls
+//! and injected errors. Both are a [`driver::Link`].
+//!
+//! - [`soft_core`]: an interpreter of descriptors and memory, written from the text of [`isa`] alone.
+//! - [`link`]: the Verilated core.
+//! - [`axi`]: the memory behind it, and the checker of the bus rules.
+//! - [`verilated`]: any generated module as a compiled model, for tests of components too.
+
+pub mod axi;
+mod core_ports;
+pub mod link;
+pub mod soft_core;
+pub mod verilated;
+
+pub use link::{SimError, SimLink, SimOptions};
+pub use soft_core::SoftCore;
+pub use verilated::{Model, Tracing, Verilated};

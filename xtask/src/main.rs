@@ -1,2 +1,91 @@
 //! Fetches the pinned tools into .tools/, then runs the demo, the tests and the benchmarks.
-fn main() {}
+
+mod bench;
+mod check;
+mod demo;
+mod error;
+mod packages;
+mod setup;
+mod steps;
+mod workspace;
+
+use check::Selection;
+use clap::{Parser, Subcommand, ValueEnum};
+use setup::Tool;
+use std::process::ExitCode;
+
+/// Everything around the crates: tools, demo, tests, benchmarks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Start with `cargo xtask demo`. Tools go into .tools/ of the workspace, or into the folder that MST_TOOLS names;\n\
+        nothing else on the machine changes, except that Debian packages are installed when run as root."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch the pinned tools; what is there already is left alone.
+    Setup {
+        /// Which of them.
+        #[arg(value_enum, default_value_t = Tools::All)]
+        tools: Tools,
+    },
+    /// Generate the core for an ECP5 board and run real images on it, spike by spike beside the reference.
+    Demo,
+    /// Run everything that CI runs: formatting, lints, documentation, tests.
+    Test {
+        /// Which tests: slow ones have names that start with `slow_`.
+        #[arg(value_enum, default_value_t = Selection::All)]
+        selection: Selection,
+    },
+    /// The same as `test`.
+    Ci,
+    /// Measure simulation, reference, and what merged events save.
+    Bench {
+        /// Print one JSON document instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tools {
+    /// Verilator: simulation and lint.
+    Verilator,
+    /// Yosys: synthesis and formal checks of the generated Verilog.
+    Yosys,
+    /// All of them.
+    All,
+}
+
+impl Tools {
+    fn list(self) -> &'static [&'static Tool] {
+        match self {
+            Tools::Verilator => &[&setup::VERILATOR],
+            Tools::Yosys => &[&setup::YOSYS],
+            Tools::All => &[&setup::VERILATOR, &setup::YOSYS],
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Setup { tools } => setup::setup(tools.list()),
+        Command::Demo => demo::demo(),
+        Command::Test { selection } => check::check(selection),
+        Command::Ci => check::check(Selection::All),
+        Command::Bench { json } => bench::bench(json),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -137,7 +137,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let words = hold("request_words", &mux(&shortcut, &tile_words, &layer["segment_words"]));
         let request_row_end = hold("request_row_end", &last_segment);
         let request_token_end = hold("request_token_end", &last_chunk);
-        let request_job_end = hold("request_job_end", &job_end);
+        let request_job_end = hold("request_job_end", &(&job_end & &last_chunk));
         m.set_if(&held, &issue, &lit(1, 1));
         m.set_if(&held, &sent, &lit(0, 1));
         let address = &token_address + &base;

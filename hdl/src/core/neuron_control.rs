@@ -120,7 +120,7 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let back = m.named("order_back", &(&origin - &layer["rotate"]));
         let wraps = origin.lt(&layer["rotate"]);
         let turned = mux(&wraps, &(&back + &layer["time_steps"]), &back);
-        let restarts = &layer["rotate_by_block"] & &block_end;
+        let restarts = (&layer["rotate_by_block"] | &attention) & &block_end;
         let next_origin = m.named("next_origin", &mux(&restarts, &zero, &turned));
         let next_index = mux(&index.eq(&last_time), &zero, &index.inc());
         m.set_if(&origin, &walk_start, &zero);

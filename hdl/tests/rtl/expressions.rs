@@ -306,8 +306,8 @@ proptest! {
 
     #[test]
     fn random_expressions_keep_their_meaning(
-        scripts in prop::collection::vec(prop::collection::vec(any::<Step>(), 1..60), 40),
-        vectors in prop::collection::vec(prop::array::uniform7(value()), 24),
+        scripts in prop::collection::vec(prop::collection::vec(any::<Step>(), 1..50), 20),
+        vectors in prop::collection::vec(prop::array::uniform7(value()), 20),
     ) {
         check(&scripts, &vectors);
     }

@@ -52,7 +52,7 @@ fn yosys_accepts_every_design_and_infers_block_ram() {
 
 #[test]
 fn formal_tools_see_the_rules() {
-    let said = tools::yosys_formal(&gallery::pair(), "prep; select -assert-count 1 t:$check; stat");
+    let said = tools::yosys_formal(&gallery::pair(), "prep; select -assert-count 1 t:$check t:$assert; stat");
     assert!(said.contains("$check"), "{said}");
 }
 

@@ -1,0 +1,391 @@
+//! One accelerator: open it, load a program, run images, read back what it did.
+
+use crate::counters::Counters;
+use crate::error::{CoreFault, DriverError};
+use crate::link::Link;
+use crate::patches;
+use crate::program::{Planes, Program};
+use isa::registers::{self, control, status};
+use isa::{CoreConfig, Op, descriptor, layout::LOGIT_BYTES};
+use model::{LayerId, SpikePlane};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long a run or a soft reset may take unless [`Accelerator::set_deadline`] says otherwise.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Time between two looks at `STATUS` while a soft reset drains the bus.
+const RESET_POLL: Duration = Duration::from_micros(10);
+/// Bits of `INTERRUPT_ENABLE`: done and error.
+const INTERRUPTS: u32 = 0b11;
+/// Size and alignment of a page: that of the memory window.
+const PAGE: u64 = 4096;
+
+/// The result of one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inference {
+    /// One a class.
+    pub logits: Vec<i32>,
+    /// The class with the largest logit, the first of equals.
+    pub class: usize,
+    /// What the core counted during this image.
+    pub counters: Counters,
+}
+
+/// What the core counted in one layer that ran alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerProfile {
+    /// Name of the layer.
+    pub name: String,
+    /// Operation of the layer.
+    pub op: Op,
+    /// The counters of this layer.
+    pub counters: Counters,
+}
+
+/// An accelerator behind a [`Link`].
+pub struct Accelerator<L: Link> {
+    link: L,
+    core: CoreConfig,
+    window_size: u32,
+    deadline: Duration,
+    program: Option<Program>,
+}
+
+impl<L: Link> Accelerator<L> {
+    /// Finds the accelerator, reads its sizes and brings it into a known state: whatever ran is stopped.
+    ///
+    /// # Errors
+    /// If no core answers, it speaks another version of the interface, its sizes or the memory window make no sense, or it cannot
+    /// be reset.
+    pub fn open(mut link: L) -> Result<Accelerator<L>, DriverError> {
+        let found = link.read_register(registers::IDENTITY)?;
+        if found != isa::IDENTITY {
+            return Err(DriverError::NoAccelerator { found });
+        }
+        let found = link.read_register(registers::VERSION)?;
+        if found >> 16 != isa::VERSION >> 16 {
+            return Err(DriverError::Version { found });
+        }
+        let core = read_config(&mut link)?;
+        let window_size = window_size(link.memory_base(), link.memory_size(), &core)?;
+        let mut accelerator = Accelerator { link, core, window_size, deadline: DEADLINE, program: None };
+        accelerator.reset()?;
+        Ok(accelerator)
+    }
+
+    /// Like [`open`](Accelerator::open), and refuses a core that differs from `expected`, the content of its `mst_core.json`.
+    ///
+    /// # Errors
+    /// Those of `open`, and [`DriverError::OtherCore`] with the first field that differs.
+    pub fn open_expecting(link: L, expected: &CoreConfig) -> Result<Accelerator<L>, DriverError> {
+        let accelerator = Accelerator::open(link)?;
+        same_core("mst_core.json", expected, &accelerator.core)?;
+        Ok(accelerator)
+    }
+
+    /// The core's sizes, as its registers have them.
+    pub fn core(&self) -> &CoreConfig {
+        &self.core
+    }
+
+    /// Bytes of the memory window that the core uses: what to compile programs for.
+    pub fn window_size(&self) -> u64 {
+        u64::from(self.window_size)
+    }
+
+    /// Sets how long a run or a soft reset may take, in the link's time. Two seconds unless set.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
+    }
+
+    /// The link, for what this type does not offer.
+    pub fn link(&mut self) -> &mut L {
+        &mut self.link
+    }
+
+    /// Gives the link back.
+    pub fn into_link(self) -> L {
+        self.link
+    }
+
+    /// Stops whatever runs, waits until the bus has drained, clears errors and sets up the memory window. A loaded program stays.
+    ///
+    /// # Errors
+    /// [`DriverError::ResetStuck`] if the core does not come to rest.
+    pub fn reset(&mut self) -> Result<(), DriverError> {
+        self.link.write_register(registers::INTERRUPT_ENABLE, 0)?;
+        self.link.write_register(registers::CONTROL, control::SOFT_RESET | control::CLEAR_DONE)?;
+        let mut waited = Duration::ZERO;
+        loop {
+            let status = self.link.read_register(registers::STATUS)?;
+            if status & (status::BUSY | status::RESETTING | status::ERROR) == 0 {
+                break;
+            }
+            if waited >= self.deadline {
+                return Err(DriverError::ResetStuck { waited, status });
+            }
+            // With interrupts disabled this only lets time pass.
+            self.link.wait_interrupt(RESET_POLL)?;
+            waited += RESET_POLL;
+        }
+        let base = self.link.memory_base();
+        self.link.write_register(registers::MEMORY_BASE_LOW, base as u32)?;
+        self.link.write_register(registers::MEMORY_BASE_HIGH, (base >> 32) as u32)?;
+        self.link.write_register(registers::MEMORY_SIZE, self.window_size)?;
+        self.link.write_register(registers::INTERRUPT_ENABLE, INTERRUPTS)?;
+        Ok(())
+    }
+
+    /// Writes a program into memory; it takes the place of the one before.
+    ///
+    /// # Errors
+    /// [`DriverError::OtherCore`] if it was compiled for another core, [`DriverError::Window`] if it does not fit.
+    pub fn load(&mut self, program: &Program) -> Result<(), DriverError> {
+        same_core(&format!("the program of network `{}`", program.network), &program.core, &self.core)?;
+        if program.total_bytes > u64::from(self.window_size) {
+            return Err(DriverError::Window {
+                base: self.link.memory_base(),
+                size: self.link.memory_size(),
+                allowed: format!(
+                    "the program of network `{}` needs {} bytes; compile it for this size or use a larger window",
+                    program.network, program.total_bytes
+                ),
+            });
+        }
+        self.program = None;
+        for segment in &program.image {
+            self.link.write_memory(segment.offset, &segment.bytes)?;
+        }
+        self.program = Some(Program { image: Vec::new(), ..program.clone() });
+        Ok(())
+    }
+
+    /// The loaded program, without the bytes that were written.
+    ///
+    /// # Errors
+    /// [`DriverError::NotLoaded`].
+    pub fn program(&self) -> Result<&Program, DriverError> {
+        self.program.as_ref().ok_or(DriverError::NotLoaded)
+    }
+
+    /// Classifies one image: `height * width * channels` bytes, channel by channel and row by row.
+    ///
+    /// # Errors
+    /// If no program is loaded, the image has the wrong size, the core stops or does not finish in time. After the last two,
+    /// [`reset`](Accelerator::reset) makes it usable again.
+    pub fn infer(&mut self, image: &[u8]) -> Result<Inference, DriverError> {
+        self.write_image(image)?;
+        let program = self.program()?;
+        let (base, count) = (program.descriptor_base, program.layers.len() as u32);
+        let counters = self.run(base, count, 0)?;
+        self.inference(counters)
+    }
+
+    /// Classifies images one after the other.
+    ///
+    /// # Errors
+    /// Those of [`infer`](Accelerator::infer), at the first image that fails.
+    pub fn infer_batch<'a>(
+        &mut self,
+        images: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Inference>, DriverError> {
+        images.into_iter().map(|image| self.infer(image)).collect()
+    }
+
+    /// Classifies one image layer by layer, each in a run of its own, and counts each layer. What overlaps between layers in a
+    /// whole run does not overlap here, so the cycles add up to somewhat more.
+    ///
+    /// # Errors
+    /// Those of [`infer`](Accelerator::infer).
+    pub fn run_profiled(&mut self, image: &[u8]) -> Result<(Inference, Vec<LayerProfile>), DriverError> {
+        self.write_image(image)?;
+        let program = self.program()?;
+        let first = program.single_descriptor_base;
+        let layers: Vec<(String, Op)> = program.layers.iter().map(|l| (l.name.clone(), l.op)).collect();
+        let mut total = Counters::default();
+        let mut profile = Vec::with_capacity(layers.len());
+        for (index, (name, op)) in layers.into_iter().enumerate() {
+            let counters = self.run(first + (index * descriptor::BYTES) as u32, 1, index)?;
+            total += counters;
+            profile.push(LayerProfile { name, op, counters });
+        }
+        Ok((self.inference(total)?, profile))
+    }
+
+    /// The counters since the last start of a run.
+    ///
+    /// # Errors
+    /// What the link reports.
+    pub fn counters(&mut self) -> Result<Counters, DriverError> {
+        Ok(Counters::read(&mut self.link)?)
+    }
+
+    /// Reads back the spikes of a layer after a run. Tokens are in raster order, those of `scores` head by head, window by window,
+    /// query by query: as the reference executor has them.
+    ///
+    /// # Errors
+    /// [`DriverError::NoPlane`] for the readout, for a layer that does not exist, and if the program shares memory between planes.
+    pub fn read_plane(&mut self, layer: LayerId) -> Result<SpikePlane, DriverError> {
+        let program = self.program()?;
+        let refuse = |reason: String| DriverError::NoPlane { index: layer.0, reason };
+        if program.planes != Planes::Keep {
+            return Err(refuse(
+                "the program shares memory between planes; compile it with `Planes::Keep`".to_owned(),
+            ));
+        }
+        let plan = program.layers.get(layer.0).ok_or_else(|| {
+            refuse(format!("network `{}` has layers 0..{}", program.network, program.layers.len()))
+        })?;
+        let layout = plan
+            .plane
+            .clone()
+            .ok_or_else(|| refuse(format!("`{}` is the readout, which has logits and no spikes", plan.name)))?;
+        let steps = program.time_steps;
+        let mut bytes = vec![0; layout.bytes() as usize];
+        self.link.read_memory(u64::from(layout.base), &mut bytes)?;
+
+        let mut plane = SpikePlane::new(layout.tokens(), layout.channels(), steps);
+        for token in 0..layout.tokens() {
+            for channel in 0..layout.channels() {
+                for chunk in 0..layout.chunks {
+                    let at = layout.address(token, chunk, channel) - u64::from(layout.base);
+                    let byte = bytes[at as usize];
+                    for t in (0..8).filter(|t| byte >> t & 1 == 1) {
+                        let slot = chunk as usize * 8 + t;
+                        // A bit beyond the last time step would be a defect; the plane cannot hold it, so it is reported.
+                        if slot >= steps as usize {
+                            return Err(refuse(format!(
+                                "token {token}, channel {channel} spikes at time step {slot} of {steps}"
+                            )));
+                        }
+                        plane.set(token, channel, slot, true);
+                    }
+                }
+            }
+        }
+        Ok(plane)
+    }
+
+    fn write_image(&mut self, image: &[u8]) -> Result<(), DriverError> {
+        let program = self.program()?;
+        let shape = program.image_shape;
+        if image.len() != shape.bytes() {
+            return Err(DriverError::ImageSize {
+                network: program.network.clone(),
+                found: image.len(),
+                expected: shape.bytes(),
+                shape: format!("{} x {} x {}", shape.channels, shape.height, shape.width),
+            });
+        }
+        let inputs: Vec<(u64, Vec<u8>)> = program
+            .layers
+            .iter()
+            .filter_map(|layer| layer.input.as_ref())
+            .map(|input| (u64::from(input.base), patches::rows(image, shape, input)))
+            .collect();
+        for (base, rows) in inputs {
+            self.link.write_memory(base, &rows)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `count` descriptors from byte `base` on; the first of them is layer `first_layer`.
+    fn run(&mut self, base: u32, count: u32, first_layer: usize) -> Result<Counters, DriverError> {
+        self.link.write_register(registers::DESCRIPTOR_BASE, base)?;
+        self.link.write_register(registers::DESCRIPTOR_COUNT, count)?;
+        self.link.write_register(registers::CONTROL, control::CLEAR_DONE | control::CLEAR_COUNTERS)?;
+        self.link.write_register(registers::CONTROL, control::START)?;
+        let interrupted = self.link.wait_interrupt(self.deadline)?;
+        // The registers decide: an interrupt may be late, lost or someone else's.
+        let status = self.link.read_register(registers::STATUS)?;
+        if status & status::ERROR != 0 {
+            return Err(self.fault(status, first_layer)?);
+        }
+        if status & status::DONE == 0 {
+            let completed = self.link.read_register(registers::LAYERS_COMPLETED)?;
+            let waited = if interrupted { Duration::ZERO } else { self.deadline };
+            let layer = self.layer_name(first_layer + completed as usize);
+            return Err(DriverError::Deadline { waited, status, completed, layers: count, layer });
+        }
+        let counters = Counters::read(&mut self.link)?;
+        self.link.write_register(registers::CONTROL, control::CLEAR_DONE)?;
+        Ok(counters)
+    }
+
+    fn fault(&mut self, status: u32, first_layer: usize) -> Result<DriverError, DriverError> {
+        let code = self.link.read_register(registers::ERROR)?;
+        let descriptor = self.link.read_register(registers::ERROR_DESCRIPTOR)?;
+        let address = self.link.read_register(registers::ERROR_ADDRESS)?;
+        let layer = self.layer_name(first_layer + descriptor as usize);
+        Ok(DriverError::Core(Box::new(CoreFault { status, code, descriptor, layer, address })))
+    }
+
+    fn layer_name(&self, index: usize) -> String {
+        let layer = self.program.as_ref().and_then(|program| program.layers.get(index));
+        layer.map_or_else(|| format!("layer {index}"), |layer| layer.name.clone())
+    }
+
+    fn inference(&mut self, counters: Counters) -> Result<Inference, DriverError> {
+        let layout = self.program()?.logits.clone();
+        let plane = layout.plane_bytes as usize;
+        let mut bytes = vec![0; LOGIT_BYTES as usize * plane];
+        self.link.read_memory(u64::from(layout.base), &mut bytes)?;
+        let logit = |class| i32::from_le_bytes([0, 1, 2, 3].map(|p| bytes[p * plane + class]));
+        let logits: Vec<i32> = (0..layout.classes).map(logit).collect();
+        let class = (0..logits.len()).rev().max_by_key(|&class| logits[class]).unwrap_or(0);
+        Ok(Inference { logits, class, counters })
+    }
+}
+
+/// The core's sizes from its configuration registers.
+fn read_config(link: &mut impl Link) -> Result<CoreConfig, DriverError> {
+    let mut found = [0; 3];
+    for (value, offset) in
+        found.iter_mut().zip([registers::CONFIG0, registers::CONFIG1, registers::CONFIG2])
+    {
+        *value = link.read_register(offset)?;
+    }
+    let core = CoreConfig {
+        lanes: found[0] & 0xffff,
+        bus_bits: 8 * (found[0] >> 16 & 0xff),
+        membrane_bits: found[0] >> 24,
+        max_fan_in: found[1] & 0xffff,
+        weight_rows: found[1] >> 16,
+        bias_rows: found[2] & 0xffff,
+        address_bits: found[2] >> 16 & 0xff,
+    };
+    core.validate().map_err(|source| DriverError::Configuration { registers: found, source })?;
+    Ok(core)
+}
+
+/// Checks the window; returns how many of its bytes the core is told of: whole pages, below 4 GiB.
+fn window_size(base: u64, size: u64, core: &CoreConfig) -> Result<u32, DriverError> {
+    let refuse = |allowed: String| Err(DriverError::Window { base, size, allowed });
+    if !base.is_multiple_of(PAGE) || size < PAGE {
+        return refuse(format!("it must start at a multiple of {PAGE} and have at least {PAGE} bytes"));
+    }
+    let usable = size.min((1 << 32) - PAGE) / PAGE * PAGE;
+    let addresses = 1u128 << core.address_bits;
+    if u128::from(base) + u128::from(usable) > addresses {
+        return refuse(format!("the core reaches {} address bits; place the window lower", core.address_bits));
+    }
+    Ok(usable as u32)
+}
+
+fn same_core(what: &str, expected: &CoreConfig, found: &CoreConfig) -> Result<(), DriverError> {
+    let fields = [
+        ("lanes", expected.lanes, found.lanes),
+        ("bus_bits", expected.bus_bits, found.bus_bits),
+        ("address_bits", expected.address_bits, found.address_bits),
+        ("membrane_bits", expected.membrane_bits, found.membrane_bits),
+        ("max_fan_in", expected.max_fan_in, found.max_fan_in),
+        ("weight_rows", expected.weight_rows, found.weight_rows),
+        ("bias_rows", expected.bias_rows, found.bias_rows),
+    ];
+    match fields.into_iter().find(|(_, expected, found)| expected != found) {
+        Some((field, expected, found)) => {
+            Err(DriverError::OtherCore { field, what: what.to_owned(), expected, found })
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,154 @@
+//! Why an accelerator could not be used.
+
+use crate::link::LinkError;
+use isa::ErrorCode;
+use isa::config::ConfigError;
+use std::time::Duration;
+
+/// Why an accelerator could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// The link failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// What answers is no accelerator.
+    #[error(
+        "register IDENTITY is 0x{found:08x}, expected 0x{:08x} (`MST1`): no accelerator answers here; check the bitstream and \
+         the register address",
+        isa::IDENTITY
+    )]
+    NoAccelerator {
+        /// The value of `IDENTITY`.
+        found: u32,
+    },
+    /// The core speaks another interface.
+    #[error(
+        "the core has interface version {}.{}, this driver speaks {}.x; generate the core and build the driver from the same release",
+        found >> 16, found & 0xffff, isa::VERSION >> 16
+    )]
+    Version {
+        /// The value of `VERSION`.
+        found: u32,
+    },
+    /// The core's configuration registers make no sense.
+    #[error("the configuration registers {registers:08x?} describe no core: {source}")]
+    Configuration {
+        /// `CONFIG0`, `CONFIG1`, `CONFIG2`.
+        registers: [u32; 3],
+        /// The field that is out of range.
+        source: ConfigError,
+    },
+    /// A program or a configuration file is for another core.
+    #[error(
+        "{field} is {expected} in {what}, but {found} in the core that answers; compile for this core, or load the bitstream \
+         that belongs to the file"
+    )]
+    OtherCore {
+        /// The field that differs.
+        field: &'static str,
+        /// Where the expectation comes from.
+        what: String,
+        /// The value there.
+        expected: u32,
+        /// The core's value.
+        found: u32,
+    },
+    /// The memory window cannot be used.
+    #[error("the memory window starts at 0x{base:x} and has {size} bytes; {allowed}")]
+    Window {
+        /// Bus address of the window.
+        base: u64,
+        /// Bytes in the window.
+        size: u64,
+        /// What is allowed, and what to do.
+        allowed: String,
+    },
+    /// No program is loaded.
+    #[error("no network is loaded; load a program first")]
+    NotLoaded,
+    /// The image has another size than the network takes.
+    #[error("the image has {found} bytes, network `{network}` takes {expected} ({shape})")]
+    ImageSize {
+        /// Name of the network.
+        network: String,
+        /// Bytes of the image.
+        found: usize,
+        /// Bytes expected.
+        expected: usize,
+        /// The same in channels, rows and columns.
+        shape: String,
+    },
+    /// There is no such plane, or it may have been overwritten.
+    #[error("the plane of layer {index} cannot be read back: {reason}")]
+    NoPlane {
+        /// Index of the layer.
+        index: usize,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The core stopped with an error.
+    #[error("{}", core_message(.0))]
+    Core(Box<CoreFault>),
+    /// The core did not finish in time.
+    #[error(
+        "the run was not over after {waited:?}: STATUS 0x{status:x}, {completed} of {layers} layers completed, `{layer}` is next; \
+         reset the accelerator, or allow more time"
+    )]
+    Deadline {
+        /// How long the driver waited.
+        waited: Duration,
+        /// The value of `STATUS`.
+        status: u32,
+        /// Layers completed.
+        completed: u32,
+        /// Layers of the run.
+        layers: u32,
+        /// Name of the first layer that is not complete.
+        layer: String,
+    },
+    /// A soft reset did not end.
+    #[error(
+        "the soft reset was not over after {waited:?}: STATUS 0x{status:x}; the memory does not answer, reset the whole device"
+    )]
+    ResetStuck {
+        /// How long the driver waited.
+        waited: Duration,
+        /// The value of `STATUS`.
+        status: u32,
+    },
+}
+
+/// What the registers said when the core had stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreFault {
+    /// The value of `STATUS`.
+    pub status: u32,
+    /// The value of `ERROR`.
+    pub code: u32,
+    /// The value of `ERROR_DESCRIPTOR`: index of the descriptor in its run.
+    pub descriptor: u32,
+    /// Name of the layer that the descriptor belongs to.
+    pub layer: String,
+    /// The value of `ERROR_ADDRESS`: byte offset in the memory window.
+    pub address: u32,
+}
+
+impl CoreFault {
+    /// The error code, if it is a defined one.
+    pub fn error_code(&self) -> Option<ErrorCode> {
+        ErrorCode::from_code(self.code)
+    }
+}
+
+fn core_message(fault: &CoreFault) -> String {
+    let (name, text) = match fault.error_code() {
+        Some(code) => (format!("{code:?}"), code.text()),
+        None => ("not defined".to_owned(), "The driver does not know this code."),
+    };
+    format!(
+        "the core stopped with error {} ({name}) in descriptor {}, layer `{}`: {text} STATUS 0x{:x}, ERROR_ADDRESS 0x{:08x}; \
+         reset the accelerator before the next run",
+        fault.code, fault.descriptor, fault.layer, fault.status, fault.address
+    )
+}

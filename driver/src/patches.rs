@@ -1,0 +1,50 @@
+//! Cuts an image into the rows that an analog layer reads.
+
+use crate::program::InputLayout;
+use model::network::ImageShape;
+
+/// The rows of `input`, token by token in raster order: the pixels of a patch channel by channel and row by row, pixels outside
+/// the image 0, each row padded with zeros.
+///
+/// `image` holds `shape.bytes()` pixels, channel by channel and row by row.
+pub(crate) fn rows(image: &[u8], shape: ImageShape, input: &InputLayout) -> Vec<u8> {
+    let patch = input.patch;
+    let pixel = |channel: usize, y: usize, x: usize| {
+        let y = y.checked_sub(patch.padding).filter(|&y| y < shape.height)?;
+        let x = x.checked_sub(patch.padding).filter(|&x| x < shape.width)?;
+        image.get((channel * shape.height + y) * shape.width + x).copied()
+    };
+    let mut rows = Vec::with_capacity(input.bytes());
+    for token in 0..input.grid.tokens() {
+        let top = token / input.grid.columns * patch.stride;
+        let left = token % input.grid.columns * patch.stride;
+        for channel in 0..shape.channels {
+            for y in 0..patch.kernel {
+                rows.extend((0..patch.kernel).map(|x| pixel(channel, top + y, left + x).unwrap_or(0)));
+            }
+        }
+        rows.resize((token + 1) * input.row_bytes as usize, 0);
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::network::{Grid, Patch};
+
+    #[test]
+    fn patches_are_cut_channel_by_channel_with_a_border_of_zeros() {
+        let shape = ImageShape { height: 2, width: 2, channels: 2 };
+        let input = InputLayout {
+            base: 0,
+            row_bytes: 24,
+            grid: Grid { rows: 1, columns: 2 },
+            patch: Patch { kernel: 3, stride: 1, padding: 1 },
+        };
+        let rows = rows(&[1, 2, 3, 4, 5, 6, 7, 8], shape, &input);
+        let first = [0, 0, 0, 0, 1, 2, 0, 3, 4, 0, 0, 0, 0, 5, 6, 0, 7, 8, 0, 0, 0, 0, 0, 0];
+        let second = [0, 0, 0, 1, 2, 0, 3, 4, 0, 0, 0, 0, 5, 6, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(rows, [first, second].concat());
+    }
+}

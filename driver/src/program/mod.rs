@@ -1,0 +1,327 @@
+//! Compiles a network for a core: descriptors, parameters and the places of everything in memory.
+//!
+//! The memory of a program, from the start of the window:
+//! ```text
+//! descriptors                  one a layer, 256 bytes each
+//! descriptors of single layers the same layers, each runnable alone: nothing must have completed before
+//! parameters, weights, biases  layer by layer
+//! inputs                       the patches of one image, written before each run
+//! logits                       four byte planes
+//! spike planes                 shared by planes that are not needed at the same time, unless they are kept
+//! ```
+
+mod allocate;
+mod error;
+mod layer;
+mod limits;
+mod parameters;
+mod plane;
+mod walk;
+
+pub use error::ProgramError;
+pub use plane::{PlaneLayout, TokenOrder};
+
+use allocate::{Placement, Request, Reuse};
+use isa::{CHUNK_STEPS, CoreConfig, Descriptor, Op, descriptor, layout::LOGIT_BYTES};
+use layer::Site;
+use model::network::{Grid, ImageShape, Operation, Patch};
+use model::{Configured, LayerId};
+use plane::padded;
+use serde::{Deserialize, Serialize};
+
+/// Alignment of parameters, inputs, logits and planes: a multiple of every bus width, and long bursts start on it.
+const ALIGNMENT: usize = 64;
+
+/// What a program is compiled for, apart from the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramOptions {
+    /// Bytes in the memory window.
+    pub memory_size: u64,
+    /// What happens to planes after their last reader.
+    pub planes: Planes,
+}
+
+/// What happens to the memory of a spike plane after its last reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planes {
+    /// It stays until the next run, so that every plane can be read back.
+    Keep,
+    /// Later planes take its place.
+    Reuse,
+}
+
+/// Bytes that are written to memory once, before the first run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Byte offset in the memory window.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Where the patches of an image are written for an analog layer: one row a token, in raster order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputLayout {
+    /// Byte offset in the memory window.
+    pub base: u32,
+    /// Bytes between tokens.
+    pub row_bytes: u32,
+    /// Rows and columns of patches.
+    pub grid: Grid,
+    /// How patches are cut.
+    pub patch: Patch,
+}
+
+impl InputLayout {
+    /// Bytes of all rows.
+    pub fn bytes(&self) -> usize {
+        self.grid.tokens() * self.row_bytes as usize
+    }
+}
+
+/// Where the logits of a run are found: byte `p` of class `c` at `base + p * plane_bytes + c`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogitsLayout {
+    /// Byte offset in the memory window.
+    pub base: u32,
+    /// Bytes between the four byte planes.
+    pub plane_bytes: u32,
+    /// Number of logits.
+    pub classes: usize,
+}
+
+/// One layer of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerPlan {
+    /// Name, as in the network.
+    pub name: String,
+    /// Operation.
+    pub op: Op,
+    /// The descriptor.
+    pub descriptor: Descriptor,
+    /// Where the layer's spikes lie after it ran; none for the readout.
+    pub plane: Option<PlaneLayout>,
+    /// Where the layer's patches are written before it runs; only for analog layers.
+    pub input: Option<InputLayout>,
+}
+
+/// A network compiled for a core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Name of the network.
+    pub network: String,
+    /// The core that it was compiled for.
+    pub core: CoreConfig,
+    /// The image that it takes.
+    pub image_shape: ImageShape,
+    /// Time steps T.
+    pub time_steps: u32,
+    /// Layers in the order of evaluation.
+    pub layers: Vec<LayerPlan>,
+    /// What is written to memory once.
+    pub image: Vec<Segment>,
+    /// Byte offset of the first descriptor.
+    pub descriptor_base: u32,
+    /// Byte offset of the first of the descriptors that run alone.
+    pub single_descriptor_base: u32,
+    /// Where the logits are found.
+    pub logits: LogitsLayout,
+    /// Bytes of memory that the program uses.
+    pub total_bytes: u64,
+    /// Whether every plane can be read back after a run.
+    pub planes: Planes,
+}
+
+impl Program {
+    /// Compiles `network` for `core`.
+    ///
+    /// # Errors
+    /// If the network needs more than the core or the memory has, or reads a plane in ways that no layout serves; the message
+    /// names the layer, the value and what is allowed.
+    pub fn compile(
+        network: &Configured,
+        core: &CoreConfig,
+        options: &ProgramOptions,
+    ) -> Result<Program, ProgramError> {
+        core.validate()?;
+        limits::check_network(network, network.time_steps(), core)?;
+        limits::check_membranes(network, core)?;
+        Compiler::new(network, core)?.program(options)
+    }
+}
+
+struct Compiler<'a> {
+    network: &'a Configured,
+    core: &'a CoreConfig,
+    names: Vec<String>,
+    planes: Vec<Option<PlaneLayout>>,
+    inputs: Vec<Option<InputLayout>>,
+    logits: LogitsLayout,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(network: &'a Configured, core: &'a CoreConfig) -> Result<Self, ProgramError> {
+        let chunks = network.time_steps().div_ceil(CHUNK_STEPS);
+        let inputs = network.layers.iter().map(|layer| match &layer.operation {
+            Operation::Analog { patch, weights, .. } => Some(InputLayout {
+                base: 0,
+                row_bytes: padded(weights.inputs, core),
+                grid: layer.grid,
+                patch: *patch,
+            }),
+            _ => None,
+        });
+        Ok(Compiler {
+            network,
+            core,
+            names: network.layers.iter().map(|layer| layer.name.clone()).collect(),
+            planes: plane::layouts(network, chunks, core)?,
+            inputs: inputs.collect(),
+            logits: LogitsLayout {
+                base: 0,
+                plane_bytes: padded(network.classes, core),
+                classes: network.classes,
+            },
+        })
+    }
+
+    fn site<'s>(&'s self, index: usize) -> Site<'s> {
+        Site {
+            index,
+            layer: &self.network.layers[index],
+            time_steps: self.network.time_steps(),
+            order: &self.network.slots(LayerId(index)).order,
+            seed: self.network.seed,
+            core: self.core,
+            planes: &self.planes,
+            names: &self.names,
+        }
+    }
+
+    fn program(mut self, options: &ProgramOptions) -> Result<Program, ProgramError> {
+        let count = self.network.layers.len();
+        let mut bytes = vec![0; 2 * count * descriptor::BYTES];
+        let mut bases = Vec::with_capacity(count);
+        for index in 0..count {
+            let site = self.site(index);
+            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+            let parameter_base = bytes.len();
+            site.push_parameters(&mut bytes, self.inputs[index].as_ref())?;
+            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+            let bias_base = bytes.len();
+            if let Operation::Scores { heads, bias, .. } = &site.layer.operation {
+                parameters::push_bias_rows(&mut bytes, &site, *heads, bias)?;
+            }
+            bases.push((parameter_base, bias_base));
+        }
+        let (placements, total_bytes) = self.place(bytes.len() as u64, options)?;
+
+        let mut layers = Vec::with_capacity(count);
+        for (index, (parameter_base, bias_base)) in bases.into_iter().enumerate() {
+            let site = self.site(index);
+            let mut d = site.descriptor(self.inputs[index].as_ref(), &self.logits)?;
+            d.parameter_base = parameter_base as u32;
+            d.bias_base = if d.op == Op::Scores as u32 { bias_base as u32 } else { 0 };
+            d.inputs_ready = placements[index].inputs_ready;
+            d.weights_ready = site.reads().1.map_or(0, |id| id.0 as u32 + 1);
+            limits::check_descriptor(self.core, index, &site.layer.name, &d)?;
+            layers.push(LayerPlan {
+                name: site.layer.name.clone(),
+                op: site.op(),
+                descriptor: d,
+                plane: self.planes[index].clone(),
+                input: self.inputs[index].clone(),
+            });
+        }
+        write_descriptors(&mut bytes, &layers);
+        Ok(Program {
+            network: self.network.name.clone(),
+            core: self.core.clone(),
+            image_shape: self.network.image,
+            time_steps: self.network.time_steps(),
+            layers,
+            image: vec![Segment { offset: 0, bytes }],
+            descriptor_base: 0,
+            single_descriptor_base: (count * descriptor::BYTES) as u32,
+            logits: self.logits,
+            total_bytes,
+            planes: options.planes,
+        })
+    }
+
+    /// Gives inputs, logits and planes their places behind the `start` bytes written once, and returns the planes' placements
+    /// and the bytes used in all.
+    fn place(
+        &mut self,
+        start: u64,
+        options: &ProgramOptions,
+    ) -> Result<(Vec<Placement>, u64), ProgramError> {
+        let alignment = ALIGNMENT as u64;
+        let mut end = start.next_multiple_of(alignment);
+        let mut take = |bytes: u64| {
+            let base = end;
+            end = (end + bytes).next_multiple_of(alignment);
+            base
+        };
+        // A base beyond 32 bits is caught below, before anything uses it.
+        for input in self.inputs.iter_mut().flatten() {
+            input.base = take(input.bytes() as u64) as u32;
+        }
+        self.logits.base = take(u64::from(LOGIT_BYTES * self.logits.plane_bytes)) as u32;
+        let start = end;
+
+        let requests = self.requests();
+        let available = options.memory_size.min(1 << 32);
+        let attempts: &[Reuse] = match options.planes {
+            Planes::Keep => &[Reuse::Never],
+            Planes::Reuse => &[Reuse::WithoutWaiting, Reuse::Always],
+        };
+        let mut needed = 0;
+        for &reuse in attempts {
+            let (placements, bytes) = allocate::place(&requests, reuse, alignment);
+            needed = start + bytes;
+            if needed <= available {
+                for (plane, placement) in self.planes.iter_mut().zip(&placements) {
+                    if let Some(plane) = plane {
+                        plane.base = (start + placement.offset) as u32;
+                    }
+                }
+                return Ok((placements, needed));
+            }
+        }
+        Err(ProgramError::Memory { network: self.network.name.clone(), needed, available })
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        let mut requests: Vec<Request> = self
+            .planes
+            .iter()
+            .enumerate()
+            .map(|(index, plane)| Request {
+                bytes: plane.as_ref().map_or(0, PlaneLayout::bytes),
+                last_use: index,
+                inputs_ready: 0,
+            })
+            .collect();
+        for index in 0..requests.len() {
+            let (inputs, matrix) = self.site(index).reads();
+            for id in inputs.iter().chain(&matrix) {
+                requests[id.0].last_use = index;
+            }
+            let latest = inputs.iter().map(|id| id.0 as u32 + 1).max();
+            requests[index].inputs_ready = latest.unwrap_or(0);
+        }
+        requests
+    }
+}
+
+/// Writes every descriptor twice: for the run, and for running alone, when no layer has completed before.
+fn write_descriptors(bytes: &mut [u8], layers: &[LayerPlan]) {
+    let run = layers.iter().map(|layer| layer.descriptor.clone());
+    let alone = run.clone().map(|d| Descriptor { weights_ready: 0, inputs_ready: 0, ..d });
+    for (place, d) in bytes.chunks_exact_mut(descriptor::BYTES).zip(run.chain(alone)) {
+        for (place, word) in place.chunks_exact_mut(8).zip(d.to_words()) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+}

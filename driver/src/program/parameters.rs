@@ -1,0 +1,231 @@
+//! The bytes of a layer's parameter blocks, stored matrices and bias rows. See [`isa::layout`].
+
+use super::layer::Site;
+use super::plane::PlaneLayout;
+use super::walk::Blocks;
+use super::{ProgramError, limits};
+use isa::layout::{flag, parameter_row};
+use isa::mask;
+use model::network::{Operation, Weights};
+
+/// What the parameter block holds for one lane.
+#[derive(Clone, Copy)]
+struct Lane {
+    bias: i32,
+    theta: i32,
+    v0: i32,
+    seed: u32,
+    flags: u16,
+}
+
+impl Lane {
+    /// A lane without a channel: it never fires, and its LFSR runs from a state that is not zero.
+    const EMPTY: Lane = Lane { bias: 0, theta: 1, v0: 0, seed: 1, flags: 0 };
+
+    /// The lane's half-word in `row` of the parameter block.
+    fn half_word(&self, row: u32) -> u16 {
+        match row {
+            parameter_row::BIAS_LOW => self.bias as u16,
+            parameter_row::BIAS_HIGH => (self.bias >> 16) as u16,
+            parameter_row::THETA_LOW => self.theta as u16,
+            parameter_row::THETA_HIGH => (self.theta >> 16) as u16,
+            parameter_row::V0_LOW => self.v0 as u16,
+            parameter_row::V0_HIGH => (self.v0 >> 16) as u16,
+            parameter_row::SEED_LOW => self.seed as u16,
+            parameter_row::SEED_HIGH => (self.seed >> 16) as u16,
+            _ => self.flags,
+        }
+    }
+}
+
+fn push_block(bytes: &mut Vec<u8>, lanes: &[Lane]) {
+    for row in 0..isa::layout::PARAMETER_ROWS {
+        bytes.extend(lanes.iter().flat_map(|lane| lane.half_word(row).to_le_bytes()));
+    }
+}
+
+/// Appends the parameter blocks of every job of a layer with stored weights, each followed by its matrix. `row` is the layout of
+/// the output row; `inputs` says which column of the weights each byte of the gathered row belongs to.
+///
+/// # Errors
+/// [`ProgramError::Limit`] if a parameter does not fit the core's membrane.
+pub fn push_stored(
+    bytes: &mut Vec<u8>,
+    site: &Site<'_>,
+    row: &PlaneLayout,
+    inputs: &[Option<usize>],
+) -> Result<(), ProgramError> {
+    let lanes = site.core.lanes as usize;
+    for tile in 0..(row.row_bytes() as usize).div_ceil(lanes) {
+        let channels: Vec<Option<usize>> = (0..lanes)
+            .map(|lane| tile * lanes + lane)
+            .map(|position| if position < row.row_bytes() as usize { row.channel_at(position) } else { None })
+            .collect();
+        let parameters = channels
+            .iter()
+            .map(|channel| channel.map_or(Ok(Lane::EMPTY), |channel| stored_lane(site, channel)))
+            .collect::<Result<Vec<_>, _>>()?;
+        push_block(bytes, &parameters);
+        match &site.layer.operation {
+            Operation::Analog { weights, .. }
+            | Operation::Dense { weights, .. }
+            | Operation::Readout { weights, .. } => push_weights(bytes, weights, &channels, inputs),
+            Operation::Shortcut { inputs, gains, .. } => {
+                for segment in 0..inputs.len() {
+                    let gain = |channel: &Option<usize>| {
+                        channel.map_or(0, |c| gains[segment * site.layer.channels + c]) as u8
+                    };
+                    bytes.extend(channels.iter().map(gain));
+                }
+            }
+            Operation::Scores { .. } | Operation::Context { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// One row of weights for every byte of the gathered row; padding on either side has weight 0.
+fn push_weights(
+    bytes: &mut Vec<u8>,
+    weights: &Weights,
+    outputs: &[Option<usize>],
+    inputs: &[Option<usize>],
+) {
+    for input in inputs {
+        bytes.extend(outputs.iter().map(|output| match (output, input) {
+            (Some(output), Some(input)) => weights.data[output * weights.inputs + input] as u8,
+            _ => 0,
+        }));
+    }
+}
+
+fn stored_lane(site: &Site<'_>, channel: usize) -> Result<Lane, ProgramError> {
+    let (bias, neuron) = match &site.layer.operation {
+        Operation::Analog { bias, .. } => (bias[channel], true),
+        Operation::Dense { bias, .. } | Operation::Shortcut { bias, .. } => (bias[channel], true),
+        Operation::Readout { bias, .. } => (bias[channel], false),
+        Operation::Scores { .. } | Operation::Context { .. } => (0, true),
+    };
+    let (theta, v0) = if neuron { (site.layer.theta[channel], site.layer.v0[channel]) } else { (1, 0) };
+    let start = site.accumulator_start(bias, v0);
+    let place = || format!("channel {channel}");
+    Ok(Lane {
+        bias: limits::membrane(site, "bias", place, start)?,
+        theta: limits::membrane(site, "threshold", place, i64::from(theta))?,
+        v0: limits::membrane(site, "initial membrane", place, i64::from(v0))?,
+        seed: mask::seed(site.seed, site.index as u32, channel as u32),
+        flags: flag::VALID,
+    })
+}
+
+/// Appends the parameter blocks of every job of `scores`: head, tile, window. Lane `l` of tile `t` is key `t * LANES + l`.
+///
+/// # Errors
+/// [`ProgramError::Limit`] if a parameter does not fit the core's membrane.
+pub fn push_scores(bytes: &mut Vec<u8>, site: &Site<'_>, heads: usize) -> Result<(), ProgramError> {
+    let blocks = Blocks::new(site.layer.walk, site.layer.grid);
+    let keys = blocks.tokens();
+    for head in 0..heads {
+        let place = || format!("head {head}");
+        let theta =
+            limits::membrane(site, "threshold", place, i64::from(site.layer.theta[head]))?;
+        let v0 =
+            limits::membrane(site, "initial membrane", place, i64::from(site.layer.v0[head]))?;
+        for tile in 0..keys.div_ceil(site.core.lanes) {
+            for block in 0..blocks.count() {
+                let lane = |lane: u32| {
+                    let key = tile * site.core.lanes + lane;
+                    if key >= keys {
+                        return Lane::EMPTY;
+                    }
+                    let channel = (block * heads as u32 + head as u32) * keys + key;
+                    let seed = mask::seed(site.seed, site.index as u32, channel);
+                    Lane { bias: 0, theta, v0, seed, flags: flag::VALID | band_flags(blocks, key) }
+                };
+                push_block(bytes, &(0..site.core.lanes).map(lane).collect::<Vec<_>>());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// In which bands a key of a window lies.
+fn band_flags(blocks: Blocks, key: u32) -> u16 {
+    let in_band = |position: u32, count: u32| blocks.shift > 0 && position >= count - blocks.shift;
+    let mut flags = 0;
+    if in_band(key / blocks.inner_x, blocks.inner_y) {
+        flags |= flag::ROW_BAND;
+    }
+    if in_band(key % blocks.inner_x, blocks.inner_x) {
+        flags |= flag::COLUMN_BAND;
+    }
+    flags
+}
+
+/// Appends the parameter blocks of every job of `context`: head, tile, window. Lane `l` of tile `t` is channel `t * LANES + l` of
+/// the head.
+///
+/// # Errors
+/// [`ProgramError::Limit`] if a parameter does not fit the core's membrane.
+pub fn push_context(bytes: &mut Vec<u8>, site: &Site<'_>, heads: usize) -> Result<(), ProgramError> {
+    let blocks = Blocks::new(site.layer.walk, site.layer.grid);
+    let head_size = (site.layer.channels / heads) as u32;
+    for head in 0..heads as u32 {
+        for tile in 0..head_size.div_ceil(site.core.lanes) {
+            let lanes = (0..site.core.lanes)
+                .map(|lane| tile * site.core.lanes + lane)
+                .map(|c| {
+                    if c < head_size {
+                        stored_lane(site, (head * head_size + c) as usize)
+                    } else {
+                        Ok(Lane::EMPTY)
+                    }
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            for block in 0..blocks.count() {
+                let mut lanes = lanes.clone();
+                for (lane, c) in lanes.iter_mut().zip(tile * site.core.lanes..head_size) {
+                    let channel = (block * heads as u32 + head) * head_size + c;
+                    lane.seed = mask::seed(site.seed, site.index as u32, channel);
+                }
+                push_block(bytes, &lanes);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Appends the bias rows of `scores`: for each head and tile, one row for each query of a window.
+///
+/// # Errors
+/// [`ProgramError::Limit`] if a bias does not fit 16 bits.
+pub fn push_bias_rows(
+    bytes: &mut Vec<u8>,
+    site: &Site<'_>,
+    heads: usize,
+    bias: &[i32],
+) -> Result<(), ProgramError> {
+    let blocks = Blocks::new(site.layer.walk, site.layer.grid);
+    let (keys, size) = (blocks.tokens() as usize, blocks.inner_x as usize);
+    let span = 2 * size - 1;
+    for head in 0..heads {
+        for tile in 0..keys.div_ceil(site.core.lanes as usize) {
+            for query in 0..keys {
+                for lane in 0..site.core.lanes as usize {
+                    let key = tile * site.core.lanes as usize + lane;
+                    let value = if key < keys {
+                        let y = query / size + size - 1 - key / size;
+                        let x = query % size + size - 1 - key % size;
+                        let start = site
+                            .accumulator_start(bias[head * span * span + y * span + x], site.layer.v0[head]);
+                        limits::bias_row(site, head, start)?
+                    } else {
+                        0
+                    };
+                    bytes.extend(value.to_le_bytes());
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! What can be asked for on the command line.
+
+use crate::error::GenError;
+use crate::screen::Format;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use isa::{CoreConfig, Neuron};
+use model::{MaskRatio, RunOptions};
+use std::path::PathBuf;
+
+/// Masked Spiking Transformers on FPGAs: generate the core, convert networks, run and check them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gen",
+    version,
+    propagate_version = true,
+    after_help = "From nothing to a checked core:\n  \
+        gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst\n  \
+        gen run net.mst --images 1000         how accurate it is\n  \
+        gen cosim net.mst --images 3          the generated core spikes like the reference\n  \
+        gen verilog --preset ecp5 --out rtl   the Verilog of that core\n\n\
+        Exit codes: 0 success, 1 core and reference differ, 2 refused (bad input, missing tool)."
+)]
+pub struct Cli {
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// How results are printed.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write the Verilog of a core, with its file list and its sizes.
+    #[command(after_help = "Examples:\n  \
+        gen verilog --preset ecp5 --out rtl\n  \
+        gen verilog --preset pcie --lanes 32 --out rtl\n  \
+        verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n\n\
+        Writes one file a module, `mst_core.f` (the files, children first) and `mst_core.json` (the sizes, which the\n\
+        driver compares with the core's own). The same options give the same bytes. Other files in the folder stay.")]
+    Verilog(VerilogArgs),
+    /// Convert a trained checkpoint into an integer network.
+    #[command(
+        after_help = "Example:\n  gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst\n\n\
+        The checkpoint's layout is described in train/README.md. The same checkpoint and options give the same bytes."
+    )]
+    Convert(ConvertArgs),
+    /// Show a network: layers, thresholds, memory, and the range that each layer's sums were proven to keep.
+    #[command(after_help = "Examples:\n  gen info\n  gen info net.mst --time-steps 16 --json")]
+    Info(InfoArgs),
+    /// Classify images with the bit-exact reference.
+    #[command(after_help = "Examples:\n  \
+        gen run --images 10000 --float        beside the float network it was made from\n  \
+        gen run --neuron if --time-steps 64   the neuron that needs no second phase\n  \
+        gen run --mask 0.75                   three of four maskable spikes dropped\n\n\
+        RAYON_NUM_THREADS limits the threads.")]
+    Run(RunArgs),
+    /// Run images on the generated core and on the reference; compare every spike and every logit.
+    #[command(after_help = "Examples:\n  \
+        gen cosim                              three images on the core for an ECP5 board\n  \
+        gen cosim --per-layer                  where the cycles go\n  \
+        gen cosim --stalls 7 --preset tiny     with random stalls on all bus channels\n  \
+        gen cosim --images 1 --trace out.fst   with waves of every signal\n\n\
+        The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
+        `useful` is the share of busy cycles that the network's spikes need on that many lanes.")]
+    Cosim(CosimArgs),
+}
+
+/// Sizes of the core.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Core")]
+pub struct CoreArgs {
+    /// The configuration to start from: 8, 32 or 64 lanes.
+    #[arg(long, value_enum, default_value_t = Preset::Ecp5)]
+    preset: Preset,
+    /// Neurons that work in parallel: 8, 16, 32 or 64, and at least bus bits / 8.
+    #[arg(long, value_name = "N")]
+    lanes: Option<u32>,
+    /// Width of the memory bus: 64 or 128.
+    #[arg(long, value_name = "N")]
+    bus_bits: Option<u32>,
+    /// Width of bus addresses: 32 to 64.
+    #[arg(long, value_name = "N")]
+    address_bits: Option<u32>,
+    /// Signed width of accumulator and membrane: 16 to 32.
+    #[arg(long, value_name = "N")]
+    membrane_bits: Option<u32>,
+    /// Largest padded fan-in of a layer: a multiple of 64, up to 1024.
+    #[arg(long, value_name = "N")]
+    max_fan_in: Option<u32>,
+    /// Rows of one bank of the weight buffer: a power of two, 64 to 1024.
+    #[arg(long, value_name = "N")]
+    weight_rows: Option<u32>,
+    /// Most tokens of an attention window: 16 to 192.
+    #[arg(long, value_name = "N")]
+    bias_rows: Option<u32>,
+}
+
+impl CoreArgs {
+    /// Name of the configuration that the others start from.
+    pub fn preset(&self) -> &'static str {
+        self.preset.name()
+    }
+
+    /// The configuration, checked.
+    pub fn config(&self) -> Result<CoreConfig, GenError> {
+        let preset = CoreConfig::preset(self.preset.name()).expect("every value is the name of a preset");
+        let config = CoreConfig {
+            lanes: self.lanes.unwrap_or(preset.lanes),
+            bus_bits: self.bus_bits.unwrap_or(preset.bus_bits),
+            address_bits: self.address_bits.unwrap_or(preset.address_bits),
+            membrane_bits: self.membrane_bits.unwrap_or(preset.membrane_bits),
+            max_fan_in: self.max_fan_in.unwrap_or(preset.max_fan_in),
+            weight_rows: self.weight_rows.unwrap_or(preset.weight_rows),
+            bias_rows: self.bias_rows.unwrap_or(preset.bias_rows),
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// The named configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// 8 lanes, 64-bit bus: simulation and proofs.
+    Tiny,
+    /// 32 lanes, 64-bit bus: an ECP5-85 board.
+    Ecp5,
+    /// 64 lanes, 128-bit bus, 64-bit addresses: a PCIe card.
+    Pcie,
+}
+
+impl Preset {
+    /// As [`CoreConfig::preset`] calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Tiny => "tiny",
+            Preset::Ecp5 => "ecp5",
+            Preset::Pcie => "pcie",
+        }
+    }
+}
+
+/// Neuron modes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NeuronArg {
+    /// Integrate and fire in the same time step.
+    If,
+    /// Integrate all time steps, then fire.
+    #[value(name = "two_phase", alias = "two-phase")]
+    TwoPhase,
+}
+
+impl From<NeuronArg> for Neuron {
+    fn from(neuron: NeuronArg) -> Neuron {
+        match neuron {
+            NeuronArg::If => Neuron::If,
+            NeuronArg::TwoPhase => Neuron::TwoPhase,
+        }
+    }
+}
+
+/// Which network, and how it runs.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArgs {
+    /// Network file, from `gen convert` [default: models/fashion-mnist/net.mst]
+    pub net: Option<PathBuf>,
+    /// Time steps T: 1 to 256 (the core stops at 64).
+    #[arg(long, value_name = "T", default_value_t = 8)]
+    time_steps: u32,
+    /// Neuron mode of all layers [default: as converted]
+    #[arg(long, value_enum)]
+    neuron: Option<NeuronArg>,
+    /// Share of spikes dropped in queries, keys, attention and the first MLP layer: 0 to 1 [default: as converted]
+    #[arg(long, value_name = "RATIO", allow_negative_numbers = true)]
+    mask: Option<f64>,
+    /// Seed of the masks [default: as converted]
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
+}
+
+impl NetworkArgs {
+    /// The options of a run in a membrane of `membrane_bits`.
+    pub fn run_options(&self, membrane_bits: u32) -> Result<RunOptions, GenError> {
+        Ok(RunOptions {
+            time_steps: self.time_steps,
+            neuron: self.neuron.map(Neuron::from),
+            mask: self.mask.map(MaskRatio::try_from).transpose()?,
+            seed: self.seed,
+            membrane_bits,
+        })
+    }
+}
+
+/// Which images.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Images")]
+pub struct ImageArgs {
+    /// Index of the first image.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub first: usize,
+    /// Folder with test images and labels in idx.gz files [default: models/data/fashion-mnist]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `gen verilog`.
+#[derive(Args, Debug)]
+pub struct VerilogArgs {
+    /// Sizes.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Folder to write to; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `gen convert`.
+#[derive(Args, Debug)]
+pub struct ConvertArgs {
+    /// The checkpoint: a safetensors file from train/.
+    #[arg(value_name = "CHECKPOINT")]
+    pub checkpoint: PathBuf,
+    /// Network file to write.
+    #[arg(long, value_name = "NET")]
+    pub out: PathBuf,
+    /// Name of the network [default: the checkpoint's folder]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Neuron mode of all layers.
+    #[arg(long, value_enum, default_value_t = NeuronArg::TwoPhase)]
+    pub neuron: NeuronArg,
+    /// Time steps that integer scales leave room for in a 24-bit membrane.
+    #[arg(long, value_name = "T", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub room_for: u32,
+}
+
+/// `gen info`.
+#[derive(Args, Debug)]
+pub struct InfoArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// `gen run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub images: usize,
+    /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Also run the float network of a checkpoint [default: checkpoint.safetensors beside the network]
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, require_equals = true)]
+    pub float: Option<Option<PathBuf>>,
+}
+
+/// `gen cosim`.
+#[derive(Args, Debug)]
+pub struct CosimArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub images: usize,
+    /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Sizes.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// How the simulation goes.
+    #[command(flatten)]
+    pub simulation: SimulationArgs,
+}
+
+/// How the simulation goes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Simulation")]
+pub struct SimulationArgs {
+    /// Stall all bus channels at random, reorder and interleave reads; the same seed, the same stalls.
+    #[arg(long, value_name = "SEED")]
+    pub stalls: Option<u64>,
+    /// Write waves of every signal to an FST file (slow, and about 1 GB a million cycles).
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Run every image once more layer by layer, and show what each layer cost.
+    #[arg(long)]
+    pub per_layer: bool,
+    /// Go on after an image that differs.
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Images simulated at the same time [default: the number of processors; 1 with --trace]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+}

@@ -1,0 +1,229 @@
+//! One image on core and reference.
+
+use super::layers::LayerCost;
+use crate::error::GenError;
+use driver::{Accelerator, Counters, DriverError, LayerProfile, Program};
+use isa::CoreConfig;
+use model::work::{LayerWork, work};
+use model::{Configured, Executor, LayerId, Trace};
+use serde::Serialize;
+use sim::{SimLink, SimOptions, Verilated};
+use std::time::Duration;
+
+/// Nanoseconds of a simulated clock cycle.
+const CYCLE_NANOSECONDS: u64 = 10;
+/// Cycles that a run may take for each cycle that it needs: far more than random stalls cost.
+const PATIENCE: u64 = 40;
+/// Cycles that any run may take.
+const BASE_CYCLES: u64 = 2_000_000;
+
+/// Whether images run once more layer by layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profiling {
+    /// They do not.
+    None,
+    /// They do.
+    PerLayer,
+}
+
+/// What all images have in common.
+pub struct Setup<'a> {
+    /// Sizes of the core.
+    pub core: &'a CoreConfig,
+    /// The network.
+    pub network: &'a Configured,
+    /// The reference.
+    pub executor: Executor<'a>,
+    /// The network compiled for the core.
+    pub program: &'a Program,
+    /// The core compiled for this machine.
+    pub verilated: &'a Verilated,
+    /// The world around the core.
+    pub options: SimOptions,
+    /// Whether to look at layers.
+    pub profiling: Profiling,
+}
+
+/// The first difference between core and reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Mismatch {
+    /// A spike that one of them has.
+    Spike {
+        /// Index of the layer.
+        index: usize,
+        /// Name of the layer.
+        layer: String,
+        /// Token of its plane.
+        token: usize,
+        /// Channel.
+        channel: usize,
+        /// Time step.
+        t: usize,
+        /// Whether the core's neuron fired.
+        core: bool,
+    },
+    /// A logit.
+    Logit {
+        /// The class.
+        class: usize,
+        /// The core's.
+        core: i32,
+        /// The reference's.
+        reference: i32,
+    },
+    /// The spikes that the core counted, while all planes agree.
+    Count {
+        /// The core's counter.
+        core: u64,
+        /// Spikes in the planes.
+        reference: u64,
+    },
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Mismatch::Spike { index, layer, token, channel, t, core } => {
+                let (fires, rests) = if *core { ("core", "reference") } else { ("reference", "core") };
+                write!(
+                    f,
+                    "layer {index} `{layer}`, token {token}, channel {channel}, t {t}: fires in the {fires}, not in the {rests}"
+                )
+            }
+            Mismatch::Logit { class, core, reference } => {
+                write!(
+                    f,
+                    "logit {class}: {core} in the core, {reference} in the reference, after identical spikes"
+                )
+            }
+            Mismatch::Count { core, reference } => {
+                write!(f, "the core counted {core} spikes, its planes hold {reference}")
+            }
+        }
+    }
+}
+
+/// What came of one image.
+#[derive(Debug, Serialize)]
+pub struct ImageReport {
+    /// Index in the data set.
+    pub image: usize,
+    /// Class in the data set.
+    pub label: usize,
+    /// The core's class.
+    pub class: usize,
+    /// Whether every spike and every logit agreed.
+    pub identical: bool,
+    /// The first difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mismatch: Option<Mismatch>,
+    /// Clock cycles from the first register access to the last.
+    pub cycles: u64,
+    /// Cycles that the image's spikes need on that many lanes.
+    pub needed_cycles: u64,
+    /// Events if every spike were walked step by step.
+    pub step_events: u64,
+    /// Needed cycles / busy cycles.
+    pub useful: f64,
+    /// What the core counted.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// What each layer cost alone.
+    #[serde(skip)]
+    pub layers: Vec<LayerCost>,
+}
+
+/// A simulated accelerator with the network loaded.
+pub struct Bench<'a> {
+    setup: &'a Setup<'a>,
+    accelerator: Accelerator<SimLink>,
+}
+
+impl<'a> Bench<'a> {
+    /// Powers the core up and loads the network. `number` varies what differs between simulations: stalls and power-up values.
+    pub fn new(setup: &'a Setup<'a>, number: u32) -> Result<Bench<'a>, GenError> {
+        let mut options = setup.options.clone();
+        options.power_up_seed += number;
+        if let Some(stalls) = &mut options.stalls {
+            stalls.seed = stalls.seed.wrapping_add(u64::from(number));
+        }
+        let link = SimLink::with_model(setup.verilated, setup.core, &options)?;
+        let mut accelerator = Accelerator::open_expecting(link, setup.core)?;
+        accelerator.load(setup.program)?;
+        Ok(Bench { setup, accelerator })
+    }
+
+    /// Runs and compares one image.
+    pub fn compare(&mut self, image: usize, pixels: &[u8], label: usize) -> Result<ImageReport, GenError> {
+        let Setup { network, core, executor, profiling, .. } = self.setup;
+        let expected = executor.trace(pixels)?;
+        let needed = work(network, pixels, &expected, core.lanes as usize, core.bus_bytes() as usize);
+        let needed_cycles: u64 = needed.iter().map(|layer| layer.needed_cycles).sum();
+        let deadline = BASE_CYCLES + PATIENCE * needed_cycles;
+        self.accelerator.set_deadline(Duration::from_nanos(deadline * CYCLE_NANOSECONDS));
+
+        let failed = |source| GenError::Core { image, source };
+        let before = self.accelerator.link().cycles();
+        let found = self.accelerator.infer(pixels).map_err(failed)?;
+        let cycles = self.accelerator.link().cycles() - before;
+        let mut mismatch =
+            self.difference(&expected, &found.logits, found.counters.spikes).map_err(failed)?;
+        let mut layers = Vec::new();
+        if *profiling == Profiling::PerLayer && mismatch.is_none() {
+            let (alone, profile) = self.accelerator.run_profiled(pixels).map_err(failed)?;
+            mismatch = self.difference(&expected, &alone.logits, alone.counters.spikes).map_err(failed)?;
+            layers = costs(&profile, &needed);
+        }
+        Ok(ImageReport {
+            image,
+            label,
+            class: found.class,
+            identical: mismatch.is_none(),
+            mismatch,
+            cycles,
+            needed_cycles,
+            step_events: needed.iter().map(|layer| layer.step_events).sum(),
+            useful: crate::screen::ratio(needed_cycles, found.counters.busy_cycles),
+            counters: found.counters,
+            layers,
+        })
+    }
+
+    /// The first difference in what the last run left in memory, layer by layer, then in logits and counted spikes.
+    fn difference(
+        &mut self,
+        expected: &Trace,
+        logits: &[i32],
+        counted: u64,
+    ) -> Result<Option<Mismatch>, DriverError> {
+        for (index, plane) in expected.planes.iter().enumerate() {
+            let core = self.accelerator.read_plane(LayerId(index))?;
+            if let Some((token, channel, t)) = plane.first_difference(&core) {
+                let layer = self.setup.network.layers[index].name.clone();
+                let core = !plane.get(token, channel, t);
+                return Ok(Some(Mismatch::Spike { index, layer, token, channel, t, core }));
+            }
+        }
+        let pairs = logits.iter().zip(&expected.logits).enumerate();
+        let differing = pairs.filter(|(_, (core, reference))| core != reference).next();
+        if let Some((class, (&core, &reference))) = differing {
+            return Ok(Some(Mismatch::Logit { class, core, reference }));
+        }
+        let reference = expected.planes.iter().map(|plane| plane.spikes()).sum();
+        Ok((counted != reference).then_some(Mismatch::Count { core: counted, reference }))
+    }
+}
+
+fn costs(profile: &[LayerProfile], needed: &[LayerWork]) -> Vec<LayerCost> {
+    let pairs = profile.iter().zip(needed);
+    pairs
+        .map(|(profile, work)| LayerCost {
+            layer: profile.name.clone(),
+            op: work.operation,
+            needed_cycles: work.needed_cycles,
+            step_events: work.step_events,
+            counters: profile.counters,
+        })
+        .collect()
+}

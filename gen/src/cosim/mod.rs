@@ -1,0 +1,149 @@
+//! `gen cosim`: images on the generated core and on the reference, spike by spike.
+
+mod compare;
+mod layers;
+mod report;
+mod workers;
+
+use crate::cli::{CosimArgs, SimulationArgs};
+use crate::error::GenError;
+use crate::files;
+use crate::inputs::{self, Images, neuron_name};
+use crate::screen::{Format, bar, print, print_json, spinner};
+use compare::{Profiling, Setup};
+use driver::{Planes, Program, ProgramOptions};
+use indicatif::ProgressBar;
+use isa::CoreConfig;
+use model::Executor;
+use report::{Heading, Report};
+use sim::axi::Stalls;
+use sim::{SimOptions, Tracing, Verilated};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use workers::Workers;
+
+/// Largest memory window.
+const WINDOW: u64 = (1 << 32) - 4096;
+/// Size and alignment of a page of the memory window.
+const PAGE: u64 = 4096;
+/// With `--stalls`, percentage of cycles in which a channel stalls.
+const STALL_PERCENT: u8 = 30;
+
+/// Runs the comparison and reports.
+pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
+    let core = args.core.config()?;
+    let network = inputs::network(&args.network, core.membrane_bits)?.configured;
+    let images = Images::load(&args.source, args.images, &network)?;
+    let options = ProgramOptions { memory_size: WINDOW, planes: Planes::Keep };
+    let program = Program::compile(&network, &core, &options)?;
+    let jobs = jobs(&args.simulation, images.count())?;
+
+    let (verilated, build) = build(&core, args.core.preset(), &args.simulation)?;
+    let heading = Heading {
+        network: network.name.clone(),
+        time_steps: network.time_steps(),
+        neuron: neuron_name(&network),
+        mask: inputs::mask(&network),
+        seed: network.seed,
+        preset: args.core.preset(),
+        core: core.clone(),
+        stalls: args.simulation.stalls,
+        jobs,
+        build_seconds: build.as_secs_f64(),
+    };
+    let setup = Setup {
+        core: &core,
+        executor: Executor::new(&network),
+        network: &network,
+        program: &program,
+        verilated: &verilated,
+        options: sim_options(&program, &args.simulation),
+        profiling: if args.simulation.per_layer { Profiling::PerLayer } else { Profiling::None },
+    };
+    let workers = Workers { setup: &setup, images: &images, jobs, keep_going: args.simulation.keep_going };
+    let outcome = compare_all(&workers, Report::new(heading), format);
+    if let Some(trace) = &args.simulation.trace {
+        settle_trace(trace, &outcome)?;
+    }
+    finish(&outcome?, format)
+}
+
+/// How many images are simulated at the same time.
+fn jobs(args: &SimulationArgs, images: usize) -> Result<usize, GenError> {
+    match (&args.trace, args.jobs) {
+        (Some(_), Some(jobs)) if jobs > 1 => {
+            let allowed = "1 with --trace: one file holds one simulation".to_owned();
+            Err(GenError::Option { option: "--jobs", found: jobs.to_string(), allowed })
+        }
+        (Some(_), _) => Ok(1),
+        (None, Some(jobs)) => Ok(usize::from(jobs).min(images)),
+        (None, None) => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(images)),
+    }
+}
+
+/// Compiles the core or finds it in the cache.
+fn build(core: &CoreConfig, preset: &str, args: &SimulationArgs) -> Result<(Verilated, Duration), GenError> {
+    let tracing = if args.trace.is_some() { Tracing::Fst } else { Tracing::None };
+    let progress = spinner(format!("compiling core {preset} with {} lanes", core.lanes));
+    let started = Instant::now();
+    let top = hdl::core::mst_core(core)?;
+    let verilated = Verilated::build(&top, tracing)?;
+    progress.finish_and_clear();
+    Ok((verilated, started.elapsed()))
+}
+
+fn sim_options(program: &Program, args: &SimulationArgs) -> SimOptions {
+    SimOptions {
+        memory_bytes: program.total_bytes.next_multiple_of(PAGE) as usize,
+        stalls: args.stalls.map(|seed| Stalls { seed, percent: STALL_PERCENT }),
+        trace: args.trace.as_deref().map(files::partial),
+        ..SimOptions::default()
+    }
+}
+
+/// Runs the workers; prints each image as soon as it is compared, in order.
+fn compare_all(workers: &Workers<'_>, mut report: Report, format: Format) -> Result<Report, GenError> {
+    let progress = bar("cosimulation", workers.images.count());
+    let show = |text: &str| match format {
+        Format::Json => Ok(()),
+        Format::Text => print_beside(&progress, text),
+    };
+    show(&report.heading.text())?;
+    let started = Instant::now();
+    let outcome = workers.run(|image| {
+        progress.inc(1);
+        show(&image.text())?;
+        report.add(image);
+        Ok(())
+    });
+    progress.finish_and_clear();
+    outcome?;
+    report.close(started.elapsed());
+    Ok(report)
+}
+
+/// Gives a trace its name. It is complete when the simulation ended by itself, also when the core failed: then it is what shows why.
+fn settle_trace(trace: &Path, outcome: &Result<Report, GenError>) -> Result<(), GenError> {
+    let partial = files::partial(trace);
+    if matches!(outcome, Ok(_) | Err(GenError::Core { .. })) {
+        return std::fs::rename(&partial, trace).map_err(files::at(trace));
+    }
+    // It may not exist yet; the error that ended the simulation is the one to report.
+    let _ = std::fs::remove_file(&partial);
+    Ok(())
+}
+
+fn print_beside(progress: &ProgressBar, text: &str) -> Result<(), GenError> {
+    progress.suspend(|| print(text))
+}
+
+fn finish(report: &Report, format: Format) -> Result<(), GenError> {
+    match format {
+        Format::Json => print_json(report)?,
+        Format::Text => print(&report.text())?,
+    }
+    match report.mismatches() {
+        0 => Ok(()),
+        mismatches => Err(GenError::Mismatch { mismatches, images: report.images() }),
+    }
+}

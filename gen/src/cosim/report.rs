@@ -1,0 +1,196 @@
+//! What the comparison found, as text and as JSON.
+
+use super::compare::ImageReport;
+use super::layers::{self, LayerCost};
+use crate::screen::{count, grouped, percent, ratio};
+use driver::Counters;
+use isa::CoreConfig;
+use serde::Serialize;
+use std::time::Duration;
+
+/// What was run on what.
+#[derive(Debug, Serialize)]
+pub struct Heading {
+    /// Name of the network.
+    pub network: String,
+    /// T.
+    pub time_steps: u32,
+    /// Neuron mode.
+    pub neuron: &'static str,
+    /// Largest mask ratio.
+    pub mask: f64,
+    /// Seed of the masks.
+    pub seed: u32,
+    /// Configuration that the core's sizes started from.
+    pub preset: &'static str,
+    /// Sizes of the core.
+    pub core: CoreConfig,
+    /// Seed of the stalls.
+    pub stalls: Option<u64>,
+    /// Simulations at the same time.
+    pub jobs: usize,
+    /// Seconds it took to compile the core, or to find it compiled.
+    pub build_seconds: f64,
+}
+
+impl Heading {
+    /// The lines above the images.
+    pub fn text(&self) -> String {
+        let stalls = match self.stalls {
+            Some(seed) => format!("random stalls from seed {seed}"),
+            None => "no stalls".to_owned(),
+        };
+        format!(
+            "network `{}`, T = {}, neurons {}, mask {}\n\
+             core {}: {} lanes, {}-bit bus, {}-bit membranes; {stalls}; ready after {:.1} s\n\n\
+             image  label  class      spikes      cycles   useful\n",
+            self.network,
+            self.time_steps,
+            self.neuron,
+            self.mask,
+            self.preset,
+            self.core.lanes,
+            self.core.bus_bits,
+            self.core.membrane_bits,
+            self.build_seconds,
+        )
+    }
+}
+
+impl ImageReport {
+    /// The image's line, under the heading's columns.
+    pub fn text(&self) -> String {
+        let verdict = match &self.mismatch {
+            None => "identical".to_owned(),
+            Some(mismatch) => format!("DIFFERS: {mismatch}"),
+        };
+        format!(
+            "{:>5}  {:>5}  {:>5}  {:>10}  {:>10}  {:>7}  {verdict}\n",
+            self.image,
+            self.label,
+            self.class,
+            grouped(self.counters.spikes),
+            grouped(self.counters.busy_cycles),
+            percent(self.useful),
+        )
+    }
+}
+
+/// Everything that was found. Cycles, events and stalls are sums over the images.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What was run on what.
+    #[serde(flatten)]
+    pub heading: Heading,
+    images: usize,
+    mismatches: usize,
+    correct: usize,
+    /// Clock cycles from the first register access of an image to the last.
+    cycles: u64,
+    needed_cycles: u64,
+    step_events: u64,
+    useful: f64,
+    #[serde(flatten)]
+    counters: Counters,
+    seconds: f64,
+    cycles_per_second: f64,
+    results: Vec<ImageReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<LayerCost>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    operations: Vec<LayerCost>,
+}
+
+impl Report {
+    /// A report on no images yet.
+    pub fn new(heading: Heading) -> Report {
+        Report {
+            heading,
+            images: 0,
+            mismatches: 0,
+            correct: 0,
+            cycles: 0,
+            needed_cycles: 0,
+            step_events: 0,
+            useful: 0.0,
+            counters: Counters::default(),
+            seconds: 0.0,
+            cycles_per_second: 0.0,
+            results: Vec::new(),
+            layers: Vec::new(),
+            operations: Vec::new(),
+        }
+    }
+
+    /// Adds an image.
+    pub fn add(&mut self, image: ImageReport) {
+        self.images += 1;
+        self.mismatches += usize::from(!image.identical);
+        self.correct += usize::from(image.class == image.label);
+        self.cycles += image.cycles;
+        self.needed_cycles += image.needed_cycles;
+        self.step_events += image.step_events;
+        self.counters += image.counters;
+        if self.layers.is_empty() {
+            self.layers.clone_from(&image.layers);
+        } else {
+            self.layers.iter_mut().zip(&image.layers).for_each(|(sum, layer)| sum.add(layer));
+        }
+        self.results.push(image);
+    }
+
+    /// Ends the report: the images took `elapsed`.
+    pub fn close(&mut self, elapsed: Duration) {
+        let alone: u64 = self.layers.iter().map(|layer| layer.counters.busy_cycles).sum();
+        self.seconds = elapsed.as_secs_f64();
+        self.cycles_per_second = (self.cycles + alone) as f64 / self.seconds;
+        self.useful = ratio(self.needed_cycles, self.counters.busy_cycles);
+        self.operations = layers::totals(&self.layers);
+    }
+
+    /// Images compared.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Images that differ.
+    pub fn mismatches(&self) -> usize {
+        self.mismatches
+    }
+
+    /// Images whose every layer was run alone.
+    fn profiled(&self) -> usize {
+        self.results.iter().filter(|image| !image.layers.is_empty()).count()
+    }
+
+    /// The lines below the images.
+    pub fn text(&self) -> String {
+        let busy = self.counters.busy_cycles;
+        let causes = layers::stalls(&self.counters);
+        let lost: Vec<String> = causes
+            .iter()
+            .filter(|(_, cycles)| *cycles > 0)
+            .map(|(cause, cycles)| format!("{cause} {}", percent(ratio(*cycles, busy))))
+            .collect();
+        let mut text = String::new();
+        if self.profiled() > 0 {
+            text += &layers::text(&self.layers, self.profiled());
+        }
+        text += &format!(
+            "\n{}: {} identical in every spike and logit, {} correct\n\
+             {} busy cycles, {} needed: {} useful; waits: {}\n\
+             {} events instead of {} step by step; simulated at {} cycles/s\n",
+            count(self.images, "image"),
+            self.images - self.mismatches,
+            self.correct,
+            grouped(busy),
+            grouped(self.needed_cycles),
+            percent(self.useful),
+            if lost.is_empty() { "none".to_owned() } else { lost.join(", ") },
+            grouped(self.counters.events),
+            grouped(self.step_events),
+            grouped(self.cycles_per_second as u64),
+        );
+        text
+    }
+}

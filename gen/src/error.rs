@@ -1,0 +1,92 @@
+//! Why a command was refused or failed.
+
+use std::path::PathBuf;
+
+/// Why a command was refused or failed: one line that names the thing, the value found and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum GenError {
+    /// The core's sizes are out of range.
+    #[error(transparent)]
+    Config(#[from] isa::config::ConfigError),
+    /// The core cannot be generated.
+    #[error(transparent)]
+    Rtl(#[from] hdl::rtl::RtlError),
+    /// A network, checkpoint, data set or run option was refused.
+    #[error(transparent)]
+    Model(#[from] model::ModelError),
+    /// The network does not fit the core.
+    #[error(transparent)]
+    Program(#[from] driver::ProgramError),
+    /// The core cannot be compiled.
+    #[error(transparent)]
+    Build(#[from] sim::verilated::BuildError),
+    /// The simulation cannot start.
+    #[error(transparent)]
+    Sim(#[from] sim::SimError),
+    /// The core failed while it ran an image.
+    #[error("image {image}: {source}")]
+    Core {
+        /// Index of the image.
+        image: usize,
+        /// What the driver reported.
+        source: driver::DriverError,
+    },
+    /// The core did not come up or did not take the network.
+    #[error(transparent)]
+    Driver(#[from] driver::DriverError),
+    /// A file that is looked for when none is named does not exist.
+    #[error("{what} is not there: no {} in this folder, its parents or the workspace; {remedy}", place.display())]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// Where it belongs.
+        place: PathBuf,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An option is out of range or does not go with another.
+    #[error("option {option} is {found}, allowed: {allowed}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        found: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A file could not be written or read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system reported.
+        source: std::io::Error,
+    },
+    /// Core and reference differ; the report has been printed.
+    #[error("{mismatches} of {images} images differ between core and reference")]
+    Mismatch {
+        /// Images that differ.
+        mismatches: usize,
+        /// Images compared.
+        images: usize,
+    },
+    /// The results could not be printed.
+    #[error("stdout: {0}")]
+    Stdout(std::io::Error),
+}
+
+impl GenError {
+    /// Exit code of the process: 1 if the core did not do what the reference does, 2 if it was never asked.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            GenError::Mismatch { .. } | GenError::Core { .. } => 1,
+            GenError::Stdout(_) if self.reader_left() => 0,
+            _ => 2,
+        }
+    }
+
+    /// Whether whoever read the results has closed the pipe: no failure.
+    pub fn reader_left(&self) -> bool {
+        matches!(self, GenError::Stdout(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,183 @@
+//! Why a network, a run or a file was refused.
+
+use std::path::PathBuf;
+
+/// Why a network, a run or a file was refused. Every message names the thing, the value found and what is allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A value of the network as a whole is out of range.
+    #[error("network: {what} is {found}, allowed: {allowed}")]
+    Network {
+        /// The value's name.
+        what: &'static str,
+        /// The value.
+        found: String,
+        /// The allowed values, in words.
+        allowed: String,
+    },
+    /// A value of a layer is out of range or disagrees with another one.
+    #[error("layer {index} `{layer}`: {what} is {found}, allowed: {allowed}")]
+    Layer {
+        /// The layer's position.
+        index: usize,
+        /// The layer's name.
+        layer: String,
+        /// The value's name.
+        what: String,
+        /// The value.
+        found: String,
+        /// The allowed values, in words.
+        allowed: String,
+    },
+    /// A run option is out of range.
+    #[error("option {option} is {found}, allowed: {allowed}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// The value.
+        found: String,
+        /// The allowed values, in words.
+        allowed: &'static str,
+    },
+    /// A layer's explicit slot order is not a permutation of the run's time steps.
+    #[error(
+        "layer {index} `{layer}`: its explicit slot order of {found} entries is no permutation of 0..{time_steps}; \
+         run {found} time steps or give the layer a computed order"
+    )]
+    SlotOrder {
+        /// The layer's position.
+        index: usize,
+        /// The layer's name.
+        layer: String,
+        /// Entries of the explicit order.
+        found: usize,
+        /// Time steps of the run.
+        time_steps: u32,
+    },
+    /// A sum could leave the signed membrane.
+    #[error(
+        "layer {index} `{layer}`, neuron {neuron}: the {quantity} can take {low}..={high} in {time_steps} time steps, which \
+         needs {needed_bits} bits, but the membrane has {membrane_bits}; run fewer time steps or use a core with \
+         membrane_bits of {needed_bits} or more"
+    )]
+    Overflow {
+        /// The layer's position.
+        index: usize,
+        /// The layer's name.
+        layer: String,
+        /// Output channel (for scores: head; for the readout: class).
+        neuron: usize,
+        /// Which sum.
+        quantity: &'static str,
+        /// Its lowest possible value.
+        low: i64,
+        /// Its highest possible value.
+        high: i64,
+        /// Time steps of the run.
+        time_steps: u32,
+        /// Signed bits that would hold it.
+        needed_bits: u32,
+        /// Signed bits there are.
+        membrane_bits: u32,
+    },
+    /// The start value of a scores accumulator does not fit the 16-bit bias rows.
+    #[error(
+        "layer {index} `{layer}`, head {head}, relative position {position}: the accumulator starts from {value}, allowed: \
+         -32768..=32767 (bias rows are 16 bits wide); run fewer time steps or convert with a smaller fraction"
+    )]
+    ScoresBias {
+        /// The layer's position.
+        index: usize,
+        /// The layer's name.
+        layer: String,
+        /// Attention head.
+        head: usize,
+        /// Index into the head's position biases.
+        position: usize,
+        /// `T * bias + v0` (two_phase) or `bias` (if).
+        value: i64,
+    },
+    /// A checkpoint's values lie too far apart for integers of one scale.
+    #[error(
+        "layer `{layer}`: a bias or threshold becomes {value} in units of its weights, which no 32-bit integer holds"
+    )]
+    Scale {
+        /// The layer's name.
+        layer: String,
+        /// The value in units of the scale.
+        value: f64,
+    },
+    /// An image has the wrong number of bytes.
+    #[error("image has {found} bytes, the network takes {expected}")]
+    ImageSize {
+        /// Bytes found.
+        found: usize,
+        /// Bytes expected.
+        expected: usize,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what its place says: truncated, corrupt or of another kind.
+    #[error("{reason}")]
+    Format {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tensor is absent.
+    #[error("tensor `{name}` is missing")]
+    MissingTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor that nothing reads.
+    #[error("tensor `{name}` is not part of the architecture{hint}")]
+    UnexpectedTensor {
+        /// Its name.
+        name: String,
+        /// What it may mean, or nothing.
+        hint: &'static str,
+    },
+    /// A tensor has another shape or element type than the architecture says.
+    #[error("tensor `{name}` is {found}, expected {expected}")]
+    TensorType {
+        /// Its name.
+        name: String,
+        /// Element type and shape found.
+        found: String,
+        /// Element type and shape expected.
+        expected: String,
+    },
+    /// A tensor's element has a value that means nothing there.
+    #[error("tensor `{name}`, element {index}: {value} is not {expected}")]
+    TensorValue {
+        /// Its name.
+        name: String,
+        /// Index of the element in row-major order.
+        index: usize,
+        /// The value found.
+        value: f32,
+        /// What is expected: `finite`, `positive`, ...
+        expected: &'static str,
+    },
+    /// Another error, with the file that it lies in.
+    #[error("{path}: {source}")]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ModelError>,
+    },
+}
+
+impl ModelError {
+    /// Adds the path of the file that the error lies in.
+    pub(crate) fn in_file(self, path: &std::path::Path) -> ModelError {
+        ModelError::InFile { path: path.to_owned(), source: Box::new(self) }
+    }
+}

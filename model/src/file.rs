@@ -1,0 +1,141 @@
+//! Network files (`net.mst`): an integer network on disk.
+//!
+//! A safetensors file. The metadata key `mst-network` holds the version and, as JSON, the network with its arrays left
+//! empty; array `a` of layer `n` is the tensor `n.a` (`i8` weights and gains, `i32` biases, thresholds and membranes). The same
+//! network gives the same bytes.
+
+use crate::container::{self, Tensors, format_error};
+use crate::error::ModelError;
+use crate::network::{Layer, Network, Operation};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+/// The metadata key of the header.
+pub const KEY: &str = "mst-network";
+/// The header's `version`.
+pub const VERSION: u64 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u64,
+    network: Network,
+}
+
+/// An array of a layer.
+enum Array<'a> {
+    Bytes(&'a mut Vec<i8>),
+    Integers(&'a mut Vec<i32>),
+}
+
+/// The arrays of a layer, by name.
+fn arrays(layer: &mut Layer) -> Vec<(&'static str, Array<'_>)> {
+    let mut arrays = match &mut layer.operation {
+        Operation::Analog { weights, bias, .. }
+        | Operation::Dense { weights, bias, .. }
+        | Operation::Readout { weights, bias, .. } => {
+            vec![("weights", Array::Bytes(&mut weights.data)), ("bias", Array::Integers(bias))]
+        }
+        Operation::Shortcut { gains, bias, .. } => {
+            vec![("gains", Array::Bytes(gains)), ("bias", Array::Integers(bias))]
+        }
+        Operation::Scores { bias, .. } => vec![("bias", Array::Integers(bias))],
+        Operation::Context { .. } => Vec::new(),
+    };
+    arrays.push(("theta", Array::Integers(&mut layer.theta)));
+    arrays.push(("v0", Array::Integers(&mut layer.v0)));
+    arrays
+}
+
+impl Network {
+    /// Writes the network to a file, in one step: readers see the old file or the whole new one.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), ModelError> {
+        let bytes = self.to_bytes()?;
+        let io = |source| ModelError::Io { path: path.to_owned(), source };
+        let name = path.file_name().ok_or_else(|| io(std::io::ErrorKind::InvalidInput.into()))?;
+        let partial = path.with_file_name(format!(".{}.{}.partial", name.display(), std::process::id()));
+        let written = std::fs::File::create(&partial)
+            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::rename(&partial, path));
+        if written.is_err() {
+            // The first error is the one to report.
+            let _ = std::fs::remove_file(&partial);
+        }
+        written.map_err(io)
+    }
+
+    /// Reads a network file and validates the network.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is truncated, corrupt or foreign, or if the network does not
+    /// [validate](Network::validate): names the path and what is wrong.
+    pub fn load(path: &Path) -> Result<Network, ModelError> {
+        container::read_file(path, Network::from_bytes)
+    }
+
+    /// The bytes of the network's file.
+    ///
+    /// # Errors
+    /// If the network is too large for the format.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
+        let mut network = self.clone();
+        let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
+        for (index, layer) in network.layers.iter_mut().enumerate() {
+            for (name, array) in arrays(layer) {
+                let (dtype, bytes) = match array {
+                    Array::Bytes(values) => {
+                        (Dtype::I8, std::mem::take(values).iter().map(|&v| v as u8).collect())
+                    }
+                    Array::Integers(values) => {
+                        (Dtype::I32, std::mem::take(values).iter().flat_map(|v| v.to_le_bytes()).collect())
+                    }
+                };
+                tensors.push((format!("{index}.{name}"), dtype, bytes));
+            }
+        }
+        let failed =
+            |error: &dyn std::fmt::Display| format_error(format!("cannot write the network: {error}"));
+        let header = serde_json::to_string(&Header { version: VERSION, network }).map_err(|e| failed(&e))?;
+        let views = tensors.iter().map(|(name, dtype, bytes)| {
+            let elements = bytes.len() * 8 / dtype.bitsize();
+            TensorView::new(*dtype, vec![elements], bytes).map(|view| (name.as_str(), view))
+        });
+        let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|e| failed(&e))?;
+        let metadata = HashMap::from([(KEY.to_owned(), header)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))
+    }
+
+    /// Reads a network from the bytes of its file and validates it.
+    ///
+    /// # Errors
+    /// As [`Network::load`], without the path.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Network, ModelError> {
+        let (text, mut tensors) = container::open(bytes, KEY, "a network file of this project")?;
+        let Header { mut network, .. } = container::header(&text, KEY, VERSION)?;
+        for (index, layer) in network.layers.iter_mut().enumerate() {
+            fill(index, layer, &mut tensors)?;
+        }
+        if let Some(name) = tensors.left() {
+            return Err(ModelError::UnexpectedTensor { name: name.to_owned(), hint: "" });
+        }
+        network.validate()?;
+        Ok(network)
+    }
+}
+
+fn fill(index: usize, layer: &mut Layer, tensors: &mut Tensors<'_>) -> Result<(), ModelError> {
+    for (name, array) in arrays(layer) {
+        let name = format!("{index}.{name}");
+        match array {
+            Array::Bytes(values) => *values = tensors.bytes(&name)?,
+            Array::Integers(values) => *values = tensors.integers(&name)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! The float forward pass of a checkpoint: the analog network whose accuracy the integer one is measured against.
+
+use crate::checkpoint::{Architecture, Attention, BatchNorm, Checkpoint, Linear, Norm};
+use crate::error::ModelError;
+use crate::network::{Grid, Walk, Windows};
+use ndarray::{Array2, ArrayView2, Axis, s};
+use rayon::prelude::*;
+
+/// Told the name of each activation site, as the integer network names its layer, and its values: tokens x channels.
+pub type Observer<'o> = &'o mut dyn FnMut(&str, ArrayView2<'_, f32>);
+
+impl Checkpoint {
+    /// The logits of one image of bytes.
+    ///
+    /// # Errors
+    /// If the image does not have the size that the network takes.
+    pub fn logits(&self, image: &[u8]) -> Result<Vec<f32>, ModelError> {
+        self.observe(image, &mut |_, _| ())
+    }
+
+    /// The logits of many images, on all threads of the rayon pool.
+    ///
+    /// # Errors
+    /// If an image does not have the size that the network takes.
+    pub fn logits_batch(&self, images: &[&[u8]]) -> Result<Vec<Vec<f32>>, ModelError> {
+        images.par_iter().map(|image| self.logits(image)).collect()
+    }
+
+    /// The logits of one image; `observer` sees every activation. Tokens are in raster order; `scores` come head by head, window
+    /// by window, query by query.
+    ///
+    /// # Errors
+    /// If the image does not have the size that the network takes.
+    pub fn observe(&self, image: &[u8], observer: Observer<'_>) -> Result<Vec<f32>, ModelError> {
+        let architecture = &self.architecture;
+        let expected = architecture.image.bytes();
+        if image.len() != expected {
+            return Err(ModelError::ImageSize { found: image.len(), expected });
+        }
+        let mut forward = Forward { architecture, observer };
+        let mut x = forward.linear("patch_embed", &self.patch_embed, patches(architecture, image).view());
+        for (stage, parts) in self.stages.iter().enumerate() {
+            for (number, block) in parts.blocks.iter().enumerate() {
+                let name = |part: &str| format!("stages.{stage}.blocks.{number}.{part}");
+                let h = forward.norm(&name("norm1"), &block.norm1, &x);
+                let windows = architecture.windows(stage, number);
+                let heads = architecture.heads[stage];
+                let place = Place { grid: architecture.grid(stage), windows, heads };
+                x += &forward.attention(&name("attn"), &block.attention, h.view(), place);
+                let h = forward.norm(&name("norm2"), &block.norm2, &x);
+                let hidden = forward.linear(&name("mlp.fc1"), &block.fc1, h.view());
+                x += &forward.linear(&name("mlp.fc2"), &block.fc2, hidden.view());
+            }
+            if let Some(merge) = &parts.merge {
+                let h = forward.norm(&format!("stages.{stage}.merge.norm"), &merge.norm, &x);
+                let merged = merged(&h, architecture.grid(stage));
+                x = forward.linear(
+                    &format!("stages.{stage}.merge.reduction"),
+                    &merge.reduction,
+                    merged.view(),
+                );
+            }
+        }
+        let h = forward.norm("head.norm", &self.head.norm, &x);
+        let mean = h.mean_axis(Axis(0)).expect("a grid has tokens");
+        let logits = self.head.weight.dot(&mean);
+        Ok(logits.iter().zip(&self.head.bias).map(|(sum, bias)| sum + bias).collect())
+    }
+}
+
+/// Patches x pixels in 0..1, channel by channel, row by row.
+fn patches(architecture: &Architecture, image: &[u8]) -> Array2<f32> {
+    let Architecture { image: shape, patch, .. } = *architecture;
+    let Grid { rows, columns } = architecture.grid(0);
+    Array2::from_shape_fn((rows * columns, shape.channels * patch * patch), |(token, pixel)| {
+        let (channel, inside) = (pixel / (patch * patch), pixel % (patch * patch));
+        let y = token / columns * patch + inside / patch;
+        let x = token % columns * patch + inside % patch;
+        f32::from(image[(channel * shape.height + y) * shape.width + x]) / 255.0
+    })
+}
+
+/// Each 2x2 square of tokens as one token of four times the channels.
+fn merged(x: &Array2<f32>, grid: Grid) -> Array2<f32> {
+    let (channels, columns) = (x.ncols(), grid.columns / 2);
+    Array2::from_shape_fn((grid.tokens() / 4, 4 * channels), |(token, c)| {
+        let (part, channel) = (c / channels, c % channels);
+        let (row, column) = (token / columns * 2 + part / 2, token % columns * 2 + part % 2);
+        x[(row * grid.columns + column, channel)]
+    })
+}
+
+/// Where attention takes place.
+struct Place {
+    grid: Grid,
+    windows: Windows,
+    heads: usize,
+}
+
+struct Forward<'a, 'o> {
+    architecture: &'a Architecture,
+    observer: Observer<'o>,
+}
+
+impl Forward<'_, '_> {
+    /// `threshold * clip(floor(x * levels / threshold + 1/2) / levels, 0, 1)`.
+    fn qcfs(&mut self, name: &str, x: &mut Array2<f32>, threshold: f32) {
+        let levels = self.architecture.levels as f32;
+        x.mapv_inplace(|x| threshold * ((x * (levels / threshold) + 0.5).floor() / levels).clamp(0.0, 1.0));
+        (self.observer)(name, x.view());
+    }
+
+    fn linear(&mut self, name: &str, linear: &Linear, x: ArrayView2<'_, f32>) -> Array2<f32> {
+        let mut y = x.dot(&linear.weight.t());
+        batch_norm(&mut y, &linear.norm);
+        self.qcfs(name, &mut y, linear.threshold);
+        y
+    }
+
+    fn norm(&mut self, name: &str, norm: &Norm, x: &Array2<f32>) -> Array2<f32> {
+        let mut y = x.clone();
+        batch_norm(&mut y, &norm.norm);
+        self.qcfs(name, &mut y, norm.threshold);
+        y
+    }
+
+    fn attention(
+        &mut self,
+        name: &str,
+        attention: &Attention,
+        h: ArrayView2<'_, f32>,
+        place: Place,
+    ) -> Array2<f32> {
+        let Place { grid, windows, heads } = place;
+        let q = self.linear(&format!("{name}.q"), &attention.q, h);
+        let k = self.linear(&format!("{name}.k"), &attention.k, h);
+        let v = self.linear(&format!("{name}.v"), &attention.v, h);
+        let (n, head_size, count) = (windows.tokens(), q.ncols() / heads, windows.count(grid));
+        let order: Vec<usize> = Walk::Windows(windows).steps(grid).iter().map(|step| step.token).collect();
+        let block = |x: &Array2<f32>, head: usize, window: usize| {
+            let rows = x.select(Axis(0), &order[window * n..(window + 1) * n]);
+            rows.slice(s![.., head * head_size..(head + 1) * head_size]).to_owned()
+        };
+        let mut scores = Array2::zeros((heads * count * n, n));
+        for b in 0..heads * count {
+            let (head, window) = (b / count, b % count);
+            let products =
+                block(&q, head, window).dot(&block(&k, head, window).t()) / (head_size as f32).sqrt();
+            for ((i, j), product) in products.indexed_iter() {
+                scores[(b * n + i, j)] = product + attention.bias_table[(windows.relative(i, j), head)];
+            }
+        }
+        let connected = |b: usize, i: usize, j: usize| {
+            windows.region(grid, b % count, i) == windows.region(grid, b % count, j)
+        };
+        // QCFS makes this 0.
+        for ((token, j), score) in scores.indexed_iter_mut() {
+            if !connected(token / n, token % n, j) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+        self.qcfs(&format!("{name}.scores"), &mut scores, attention.score_threshold);
+        let mut context = Array2::zeros(q.raw_dim());
+        for b in 0..heads * count {
+            let (head, window) = (b / count, b % count);
+            let sums = scores.slice(s![b * n..(b + 1) * n, ..]).dot(&block(&v, head, window));
+            for ((i, c), &sum) in sums.indexed_iter() {
+                context[(order[window * n + i], head * head_size + c)] = sum;
+            }
+        }
+        self.qcfs(&format!("{name}.context"), &mut context, attention.context_threshold);
+        self.linear(&format!("{name}.proj"), &attention.proj, context.view())
+    }
+}
+
+fn batch_norm(x: &mut Array2<f32>, norm: &BatchNorm) {
+    for mut row in x.rows_mut() {
+        for ((x, &gain), &offset) in row.iter_mut().zip(&norm.gain).zip(&norm.offset) {
+            *x = (f64::from(*x) * gain + offset) as f32;
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The bit-exact reference: runs a configured network on images and yields every spike.
+//!
+//! It follows the contract of [`network`](crate::network) layer by layer and token by token, but sums what can be summed: the
+//! drives of a two-phase neuron over all T steps at once (a dense layer from spike counts, attention from the number of
+//! coincidences), those of an `if` neuron step by step.
+
+mod attention;
+mod bits;
+mod drive;
+mod fire;
+
+use crate::error::ModelError;
+use crate::network::{Layer, LayerId, Operation, Walk};
+use crate::run::Configured;
+use crate::spikes::{Classification, SpikePlane, Trace};
+use crate::walk::Step;
+use attention::Attention;
+use drive::Drive;
+use fire::{Masks, Neurons};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Runs a configured network. Building one prepares the weights; it can be shared between threads.
+pub struct Executor<'a> {
+    configured: &'a Configured,
+    layers: Vec<Prepared<'a>>,
+}
+
+/// One layer's constants in the form that the inner loops read.
+struct Prepared<'a> {
+    layer: &'a Layer,
+    index: usize,
+    neurons: Neurons,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    /// Each token on its own.
+    Tokens {
+        drive: Drive<'a>,
+        steps: Vec<Step>,
+    },
+    /// Each window of each head on its own.
+    Attention(Attention<'a>),
+    Readout,
+}
+
+impl<'a> Executor<'a> {
+    /// Prepares the network.
+    pub fn new(configured: &'a Configured) -> Executor<'a> {
+        let layers = (0..configured.layers.len()).map(|index| Prepared::new(configured, index)).collect();
+        Executor { configured, layers }
+    }
+
+    /// Runs one image and keeps every spike.
+    ///
+    /// # Errors
+    /// If the image does not have the size that the network takes.
+    pub fn trace(&self, image: &[u8]) -> Result<Trace, ModelError> {
+        let expected = self.configured.image.bytes();
+        if image.len() != expected {
+            return Err(ModelError::ImageSize { found: image.len(), expected });
+        }
+        let mut planes = Vec::with_capacity(self.layers.len() - 1);
+        for prepared in &self.layers[..self.layers.len() - 1] {
+            planes.push(prepared.run(self.configured, image, &planes));
+        }
+        let logits = readout(self.configured, &planes);
+        Ok(Trace { planes, logits })
+    }
+
+    /// Runs one image and keeps what a classification needs.
+    ///
+    /// # Errors
+    /// If the image does not have the size that the network takes.
+    pub fn classify(&self, image: &[u8]) -> Result<Classification, ModelError> {
+        let trace = self.trace(image)?;
+        Ok(Classification {
+            spikes: trace.planes.iter().map(SpikePlane::spikes).collect(),
+            logits: trace.logits,
+        })
+    }
+
+    /// Classifies many images on all threads of the rayon pool. `progress` is told how many are done, from any thread.
+    ///
+    /// # Errors
+    /// If an image does not have the size that the network takes.
+    pub fn classify_batch(
+        &self,
+        images: &[&[u8]],
+        progress: impl Fn(usize) + Sync,
+    ) -> Result<Vec<Classification>, ModelError> {
+        let done = AtomicUsize::new(0);
+        images
+            .par_iter()
+            .map(|image| {
+                let result = self.classify(image);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                result
+            })
+            .collect()
+    }
+}
+
+impl<'a> Prepared<'a> {
+    fn new(configured: &'a Configured, index: usize) -> Prepared<'a> {
+        let layer = &configured.layers[index];
+        let kind = match &layer.operation {
+            Operation::Readout { .. } => Kind::Readout,
+            Operation::Scores { .. } | Operation::Context { .. } => {
+                let Walk::Windows(windows) = layer.walk else {
+                    unreachable!("validated: attention walks windows")
+                };
+                Kind::Attention(Attention::new(configured, layer, windows))
+            }
+            _ => Kind::Tokens { drive: Drive::new(configured, layer), steps: layer.walk.steps(layer.grid) },
+        };
+        let neurons = Neurons::new(layer, configured.slots(LayerId(index)), configured.time_steps());
+        Prepared { layer, index, neurons, kind }
+    }
+
+    fn run(&self, configured: &Configured, image: &[u8], planes: &[SpikePlane]) -> SpikePlane {
+        match &self.kind {
+            Kind::Readout => unreachable!("validated: the readout is last"),
+            Kind::Attention(attention) => attention.run(&self.neurons, configured.seed, self.index, planes),
+            Kind::Tokens { drive, steps } => {
+                let channels = self.layer.channels;
+                let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
+                let mut masks = Masks::new(self.layer.mask_ratio, configured.seed, self.index, 0..channels);
+                let mut scratch = drive.scratch();
+                for step in steps {
+                    let drives = drive.token(step.token, image, planes, &mut scratch);
+                    let row = plane.row_mut(step.token, 0, channels);
+                    self.neurons.fire(0, step.index, drives, row);
+                    masks.apply(row, configured.time_steps() as usize);
+                }
+                plane
+            }
+        }
+    }
+}
+
+/// `sum_t sum_tokens (sum_i weights[o,i] * s[i]) + T * bias[o]`.
+fn readout(configured: &Configured, planes: &[SpikePlane]) -> Vec<i32> {
+    let Operation::Readout { input, weights, bias } = &configured.layers[planes.len()].operation else {
+        unreachable!("validated: the last layer is the readout")
+    };
+    let plane = &planes[input.0];
+    let total = |channel| (0..plane.tokens()).map(|token| i64::from(plane.count(token, channel))).sum();
+    let counts: Vec<i64> = (0..plane.channels()).map(total).collect();
+    let steps = i64::from(configured.time_steps());
+    let rows = weights.data.chunks_exact(weights.inputs);
+    rows.zip(bias)
+        .map(|(row, &bias)| {
+            let sum: i64 = row.iter().zip(&counts).map(|(&w, &n)| i64::from(w) * n).sum();
+            i32::try_from(sum + steps * i64::from(bias)).expect("proven: logits fit the membrane")
+        })
+        .collect()
+}

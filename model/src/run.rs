@@ -1,0 +1,181 @@
+//! A network made ready for one number of time steps: validated, overrides applied, proven free of overflow.
+
+use crate::error::ModelError;
+use crate::network::{LayerId, Network, SlotOrder};
+use crate::proof::{self, Bounds};
+use isa::Neuron;
+use std::ops::Deref;
+
+/// Largest number of time steps that the reference runs; hardware stops at [`isa::MAX_TIME_STEPS`].
+pub const MAX_TIME_STEPS: u32 = 256;
+
+/// Share of spikes that a mask drops, in 1/256: a spike is transmitted when 8 random bits are at least this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaskRatio(pub u8);
+
+impl TryFrom<f64> for MaskRatio {
+    type Error = ModelError;
+
+    /// The nearest multiple of 1/256; 0 to 255/256 are allowed.
+    fn try_from(ratio: f64) -> Result<MaskRatio, ModelError> {
+        let scaled = (ratio * 256.0).round();
+        if (0.0..256.0).contains(&scaled) {
+            return Ok(MaskRatio(scaled as u8));
+        }
+        Err(ModelError::Option { option: "mask", found: ratio.to_string(), allowed: "0 to 255/256 (0.996)" })
+    }
+}
+
+/// How to run a network. What is `None` stays as the network has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunOptions {
+    /// T: 1 to [`MAX_TIME_STEPS`].
+    pub time_steps: u32,
+    /// Neuron mode of all layers.
+    pub neuron: Option<Neuron>,
+    /// Mask ratio of all layers that have a mask site.
+    pub mask: Option<MaskRatio>,
+    /// Seed of all masks.
+    pub seed: Option<u32>,
+    /// Signed width that accumulators and membranes must fit: 16 to 32.
+    pub membrane_bits: u32,
+}
+
+impl RunOptions {
+    /// `time_steps`, a 24-bit membrane, and the rest as the network has it.
+    pub fn new(time_steps: u32) -> RunOptions {
+        RunOptions { time_steps, neuron: None, mask: None, seed: None, membrane_bits: 24 }
+    }
+}
+
+/// Into which time slots a layer's threshold steps fire (two_phase).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// A permutation of `0..T`: step `k` fires into `order[k]` for token index 0. The identity in `if` layers, which ignore it.
+    pub order: Vec<u32>,
+    /// Slots by which each next token shifts, below T.
+    pub rotate: u32,
+}
+
+impl Slots {
+    /// The slot of threshold step `k` for a token: `(order[k] + rotate * index) mod T`, where `index` is the one that the
+    /// [network](crate::network#token-order) defines.
+    pub fn slot(&self, k: usize, index: usize) -> usize {
+        (self.order[k] as usize + self.rotate as usize * index) % self.order.len()
+    }
+}
+
+/// A network for one number of time steps: every shape and range checked, options applied, no sum can overflow.
+///
+/// It dereferences to the [`Network`] with its final values.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    network: Network,
+    time_steps: u32,
+    membrane_bits: u32,
+    slots: Vec<Slots>,
+    bounds: Vec<Bounds>,
+}
+
+impl Configured {
+    /// T.
+    pub fn time_steps(&self) -> u32 {
+        self.time_steps
+    }
+
+    /// Signed width that every sum was proven to fit.
+    pub fn membrane_bits(&self) -> u32 {
+        self.membrane_bits
+    }
+
+    /// Order and rotation of a layer's time slots.
+    pub fn slots(&self, id: LayerId) -> &Slots {
+        &self.slots[id.0]
+    }
+
+    /// Lowest and highest value that any sum of a layer can take.
+    pub fn bounds(&self, id: LayerId) -> Bounds {
+        self.bounds[id.0]
+    }
+}
+
+impl Deref for Configured {
+    type Target = Network;
+
+    fn deref(&self) -> &Network {
+        &self.network
+    }
+}
+
+impl Network {
+    /// Makes the network ready to run.
+    ///
+    /// # Errors
+    /// If an option is out of range, the network [does not validate](Network::validate), an explicit slot order does not fit
+    /// T, or a sum could leave the membrane.
+    pub fn configure(&self, options: &RunOptions) -> Result<Configured, ModelError> {
+        let time_steps = options.time_steps;
+        if !(1..=MAX_TIME_STEPS).contains(&time_steps) {
+            return Err(ModelError::Option {
+                option: "time_steps",
+                found: time_steps.to_string(),
+                allowed: "1 to 256",
+            });
+        }
+        if !(16..=32).contains(&options.membrane_bits) {
+            let found = options.membrane_bits.to_string();
+            return Err(ModelError::Option { option: "membrane_bits", found, allowed: "16 to 32" });
+        }
+        self.validate()?;
+        let mut network = self.clone();
+        network.seed = options.seed.unwrap_or(network.seed);
+        for layer in &mut network.layers {
+            layer.neuron = options.neuron.unwrap_or(layer.neuron);
+            if let (Some(_), Some(ratio)) = (layer.mask_site, options.mask) {
+                layer.mask_ratio = ratio.0;
+            }
+        }
+        let slots =
+            (0..network.layers.len()).map(|i| slots(&network, i, time_steps)).collect::<Result<_, _>>()?;
+        let bounds = proof::prove(&network, time_steps, options.membrane_bits)?;
+        Ok(Configured { network, time_steps, membrane_bits: options.membrane_bits, slots, bounds })
+    }
+}
+
+fn slots(network: &Network, index: usize, time_steps: u32) -> Result<Slots, ModelError> {
+    let layer = &network.layers[index];
+    let order = match layer.neuron {
+        Neuron::If => (0..time_steps).collect(),
+        Neuron::TwoPhase => layer.order.permutation(time_steps).ok_or_else(|| ModelError::SlotOrder {
+            index,
+            layer: layer.name.clone(),
+            found: explicit_entries(&layer.order),
+            time_steps,
+        })?,
+    };
+    Ok(Slots { order, rotate: layer.rotate % time_steps })
+}
+
+fn explicit_entries(order: &SlotOrder) -> usize {
+    if let SlotOrder::Explicit(entries) = order { entries.len() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_the_nearest_256th() {
+        assert_eq!(MaskRatio::try_from(0.75).unwrap(), MaskRatio(192));
+        assert_eq!(MaskRatio::try_from(0.0).unwrap(), MaskRatio(0));
+        for refused in [1.0, -0.1, f64::NAN, f64::INFINITY] {
+            assert!(MaskRatio::try_from(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn rotation_shifts_slots_around() {
+        let slots = Slots { order: vec![2, 0, 1], rotate: 2 };
+        assert_eq!([0, 1, 2].map(|k| slots.slot(k, 5)), [0, 1, 2]);
+    }
+}

@@ -1,0 +1,177 @@
+//! Spike planes: the spikes of one layer, bit-packed over time.
+
+/// The spikes `s[token][channel][t]` of one layer.
+///
+/// A cell (token, channel) holds `ceil(time_steps / 64)` words, time step `t` in bit `t mod 64` of word `t / 64`. Bits beyond
+/// `time_steps` are 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpikePlane {
+    tokens: usize,
+    channels: usize,
+    time_steps: usize,
+    cell_words: usize,
+    words: Vec<u64>,
+}
+
+impl SpikePlane {
+    /// A plane without spikes.
+    pub fn new(tokens: usize, channels: usize, time_steps: u32) -> SpikePlane {
+        let time_steps = time_steps as usize;
+        let cell_words = time_steps.div_ceil(64);
+        SpikePlane {
+            tokens,
+            channels,
+            time_steps,
+            cell_words,
+            words: vec![0; tokens * channels * cell_words],
+        }
+    }
+
+    /// Number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Number of time steps.
+    pub fn time_steps(&self) -> u32 {
+        self.time_steps as u32
+    }
+
+    /// Words of 64 time steps in a cell.
+    pub fn cell_words(&self) -> usize {
+        self.cell_words
+    }
+
+    /// Whether the channel spikes at time step `t`.
+    ///
+    /// # Panics
+    /// If token, channel or time step do not exist.
+    pub fn get(&self, token: usize, channel: usize, t: usize) -> bool {
+        assert!(t < self.time_steps, "time step {t} of {}", self.time_steps);
+        self.cell(token, channel)[t / 64] >> (t % 64) & 1 == 1
+    }
+
+    /// Sets or clears one spike.
+    ///
+    /// # Panics
+    /// If token, channel or time step do not exist.
+    pub fn set(&mut self, token: usize, channel: usize, t: usize, spike: bool) {
+        assert!(t < self.time_steps, "time step {t} of {}", self.time_steps);
+        assert!(channel < self.channels, "channel {channel} of {}", self.channels);
+        let word = &mut self.row_mut(token, channel, 1)[t / 64];
+        *word = *word & !(1 << (t % 64)) | u64::from(spike) << (t % 64);
+    }
+
+    /// Spikes of a cell over all time steps.
+    pub fn count(&self, token: usize, channel: usize) -> u32 {
+        self.cell(token, channel).iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// The spikes of time steps `8 * chunk .. 8 * chunk + 8`, the first in bit 0: a spike byte of the memory layout.
+    pub fn byte(&self, token: usize, channel: usize, chunk: usize) -> u8 {
+        (self.cell(token, channel)[chunk / 8] >> (chunk % 8 * 8)) as u8
+    }
+
+    /// The words of one cell.
+    ///
+    /// # Panics
+    /// If token or channel do not exist.
+    pub fn cell(&self, token: usize, channel: usize) -> &[u64] {
+        assert!(channel < self.channels, "channel {channel} of {}", self.channels);
+        let first = (token * self.channels + channel) * self.cell_words;
+        &self.words[first..first + self.cell_words]
+    }
+
+    /// The words of all cells of one token, channel by channel.
+    pub fn row(&self, token: usize) -> &[u64] {
+        let size = self.channels * self.cell_words;
+        &self.words[token * size..(token + 1) * size]
+    }
+
+    /// The words of `channels` neighbouring cells of one token, from channel `first`.
+    pub(crate) fn row_mut(&mut self, token: usize, first: usize, channels: usize) -> &mut [u64] {
+        let start = (token * self.channels + first) * self.cell_words;
+        &mut self.words[start..start + channels * self.cell_words]
+    }
+
+    /// All spikes of the plane.
+    pub fn spikes(&self) -> u64 {
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// The first (token, channel, time step) at which two planes differ. Planes of different shape differ at once.
+    pub fn first_difference(&self, other: &SpikePlane) -> Option<(usize, usize, usize)> {
+        if (self.tokens, self.channels, self.time_steps) != (other.tokens, other.channels, other.time_steps) {
+            return Some((0, 0, 0));
+        }
+        let at = self.words.iter().zip(&other.words).position(|(a, b)| a != b)?;
+        let bit = (self.words[at] ^ other.words[at]).trailing_zeros() as usize;
+        let cell = at / self.cell_words;
+        Some((cell / self.channels, cell % self.channels, at % self.cell_words * 64 + bit))
+    }
+}
+
+/// Everything that a run of the network on one image produced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// One plane for each layer but the readout, by [`LayerId`](crate::LayerId). Tokens are in raster order, but those of `Scores`:
+    /// head, then window, then query, with one channel a key.
+    pub planes: Vec<SpikePlane>,
+    /// One a class.
+    pub logits: Vec<i32>,
+}
+
+impl Trace {
+    /// The class with the largest logit, the first of equals.
+    pub fn class(&self) -> usize {
+        largest(&self.logits)
+    }
+}
+
+/// What a classification needs: logits, and how many spikes they took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classification {
+    /// One a class.
+    pub logits: Vec<i32>,
+    /// Transmitted spikes of each layer but the readout.
+    pub spikes: Vec<u64>,
+}
+
+impl Classification {
+    /// The class with the largest logit, the first of equals.
+    pub fn class(&self) -> usize {
+        largest(&self.logits)
+    }
+}
+
+fn largest(logits: &[i32]) -> usize {
+    (0..logits.len()).rev().max_by_key(|&class| logits[class]).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spikes_lie_where_they_were_set() {
+        let mut plane = SpikePlane::new(3, 5, 70);
+        for (token, channel, t) in [(0, 0, 0), (2, 4, 69), (1, 3, 63), (1, 3, 64)] {
+            plane.set(token, channel, t, true);
+            assert!(plane.get(token, channel, t));
+        }
+        assert_eq!((plane.spikes(), plane.count(1, 3), plane.byte(2, 4, 8)), (4, 2, 1 << 5));
+        let mut other = plane.clone();
+        other.set(1, 3, 64, false);
+        assert_eq!(plane.first_difference(&other), Some((1, 3, 64)));
+    }
+
+    #[test]
+    fn equal_logits_name_the_first_class() {
+        assert_eq!(largest(&[1, 5, 5, 2]), 1);
+    }
+}

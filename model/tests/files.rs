@@ -1,0 +1,205 @@
+//! Files: round trips, and clear errors for whatever is wrong with them.
+
+mod synthetic;
+
+use model::{Checkpoint, ConvertOptions, Dataset, Executor, Network, RunOptions, convert};
+use proptest::prelude::*;
+use std::io::Write;
+use std::sync::LazyLock;
+
+static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| synthetic::checkpoint(3));
+static NETWORK: LazyLock<Network> = LazyLock::new(|| {
+    convert(&Checkpoint::from_bytes(&CHECKPOINT).unwrap(), &ConvertOptions::new("synthetic")).unwrap()
+});
+static NETWORK_FILE: LazyLock<Vec<u8>> = LazyLock::new(|| NETWORK.to_bytes().unwrap());
+
+fn refusal(header: Option<&str>, change: impl FnOnce(&mut synthetic::Tensors)) -> String {
+    let mut tensors = synthetic::tensors(3);
+    change(&mut tensors);
+    Checkpoint::from_bytes(&synthetic::file(header, &tensors)).unwrap_err().to_string()
+}
+
+fn tensor<'t>(tensors: &'t mut synthetic::Tensors, name: &str) -> &'t mut (String, Vec<usize>, Vec<f32>) {
+    tensors.iter_mut().find(|(found, ..)| found == name).unwrap()
+}
+
+#[test]
+fn networks_come_back_from_files_and_bytes_are_stable() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.mst");
+    NETWORK.save(&path).unwrap();
+    assert_eq!(Network::load(&path).unwrap(), *NETWORK);
+    assert_eq!(std::fs::read(&path).unwrap(), *NETWORK_FILE);
+    NETWORK.save(&path).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no partial file stays behind");
+}
+
+#[test]
+fn errors_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("absent.mst");
+    assert!(Network::load(&path).unwrap_err().to_string().contains("absent.mst"));
+    std::fs::write(&path, b"not a network").unwrap();
+    let error = Network::load(&path).unwrap_err().to_string();
+    assert!(error.contains("absent.mst") && error.contains("not a safetensors file"), "{error}");
+    assert!(NETWORK.save(&folder.path().join("no/such/folder.mst")).is_err());
+}
+
+#[test]
+fn foreign_files_are_told_apart() {
+    let error = Network::from_bytes(&CHECKPOINT).unwrap_err().to_string();
+    assert!(error.contains("not a network file") && error.contains("`mst-network`"), "{error}");
+    let error = Checkpoint::from_bytes(&NETWORK_FILE).unwrap_err().to_string();
+    assert!(error.contains("not a checkpoint") && error.contains("`mst`"), "{error}");
+    let error = refusal(None, |_| ());
+    assert!(error.contains("`mst`"), "{error}");
+}
+
+#[test]
+fn headers_are_checked() {
+    let header = |from: &str, to: &str| refusal(Some(&synthetic::HEADER.replace(from, to)), |_| ());
+    let cases = [
+        ("\"version\": 1", "\"version\": 2", "version 2, expected 1"),
+        ("\"version\": 1,", "", "no version"),
+        ("mst-checkpoint", "vit", "unknown architecture: format `vit`"),
+        ("\"window\": 2", "\"window\": 3", "window is 3"),
+        ("\"heads\": [2, 1]", "\"heads\": [4, 1]", "heads is 4"),
+        ("\"heads\": [2, 1]", "\"heads\": [2]", "one entry a stage"),
+        ("\"dims\": [6, 8]", "\"dims\": [6]", "one entry a stage"),
+        ("\"patch\": 2", "\"patch\": 0", "patch is 0"),
+        ("\"levels\": 8", "\"levels\": -8", "invalid value"),
+        ("\"classes\": 3,", "", "missing field `classes`"),
+        ("1e-5", "null", "invalid type"),
+    ];
+    for (from, to, expected) in cases {
+        let error = header(from, to);
+        assert!(error.contains(expected), "{to}: {error}");
+    }
+    assert!(header("{", "").contains("metadata entry `mst`"));
+}
+
+type Change = fn(&mut synthetic::Tensors);
+
+#[test]
+fn tensors_are_checked() {
+    let cases: [(&str, &str, Change); 7] = [
+        ("tensor `head.bias` is missing", "head.bias", |t| t.retain(|(name, ..)| name != "head.bias")),
+        ("`head.bias` is F32 [2], expected F32 [3]", "shape", |t| {
+            let head = tensor(t, "head.bias");
+            (head.1, head.2) = (vec![2], vec![0.0; 2]);
+        }),
+        ("`head.weight`, element 5: NaN is not finite", "NaN", |t| tensor(t, "head.weight").2[5] = f32::NAN),
+        ("`patch_embed.bn.bias`, element 0: inf is not finite", "inf", |t| {
+            tensor(t, "patch_embed.bn.bias").2[0] = f32::INFINITY;
+        }),
+        ("`head.norm.running_var`, element 1: -1 is not 0 or more", "variance", |t| {
+            tensor(t, "head.norm.running_var").2[1] = -1.0;
+        }),
+        ("`head.norm.threshold`, element 0: 0 is not positive", "threshold", |t| {
+            tensor(t, "head.norm.threshold").2[0] = 0.0;
+        }),
+        ("`stages.0.layernorm.weight` is not part of the architecture: layer norm", "unexpected", |t| {
+            t.push(("stages.0.layernorm.weight".to_owned(), vec![1], vec![0.0]));
+        }),
+    ];
+    for (expected, what, change) in cases {
+        let error = refusal(Some(synthetic::HEADER), change);
+        assert!(error.contains(expected), "{what}: {error}");
+    }
+}
+
+#[test]
+fn tiny_weights_still_convert() {
+    let mut tensors = synthetic::tensors(3);
+    tensor(&mut tensors, "patch_embed.weight").2.fill(0.0);
+    tensor(&mut tensors, "stages.0.blocks.0.attn.q.weight").2.iter_mut().for_each(|w| *w *= 1e-20);
+    tensor(&mut tensors, "stages.0.blocks.0.norm2.weight").2.fill(0.0);
+    tensor(&mut tensors, "head.weight").2.fill(0.0);
+    let checkpoint = Checkpoint::from_bytes(&synthetic::file(Some(synthetic::HEADER), &tensors)).unwrap();
+    let network = convert(&checkpoint, &ConvertOptions::new("tiny")).unwrap();
+    assert!(network.layers[0].theta.iter().all(|theta| (1..=1 << 20).contains(theta)));
+    network.configure(&RunOptions::new(16)).unwrap();
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn image_files_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, labels) = (folder.path().join("i.gz"), folder.path().join("l.gz"));
+    let good_images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2][..], &[1, 2, 3, 4]].concat();
+    let good_labels = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];
+    let load = |i: &[u8], l: &[u8]| {
+        std::fs::write(&images, i).unwrap();
+        std::fs::write(&labels, l).unwrap();
+        Dataset::load_files(&images, &labels).map_err(|error| error.to_string())
+    };
+    let data = load(&gzip(&good_images), &gzip(&good_labels)).unwrap();
+    assert_eq!((data.len(), data.image(1), data.labels()), (2, &[3, 4][..], &[7, 9][..]));
+    assert!(Dataset::load(folder.path()).unwrap_err().to_string().contains("t10k-images-idx3-ubyte.gz"));
+    let cases = [
+        (good_images.clone(), gzip(&good_labels), "not a gzip file"),
+        (gzip(&good_images)[..20].to_vec(), gzip(&good_labels), "truncated"),
+        (gzip(&good_labels), gzip(&good_labels), "starts with 00 00 08 01, not with 00 00 08 03"),
+        (gzip(&good_images[..18]), gzip(&good_labels), "2 bytes of data, but sizes [2, 1, 2]"),
+        (gzip(&good_images), gzip(&[0, 0, 8, 1, 0, 0, 0, 1, 7]), "1 labels, but 2 images"),
+        (gzip(&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2]), gzip(&good_labels), "no images"),
+        (gzip(&[]), gzip(&good_labels), "starts with"),
+    ];
+    for (i, l, expected) in cases {
+        let error = load(&i, &l).unwrap_err();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
+/// Loads what may be a network and, if it is one, runs it.
+fn survive(bytes: &[u8]) {
+    let Ok(network) = Network::from_bytes(bytes) else { return };
+    let Ok(configured) = network.configure(&RunOptions::new(4)) else { return };
+    let image = vec![200; network.image.bytes()];
+    let _ = Executor::new(&configured).trace(&image);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn truncated_files_are_refused(part in 0.0..1.0f64) {
+        let cut = |bytes: &[u8]| bytes[..(bytes.len() as f64 * part) as usize].to_vec();
+        prop_assert!(Checkpoint::from_bytes(&cut(&CHECKPOINT)).is_err());
+        prop_assert!(Network::from_bytes(&cut(&NETWORK_FILE)).is_err());
+    }
+
+    #[test]
+    fn flipped_bits_never_panic(flips in proptest::collection::vec((any::<prop::sample::Index>(), 0..8u32), 1..6), header in any::<bool>()) {
+        let flipped = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            let end = if header { 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize } else { bytes.len() };
+            for (at, bit) in &flips {
+                bytes[at.index(end)] ^= 1 << bit;
+            }
+            bytes
+        };
+        if let Ok(checkpoint) = Checkpoint::from_bytes(&flipped(&CHECKPOINT)) {
+            let _ = convert(&checkpoint, &ConvertOptions::new("flipped"));
+            let _ = checkpoint.logits(&vec![9; checkpoint.architecture.image.bytes()]);
+        }
+        survive(&flipped(&NETWORK_FILE));
+    }
+
+    #[test]
+    fn changed_digits_never_panic(at in any::<prop::sample::Index>(), digit in b'0'..=b'9') {
+        let changed = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            let digits: Vec<usize> = (8..bytes.len()).take_while(|&i| bytes[i].is_ascii()).filter(|&i| bytes[i].is_ascii_digit()).collect();
+            bytes[digits[at.index(digits.len())]] = digit;
+            bytes
+        };
+        let _ = Checkpoint::from_bytes(&changed(&CHECKPOINT)).map(|c| convert(&c, &ConvertOptions::new("changed")));
+        survive(&changed(&NETWORK_FILE));
+    }
+}

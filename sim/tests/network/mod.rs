@@ -1,0 +1,201 @@
+//! Small random networks with every operation, from a seed.
+
+use isa::Neuron;
+use model::network::{
+    Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
+    Windows,
+};
+
+/// SplitMix64: enough randomness for weights and images.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    pub fn range(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() % (high - low + 1) as u64) as i64
+    }
+
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.next() as usize % of.len()]
+    }
+
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// What is drawn for a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub windows: Windows,
+    pub grid: Grid,
+    pub heads: usize,
+    pub head_size: usize,
+    pub masked: bool,
+    pub neuron: Option<Neuron>,
+}
+
+impl Shape {
+    pub fn random(random: &mut Random) -> Shape {
+        let size = random.pick(&[2, 2, 3, 4]);
+        let (down, across) = (random.range(1, 2) as usize * 2, random.range(1, 3) as usize * 2);
+        Shape {
+            windows: Windows { size, shift: random.range(0, size as i64 - 1) as usize },
+            grid: Grid { rows: size * down, columns: size * across },
+            heads: random.range(1, 3) as usize,
+            head_size: random.range(1, 18) as usize,
+            masked: random.range(0, 1) == 1,
+            neuron: random.pick(&[None, Some(Neuron::If), Some(Neuron::TwoPhase)]),
+        }
+    }
+}
+
+/// A network of one attention block, an MLP and patch merging, and an image for it.
+pub fn random(seed: u64) -> (Network, Vec<u8>) {
+    let mut random = Random(seed);
+    let shape = Shape::random(&mut random);
+    with_shape(&mut random, shape)
+}
+
+pub fn with_shape(random: &mut Random, shape: Shape) -> (Network, Vec<u8>) {
+    let image_channels = random.range(1, 3) as usize;
+    let patch = Patch { kernel: 3, stride: 2, padding: 1 };
+    let image =
+        ImageShape { height: 2 * shape.grid.rows, width: 2 * shape.grid.columns, channels: image_channels };
+    let channels = shape.heads * shape.head_size;
+    let hidden = random.range(1, 40) as usize;
+    let half = Grid { rows: shape.grid.rows / 2, columns: shape.grid.columns / 2 };
+    let windows = Walk::Windows(shape.windows);
+    let mut b = Builder { random, layers: Vec::new(), shape };
+
+    let embed = b.analog(patch, 9 * image_channels, channels);
+    let norm = b.shortcut(&[embed], channels);
+    let q = b.dense("q", norm, Gather::Token, channels, channels, shape.grid, windows);
+    let k = b.dense("k", norm, Gather::Token, channels, channels, shape.grid, windows);
+    let v = b.dense("v", norm, Gather::Token, channels, channels, shape.grid, windows);
+    let scores = b.scores(q, k);
+    let context = b.context(scores, v, channels);
+    let proj = b.dense("proj", context, Gather::Token, channels, channels, shape.grid, Walk::Raster);
+    let norm = b.shortcut(&[embed, proj], channels);
+    let fc1 = b.dense("fc1", norm, Gather::Token, channels, hidden, shape.grid, Walk::Raster);
+    let fc2 = b.dense("fc2", fc1, Gather::Token, hidden, channels, shape.grid, Walk::Raster);
+    let norm = b.shortcut(&[embed, proj, fc2], channels);
+    let merge = b.dense("merge", norm, Gather::Merge, 4 * channels, channels + 3, half, Walk::Raster);
+    let classes = b.random.range(1, 20) as usize;
+    b.readout(merge, channels + 3, classes, half);
+
+    let layers = b.layers;
+    let pixels = random.bytes(image.bytes());
+    let network = Network { name: "random".to_owned(), image, classes, layers, seed: random.next() as u32 };
+    (network, pixels)
+}
+
+struct Builder<'a> {
+    random: &'a mut Random,
+    layers: Vec<Layer>,
+    shape: Shape,
+}
+
+impl Builder<'_> {
+    fn weights(&mut self, outputs: usize, inputs: usize) -> Weights {
+        let data = (0..outputs * inputs).map(|_| self.random.range(-40, 60) as i8).collect();
+        Weights { outputs, inputs, data }
+    }
+
+    fn bias(&mut self, count: usize, span: i64) -> Vec<i32> {
+        (0..count).map(|_| self.random.range(-span, span) as i32).collect()
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        operation: Operation,
+        grid: Grid,
+        channels: usize,
+        walk: Walk,
+        theta: (usize, i64),
+    ) -> LayerId {
+        let (count, scale) = theta;
+        let theta: Vec<i32> = (0..count).map(|_| self.random.range(scale / 3 + 1, scale) as i32).collect();
+        let neuron = self.shape.neuron.unwrap_or_else(|| self.random.pick(&[Neuron::If, Neuron::TwoPhase]));
+        let masked = self.shape.masked && count > 0;
+        self.layers.push(Layer {
+            name: name.to_owned(),
+            operation,
+            grid,
+            channels,
+            walk,
+            neuron,
+            v0: theta.iter().map(|t| t / 2).collect(),
+            theta,
+            order: self.random.pick(&[SlotOrder::Identity, SlotOrder::Spread].each_ref()).clone(),
+            rotate: self.random.range(0, 9) as u32,
+            mask_site: masked.then_some(MaskSite::Query),
+            mask_ratio: if masked { self.random.pick(&[0, 64, 192]) } else { 0 },
+        });
+        LayerId(self.layers.len() - 1)
+    }
+
+    fn analog(&mut self, patch: Patch, inputs: usize, channels: usize) -> LayerId {
+        let operation =
+            Operation::Analog { patch, weights: self.weights(channels, inputs), bias: self.bias(channels, 900) };
+        let scale = 900 * inputs as i64;
+        self.push("embed", operation, self.shape.grid, channels, Walk::Raster, (channels, scale))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn dense(
+        &mut self,
+        name: &str,
+        input: LayerId,
+        gather: Gather,
+        inputs: usize,
+        channels: usize,
+        grid: Grid,
+        walk: Walk,
+    ) -> LayerId {
+        let operation = Operation::Dense {
+            input,
+            gather,
+            weights: self.weights(channels, inputs),
+            bias: self.bias(channels, 30),
+        };
+        self.push(name, operation, grid, channels, walk, (channels, 9 * inputs as i64))
+    }
+
+    fn shortcut(&mut self, inputs: &[LayerId], channels: usize) -> LayerId {
+        let gains = self.weights(inputs.len(), channels).data;
+        let operation =
+            Operation::Shortcut { inputs: inputs.to_vec(), gains, bias: self.bias(channels, 10) };
+        self.push("norm", operation, self.shape.grid, channels, Walk::Raster, (channels, 30))
+    }
+
+    fn scores(&mut self, query: LayerId, key: LayerId) -> LayerId {
+        let Shape { windows, heads, grid, .. } = self.shape;
+        let fraction = self.random.range(0, 3) as u32;
+        let bias = self.bias(heads * windows.positions(), 2);
+        let operation = Operation::Scores { query, key, heads, bias, fraction };
+        let theta = (heads, 3 << fraction);
+        self.push("scores", operation, grid, windows.tokens(), Walk::Windows(windows), theta)
+    }
+
+    fn context(&mut self, scores: LayerId, value: LayerId, channels: usize) -> LayerId {
+        let Shape { windows, heads, grid, .. } = self.shape;
+        let fraction = self.random.range(0, 3) as u32;
+        let operation = Operation::Context { scores, value, heads, fraction };
+        self.push("context", operation, grid, channels, Walk::Windows(windows), (channels, 2 << fraction))
+    }
+
+    fn readout(&mut self, input: LayerId, inputs: usize, classes: usize, grid: Grid) {
+        let operation =
+            Operation::Readout { input, weights: self.weights(classes, inputs), bias: self.bias(classes, 99) };
+        self.push("readout", operation, grid, classes, Walk::Raster, (0, 1));
+    }
+}

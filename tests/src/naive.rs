@@ -1,0 +1,242 @@
+//! A second executor, plain loops over plain bits, written from the contract of `model::network` alone.
+//!
+//! It shares nothing with `model::reference` but the network's types, so that an agreement of the two means something.
+
+#![expect(clippy::needless_range_loop, reason = "loops over indices, as in the contract")]
+
+use isa::Neuron;
+use model::Configured;
+use model::network::{Gather, Layer, Operation, Walk};
+
+/// `spikes[token][channel][t]`.
+pub type Plane = Vec<Vec<Vec<bool>>>;
+
+/// Runs one image: the plane of every layer but the readout, and the logits.
+///
+/// # Panics
+/// If a membrane or a logit leaves the bounds that were proven for it.
+pub fn run(network: &Configured, image: &[u8]) -> (Vec<Plane>, Vec<i64>) {
+    let steps = network.time_steps() as usize;
+    let mut planes: Vec<Plane> = Vec::new();
+    for (id, layer) in network.layers.iter().enumerate() {
+        let neurons = Neurons { network, layer, id, steps };
+        let (rows, columns) = (layer.grid.rows, layer.grid.columns);
+        let bit = |plane: usize, token: usize, channel: usize, t: usize| {
+            i64::from(planes[plane][token][channel][t])
+        };
+        let plane = match &layer.operation {
+            Operation::Analog { patch, weights, bias } => neurons.by_token(|token, o, _| {
+                let mut drive = i64::from(bias[o]);
+                let mut i = 0;
+                for channel in 0..network.image.channels {
+                    for y in 0..patch.kernel {
+                        for x in 0..patch.kernel {
+                            let y = (token / columns * patch.stride + y) as i64 - patch.padding as i64;
+                            let x = (token % columns * patch.stride + x) as i64 - patch.padding as i64;
+                            let (height, width) = (network.image.height as i64, network.image.width as i64);
+                            if (0..height).contains(&y) && (0..width).contains(&x) {
+                                let pixel = image[((channel as i64 * height + y) * width + x) as usize];
+                                drive += i64::from(weights.data[o * weights.inputs + i]) * i64::from(pixel);
+                            }
+                            i += 1;
+                        }
+                    }
+                }
+                drive
+            }),
+            Operation::Dense { input, gather, weights, bias } => neurons.by_token(|token, o, t| {
+                let (row, column) = (token / columns, token % columns);
+                let merged = |r, c| (2 * row + r) * 2 * columns + 2 * column + c;
+                let tokens = match gather {
+                    Gather::Token => vec![token],
+                    Gather::Merge => vec![merged(0, 0), merged(0, 1), merged(1, 0), merged(1, 1)],
+                };
+                let channels = weights.inputs / tokens.len();
+                let spike = |i: usize| bit(input.0, tokens[i / channels], i % channels, t);
+                let weight = |i: usize| i64::from(weights.data[o * weights.inputs + i]);
+                i64::from(bias[o]) + (0..weights.inputs).map(|i| weight(i) * spike(i)).sum::<i64>()
+            }),
+            Operation::Shortcut { inputs, gains, bias } => neurons.by_token(|token, c, t| {
+                let term = |(k, plane): (usize, &model::LayerId)| {
+                    i64::from(gains[k * layer.channels + c]) * bit(plane.0, token, c, t)
+                };
+                i64::from(bias[c]) + inputs.iter().enumerate().map(term).sum::<i64>()
+            }),
+            Operation::Scores { query, key, heads, bias, fraction } => {
+                let (size, shift) = window(layer);
+                let (tokens, windows) = (size * size, rows * columns / (size * size));
+                let head_size = network.layer(*query).channels / heads;
+                let mut plane: Plane = vec![vec![vec![]; tokens]; heads * windows * tokens];
+                for head in 0..*heads {
+                    for w in 0..windows {
+                        let region = |i: usize| {
+                            let last_row = w / (columns / size) == rows / size - 1;
+                            let last_column = w % (columns / size) == columns / size - 1;
+                            (last_row && i / size >= size - shift, last_column && i % size >= size - shift)
+                        };
+                        for j in 0..tokens {
+                            let mut draws = neurons.draws((w * heads + head) * tokens + j);
+                            for i in 0..tokens {
+                                let y = i / size + size - 1 - j / size;
+                                let x = i % size + size - 1 - j % size;
+                                let relative = y * (2 * size - 1) + x;
+                                let drive = |t| {
+                                    let product = |c: usize| {
+                                        let channel = head * head_size + c;
+                                        bit(query.0, neurons.token(w, i), channel, t)
+                                            * bit(key.0, neurons.token(w, j), channel, t)
+                                    };
+                                    let bias = bias[head * (2 * size - 1) * (2 * size - 1) + relative];
+                                    i64::from(bias) + ((0..head_size).map(product).sum::<i64>() << fraction)
+                                };
+                                let mut spikes = neurons.fire(head, i, drive);
+                                spikes.iter_mut().for_each(|s| *s &= region(i) == region(j));
+                                neurons.mask(&mut draws, &mut spikes);
+                                plane[(head * windows + w) * tokens + i][j] = spikes;
+                            }
+                        }
+                    }
+                }
+                plane
+            }
+            Operation::Context { scores, value, heads, fraction } => {
+                let (size, _) = window(layer);
+                let (tokens, windows) = (size * size, rows * columns / (size * size));
+                let head_size = layer.channels / heads;
+                let mut plane: Plane = vec![vec![vec![]; layer.channels]; rows * columns];
+                for channel in 0..layer.channels {
+                    let head = channel / head_size;
+                    for w in 0..windows {
+                        let mut draws = neurons.draws((w * heads + head) * head_size + channel % head_size);
+                        for i in 0..tokens {
+                            let drive = |t| {
+                                let product = |j: usize| {
+                                    bit(scores.0, (head * windows + w) * tokens + i, j, t)
+                                        * bit(value.0, neurons.token(w, j), channel, t)
+                                };
+                                (0..tokens).map(product).sum::<i64>() << fraction
+                            };
+                            let mut spikes = neurons.fire(channel, i, drive);
+                            neurons.mask(&mut draws, &mut spikes);
+                            plane[neurons.token(w, i)][channel] = spikes;
+                        }
+                    }
+                }
+                plane
+            }
+            Operation::Readout { input, weights, bias } => {
+                let mut logits: Vec<i64> = bias.iter().map(|&b| steps as i64 * i64::from(b)).collect();
+                for (o, logit) in logits.iter_mut().enumerate() {
+                    for token in &planes[input.0] {
+                        for (i, spikes) in token.iter().enumerate() {
+                            let count = spikes.iter().filter(|&&s| s).count() as i64;
+                            *logit += i64::from(weights.data[o * weights.inputs + i]) * count;
+                        }
+                    }
+                }
+                logits.iter().for_each(|&logit| {
+                    neurons.proven(logit);
+                });
+                return (planes, logits);
+            }
+        };
+        planes.push(plane);
+    }
+    unreachable!("the last layer is a readout")
+}
+
+fn window(layer: &Layer) -> (usize, usize) {
+    match layer.walk {
+        Walk::Raster => (0, 0),
+        Walk::Windows(windows) => (windows.size, windows.shift),
+    }
+}
+
+struct Neurons<'a> {
+    network: &'a Configured,
+    layer: &'a Layer,
+    id: usize,
+    steps: usize,
+}
+
+impl Neurons<'_> {
+    /// The raster token at position `i` of window `w`.
+    fn token(&self, w: usize, i: usize) -> usize {
+        let (rows, columns) = (self.layer.grid.rows, self.layer.grid.columns);
+        let (size, shift) = window(self.layer);
+        let row = (w / (columns / size) * size + i / size + shift) % rows;
+        let column = (w % (columns / size) * size + i % size + shift) % columns;
+        row * columns + column
+    }
+
+    /// A layer that takes each token on its own; `drive(token, channel, t)`.
+    fn by_token(&self, drive: impl Fn(usize, usize, usize) -> i64) -> Plane {
+        let tokens = self.layer.grid.rows * self.layer.grid.columns;
+        let (size, _) = window(self.layer);
+        let mut plane: Plane = vec![vec![vec![]; self.layer.channels]; tokens];
+        for channel in 0..self.layer.channels {
+            let mut draws = self.draws(channel);
+            for n in 0..tokens {
+                let (token, index) = match self.layer.walk {
+                    Walk::Raster => (n, n),
+                    Walk::Windows(_) => (self.token(n / (size * size), n % (size * size)), n % (size * size)),
+                };
+                let mut spikes = self.fire(channel, index, |t| drive(token, channel, t));
+                self.mask(&mut draws, &mut spikes);
+                plane[token][channel] = spikes;
+            }
+        }
+        plane
+    }
+
+    fn fire(&self, neuron: usize, index: usize, drive: impl Fn(usize) -> i64) -> Vec<bool> {
+        let (theta, mut v) = (i64::from(self.layer.theta[neuron]), i64::from(self.layer.v0[neuron]));
+        let mut spikes = vec![false; self.steps];
+        match self.layer.neuron {
+            Neuron::If => {
+                for (t, spike) in spikes.iter_mut().enumerate() {
+                    let u = self.proven(v + drive(t));
+                    *spike = u >= theta;
+                    v = self.proven(u - i64::from(*spike) * theta);
+                }
+            }
+            Neuron::TwoPhase => {
+                (0..self.steps).for_each(|t| v += drive(t));
+                self.proven(v);
+                let order = self.layer.order.permutation(self.steps as u32).expect("fits the time steps");
+                for slot in order {
+                    let spike = v >= theta;
+                    v -= i64::from(spike) * theta;
+                    spikes[(slot as usize + self.layer.rotate as usize * index) % self.steps] = spike;
+                }
+            }
+        }
+        spikes
+    }
+
+    fn proven(&self, value: i64) -> i64 {
+        let bounds = self.network.bounds(model::LayerId(self.id));
+        assert!(
+            (bounds.low..=bounds.high).contains(&value),
+            "`{}`: {value} is outside {bounds:?}",
+            self.layer.name
+        );
+        value
+    }
+
+    /// A neuron's shift register at the start of the image.
+    fn draws(&self, channel: usize) -> u32 {
+        isa::mask::seed(self.network.seed, self.id as u32, channel as u32)
+    }
+
+    /// Draws for every slot of one token, one bit at a time.
+    fn mask(&self, state: &mut u32, spikes: &mut [bool]) {
+        for spike in spikes {
+            for _ in 0..isa::mask::DRAW_BITS {
+                let fresh = isa::mask::TAPS.iter().fold(0, |bit, tap| bit ^ (*state >> (tap - 1) & 1));
+                *state = *state << 1 | fresh;
+            }
+            *spike &= *state as u8 >= self.layer.mask_ratio;
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask bench`: how fast reference and simulation are, and what merged events save.
+
+use crate::error::XtaskError;
+use crate::setup::{VERILATOR, setup};
+use crate::steps::{capture, step};
+use crate::workspace::{cargo, generator};
+use serde_json::{Value, json};
+
+/// The program whose reports are read.
+const PROGRAM: &str = "gen";
+/// Images of the reference's measurement.
+const REFERENCE_IMAGES: &str = "2000";
+/// Images of each simulation.
+const SIMULATED_IMAGES: &str = "4";
+
+/// Measures and prints.
+pub fn bench(as_json: bool) -> Result<(), XtaskError> {
+    setup(&[&VERILATOR])?;
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--release", "--package", "gen"]);
+    step("build", build)?;
+    let reference = report("reference", &["run", "--images", REFERENCE_IMAGES])?;
+    let one = cosim("one simulation", &["--jobs", "1"])?;
+    let parallel = cosim("a simulation on each processor", &[])?;
+    let stepped = cosim("neurons that fire step by step", &["--neuron", "if"])?;
+    let summary = json!({
+        "processors": std::thread::available_parallelism().map_or(1, usize::from),
+        "reference": { "images_per_second": number(&reference, "images_per_second")? },
+        "simulation": {
+            "cycles_per_second": number(&one, "cycles_per_second")?,
+            "cycles_per_second_parallel": number(&parallel, "cycles_per_second")?,
+        },
+        "merged_events": cost(&one)?,
+        "neurons_step_by_step": cost(&stepped)?,
+    });
+    if as_json {
+        println!("{summary:#}");
+    } else {
+        print(&summary);
+    }
+    Ok(())
+}
+
+fn cosim(name: &str, more: &[&str]) -> Result<Value, XtaskError> {
+    report(name, &[&["cosim", "--images", SIMULATED_IMAGES], more].concat())
+}
+
+fn report(name: &str, arguments: &[&str]) -> Result<Value, XtaskError> {
+    let mut command = generator();
+    command.args(arguments).arg("--json");
+    let said = capture(name, command)?;
+    Ok(serde_json::from_slice(&said).unwrap_or_default())
+}
+
+fn number(report: &Value, field: &str) -> Result<f64, XtaskError> {
+    let missing = || XtaskError::Report { program: PROGRAM, field: field.to_owned() };
+    report[field].as_f64().ok_or_else(missing)
+}
+
+/// What an image costs the core: as it runs, and if every spike were an event of its own.
+fn cost(report: &Value) -> Result<Value, XtaskError> {
+    let images = number(report, "images")?;
+    let mut cost = serde_json::Map::new();
+    for field in ["spikes", "events", "step_events", "needed_cycles", "busy_cycles"] {
+        cost.insert(field.to_owned(), json!(number(report, field)? / images));
+    }
+    cost.insert("useful".to_owned(), json!(number(report, "useful")?));
+    Ok(Value::Object(cost))
+}
+
+fn print(summary: &Value) {
+    let value = |path: &str| summary.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    println!("on {} processors:", value("/processors"));
+    println!("reference       {:>12.1} images/s", value("/reference/images_per_second"));
+    println!("simulation      {:>12.0} cycles/s alone", value("/simulation/cycles_per_second"));
+    println!("                {:>12.0} cycles/s in all", value("/simulation/cycles_per_second_parallel"));
+    for (title, field) in
+        [("two_phase neurons, merged events", "merged_events"), ("if neurons", "neurons_step_by_step")]
+    {
+        let of = |name: &str| value(&format!("/{field}/{name}"));
+        println!("an image with {title}:");
+        println!("  {:>12.0} spikes", of("spikes"));
+        println!("  {:>12.0} events, {:.0} step by step", of("events"), of("step_events"));
+        println!("  {:>12.0} busy cycles, {:.1} % useful", of("busy_cycles"), 100.0 * of("useful"));
+    }
+}

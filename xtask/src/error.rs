@@ -1,0 +1,74 @@
+//! Why a task failed.
+
+use std::path::PathBuf;
+
+/// Why a task failed: one line that names the thing, the value found and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum XtaskError {
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system reported.
+        source: std::io::Error,
+    },
+    /// A program could not be started.
+    #[error("`{program}` cannot be started: {source}; {remedy}")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system reported.
+        source: std::io::Error,
+        /// What to do.
+        remedy: String,
+    },
+    /// A step of a task failed; it has said why.
+    #[error("step `{step}` failed with exit code {code}; to run it alone: {command}")]
+    Step {
+        /// Name of the step.
+        step: String,
+        /// Exit code, or 128 plus the signal that ended it.
+        code: u8,
+        /// Its command line.
+        command: String,
+    },
+    /// Programs or headers that must come from the system are missing.
+    #[error("missing: {missing}; install with: {command}")]
+    Packages {
+        /// What is missing.
+        missing: String,
+        /// What to run.
+        command: String,
+    },
+    /// A tool could not be fetched.
+    #[error("{what} could not be installed into {}: {reason}; {remedy}", folder.display())]
+    Tool {
+        /// The tool and its version.
+        what: String,
+        /// Where it belongs.
+        folder: PathBuf,
+        /// The last line of what the installer said.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A program's report is not what was expected.
+    #[error("the report of `{program}` has no number `{field}`; build both from the same release")]
+    Report {
+        /// The program.
+        program: &'static str,
+        /// The field that is missing.
+        field: String,
+    },
+}
+
+impl XtaskError {
+    /// Exit code of the process: that of a step that found a fault, 2 for what could not be done.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            XtaskError::Step { code, .. } => *code,
+            _ => 2,
+        }
+    }
+}

