@@ -2,7 +2,7 @@
 
 use super::layers::LayerCost;
 use crate::error::GenError;
-use driver::{Accelerator, Counters, DriverError, LayerProfile, Program};
+use driver::{Accelerator, Counters, DriverError, Inference, LayerProfile, Link, Program};
 use isa::CoreConfig;
 use model::work::{LayerWork, work};
 use model::{Configured, Executor, LayerId, Trace};
@@ -167,12 +167,11 @@ impl<'a> Bench<'a> {
         let before = self.accelerator.link().cycles();
         let found = self.accelerator.infer(pixels).map_err(failed)?;
         let cycles = self.accelerator.link().cycles() - before;
-        let mut mismatch =
-            self.difference(&expected, &found.logits, found.counters.spikes).map_err(failed)?;
+        let mut mismatch = self.difference(&expected, &found).map_err(failed)?;
         let mut layers = Vec::new();
         if *profiling == Profiling::PerLayer && mismatch.is_none() {
             let (alone, profile) = self.accelerator.run_profiled(pixels).map_err(failed)?;
-            mismatch = self.difference(&expected, &alone.logits, alone.counters.spikes).map_err(failed)?;
+            mismatch = self.difference(&expected, &alone).map_err(failed)?;
             layers = costs(&profile, &needed);
         }
         Ok(ImageReport {
@@ -190,29 +189,36 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// The first difference in what the last run left in memory, layer by layer, then in logits and counted spikes.
-    fn difference(
-        &mut self,
-        expected: &Trace,
-        logits: &[i32],
-        counted: u64,
-    ) -> Result<Option<Mismatch>, DriverError> {
-        for (index, plane) in expected.planes.iter().enumerate() {
-            let core = self.accelerator.read_plane(LayerId(index))?;
-            if let Some((token, channel, t)) = plane.first_difference(&core) {
-                let layer = self.setup.network.layers[index].name.clone();
-                let core = !plane.get(token, channel, t);
-                return Ok(Some(Mismatch::Spike { index, layer, token, channel, t, core }));
-            }
-        }
-        let pairs = logits.iter().zip(&expected.logits).enumerate();
-        let differing = pairs.filter(|(_, (core, reference))| core != reference).next();
-        if let Some((class, (&core, &reference))) = differing {
-            return Ok(Some(Mismatch::Logit { class, core, reference }));
-        }
-        let reference = expected.planes.iter().map(|plane| plane.spikes()).sum();
-        Ok((counted != reference).then_some(Mismatch::Count { core: counted, reference }))
+    fn difference(&mut self, expected: &Trace, found: &Inference) -> Result<Option<Mismatch>, DriverError> {
+        let spikes = found.counters.spikes;
+        difference(&mut self.accelerator, self.setup.network, expected, &found.logits, spikes)
     }
+}
+
+/// The first difference in what the accelerator's last run left in memory, layer by layer, then in logits and counted spikes.
+fn difference<L: Link>(
+    accelerator: &mut Accelerator<L>,
+    network: &Configured,
+    expected: &Trace,
+    logits: &[i32],
+    counted: u64,
+) -> Result<Option<Mismatch>, DriverError> {
+    for (index, plane) in expected.planes.iter().enumerate() {
+        let core = accelerator.read_plane(LayerId(index))?;
+        if let Some((token, channel, t)) = plane.first_difference(&core) {
+            let layer = network.layers[index].name.clone();
+            let core = !plane.get(token, channel, t);
+            return Ok(Some(Mismatch::Spike { index, layer, token, channel, t, core }));
+        }
+    }
+    let pairs = logits.iter().zip(&expected.logits);
+    if let Some((class, (&core, &reference))) =
+        pairs.enumerate().find(|(_, (core, reference))| core != reference)
+    {
+        return Ok(Some(Mismatch::Logit { class, core, reference }));
+    }
+    let reference = expected.planes.iter().map(|plane| plane.spikes()).sum();
+    Ok((counted != reference).then_some(Mismatch::Count { core: counted, reference }))
 }
 
 fn costs(profile: &[LayerProfile], needed: &[LayerWork]) -> Vec<LayerCost> {
@@ -226,4 +232,100 @@ fn costs(profile: &[LayerProfile], needed: &[LayerWork]) -> Vec<LayerCost> {
             counters: profile.counters,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver::link::LinkError;
+    use driver::{Planes, ProgramOptions};
+    use model::{Checkpoint, ConvertOptions, RunOptions};
+    use sim::SoftCore;
+    use std::path::Path;
+
+    const MEMORY: usize = 1 << 22;
+
+    /// A core whose memory has one bit wrong when it is read.
+    struct FlippedBit {
+        core: SoftCore,
+        at: u64,
+        bit: u32,
+    }
+
+    impl Link for FlippedBit {
+        fn read_register(&mut self, offset: u32) -> Result<u32, LinkError> {
+            self.core.read_register(offset)
+        }
+
+        fn write_register(&mut self, offset: u32, value: u32) -> Result<(), LinkError> {
+            self.core.write_register(offset, value)
+        }
+
+        fn read_memory(&mut self, offset: u64, into: &mut [u8]) -> Result<(), LinkError> {
+            self.core.read_memory(offset, into)?;
+            if let Some(byte) = self.at.checked_sub(offset).and_then(|at| into.get_mut(at as usize)) {
+                *byte ^= 1 << self.bit;
+            }
+            Ok(())
+        }
+
+        fn write_memory(&mut self, offset: u64, data: &[u8]) -> Result<(), LinkError> {
+            self.core.write_memory(offset, data)
+        }
+
+        fn memory_base(&self) -> u64 {
+            self.core.memory_base()
+        }
+
+        fn memory_size(&self) -> u64 {
+            self.core.memory_size()
+        }
+
+        fn wait_interrupt(&mut self, timeout: Duration) -> Result<bool, LinkError> {
+            self.core.wait_interrupt(timeout)
+        }
+    }
+
+    #[test]
+    fn differences_are_named_where_they_first_are() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fashion-mnist");
+        let checkpoint = Checkpoint::load(&models.join("checkpoint.safetensors")).unwrap();
+        let network = model::convert(&checkpoint, &ConvertOptions::new("test")).unwrap();
+        let network = network.configure(&RunOptions::new(8)).unwrap();
+        let core = CoreConfig::preset("ecp5").unwrap();
+        let options = ProgramOptions { memory_size: MEMORY as u64, planes: Planes::Keep };
+        let program = Program::compile(&network, &core, &options).unwrap();
+        let image = vec![100; network.image.bytes()];
+        let expected = Executor::new(&network).trace(&image).unwrap();
+        let (index, token, channel, t) = (4, 20, 3, 6);
+        let plane = program.layers[index].plane.as_ref().unwrap();
+
+        // First no wrong bit: the address lies outside the memory.
+        let link = FlippedBit { core: SoftCore::new(&core, MEMORY).unwrap(), at: u64::MAX, bit: t as u32 };
+        let mut accelerator = Accelerator::open(link).unwrap();
+        accelerator.load(&program).unwrap();
+        let found = accelerator.infer(&image).unwrap();
+        let spikes = found.counters.spikes;
+        let mut check = |at: u64, logits: &[i32], spikes| {
+            accelerator.link().at = at;
+            difference(&mut accelerator, &network, &expected, logits, spikes).unwrap()
+        };
+        assert_eq!(check(u64::MAX, &found.logits, spikes), None);
+        assert_eq!(
+            check(u64::MAX, &found.logits, spikes + 1),
+            Some(Mismatch::Count { core: spikes + 1, reference: spikes })
+        );
+
+        let mut logits = found.logits.clone();
+        logits[2] += 1;
+        let (core, reference) = (logits[2], found.logits[2]);
+        assert_eq!(check(u64::MAX, &logits, spikes), Some(Mismatch::Logit { class: 2, core, reference }));
+
+        let fires = !expected.planes[index].get(token, channel, t);
+        let layer = network.layers[index].name.clone();
+        assert_eq!(
+            check(plane.address(token, 0, channel), &logits, spikes),
+            Some(Mismatch::Spike { index, layer, token, channel, t, core: fires })
+        );
+    }
 }

@@ -23,6 +23,20 @@ pub struct Workers<'a> {
 /// An image's place among the images, and what came of it.
 type Outcome = (usize, Result<ImageReport, GenError>);
 
+/// Whether to look at more images.
+enum Verdict {
+    GoOn,
+    Stop,
+}
+
+/// Outcomes that wait for those of earlier images.
+#[derive(Default)]
+struct Early {
+    waiting: BTreeMap<usize, Result<ImageReport, GenError>>,
+    /// Place of the image that is handed over next.
+    next: usize,
+}
+
 impl Workers<'_> {
     /// Compares all images and hands over the reports in the order of the images. Stops after the first failure and, unless
     /// told to keep going, after the first image that differs.
@@ -35,24 +49,35 @@ impl Workers<'_> {
                 scope.spawn(move || self.work(worker, &sender, stop));
             }
             drop(sender);
-            let mut early = BTreeMap::new();
-            let mut next = 0;
+            let mut early = Early::default();
             for (place, outcome) in receiver {
-                early.insert(place, outcome);
-                while let Some(outcome) = early.remove(&next) {
-                    next += 1;
-                    let outcome = outcome.and_then(|image| {
-                        let differs = !image.identical;
-                        report(image).map(|()| differs)
-                    });
-                    if !matches!(outcome, Ok(false)) && !(self.keep_going && outcome.is_ok()) {
-                        stop.store(true, Ordering::Relaxed);
-                        return outcome.map(|_| ());
-                    }
+                early.waiting.insert(place, outcome);
+                let outcome = self.report_in_order(&mut early, &mut report);
+                if !matches!(outcome, Ok(Verdict::GoOn)) {
+                    stop.store(true, Ordering::Relaxed);
+                    return outcome.map(|_| ());
                 }
             }
             Ok(())
         })
+    }
+
+    /// Hands over what follows the images that were handed over before.
+    fn report_in_order(
+        &self,
+        early: &mut Early,
+        report: &mut impl FnMut(ImageReport) -> Result<(), GenError>,
+    ) -> Result<Verdict, GenError> {
+        while let Some(outcome) = early.waiting.remove(&early.next) {
+            early.next += 1;
+            let image = outcome?;
+            let identical = image.identical;
+            report(image)?;
+            if !identical && !self.keep_going {
+                return Ok(Verdict::Stop);
+            }
+        }
+        Ok(Verdict::GoOn)
     }
 
     fn work(&self, worker: usize, sender: &Sender<Outcome>, stop: &AtomicBool) {

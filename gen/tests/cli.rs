@@ -1,0 +1,268 @@
+//! The command line as its users see it.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+fn gen_command(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gen"));
+    command.args(arguments).output().expect("the program starts")
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = gen_command(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "gen {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("results are text")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let said = succeeds(&[arguments, &["--json"]].concat());
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("gen {arguments:?}: {error}: {said}"))
+}
+
+/// Exit code 2, nothing on stdout, one line on stderr that has all of `words`.
+fn refuses(arguments: &[&str], words: &[&str]) {
+    let output = gen_command(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "gen {arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "gen {arguments:?} prints results");
+    assert_eq!(said.trim_end().lines().count(), 1, "gen {arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "gen {arguments:?} does not say `{word}`: {said}");
+    }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are UTF-8")
+}
+
+fn checkpoint() -> PathBuf {
+    workspace().join("models/fashion-mnist/checkpoint.safetensors")
+}
+
+/// A folder with the converted network.
+fn converted() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let net = folder.path().join("net.mst");
+    succeeds(&["convert", text(&checkpoint()), "--out", text(&net)]);
+    (folder, net)
+}
+
+/// Names and contents of a folder's files.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).expect("the folder exists").flatten();
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().expect("names are UTF-8");
+            (name, std::fs::read(entry.path()).expect("the file can be read"))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_same_options_give_the_same_verilog() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sizes = ["--preset", "tiny", "--lanes", "16", "--membrane-bits", "20"];
+    for folder in [&one, &two, &two] {
+        succeeds(&[&["verilog"], &sizes[..], &["--out", text(folder.path())]].concat());
+    }
+    let files = contents(one.path());
+    assert_eq!(files, contents(two.path()), "also when written over itself");
+    let (_, written) = files.iter().find(|(name, _)| name == "mst_core.json").expect("the sizes are written");
+    let core: isa::CoreConfig = serde_json::from_slice(written).unwrap();
+    assert_eq!((core.lanes, core.membrane_bits, core.bus_bits), (16, 20, 64));
+}
+
+#[test]
+fn modules_of_an_earlier_core_go_and_other_files_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["gone.v", "mine.v"] {
+        std::fs::write(path(name), "// text\n").unwrap();
+    }
+    std::fs::write(path("mst_core.f"), "gone.v\n../outside.v\n").unwrap();
+    succeeds(&["verilog", "--preset", "tiny", "--out", text(folder.path())]);
+    assert!(!path("gone.v").exists() && path("mine.v").exists());
+    let hidden = contents(folder.path()).into_iter().filter(|(name, _)| name.starts_with('.'));
+    assert_eq!(hidden.count(), 0, "no partial files");
+}
+
+fn verilator() -> Command {
+    let tools = std::env::var_os("MST_TOOLS").map_or_else(|| workspace().join(".tools"), PathBuf::from);
+    let libraries = tools.join("verilator-venv/lib");
+    let versions = std::fs::read_dir(&libraries).into_iter().flatten().flatten();
+    let programs = versions.map(|version| version.path().join("site-packages/verilator/bin/verilator"));
+    let program = programs.into_iter().find(|program| program.exists());
+    let program = program.unwrap_or_else(|| panic!("no Verilator in {}: cargo xtask setup", tools.display()));
+    let mut command = Command::new(program);
+    command.env_remove("VERILATOR_ROOT");
+    command
+}
+
+#[test]
+fn the_file_list_of_every_preset_is_free_of_warnings() {
+    for preset in isa::CoreConfig::PRESETS {
+        let folder = tempfile::tempdir().unwrap();
+        succeeds(&["verilog", "--preset", preset, "--out", text(folder.path())]);
+        let mut lint = verilator();
+        lint.args(["--lint-only", "-Wall", "--top-module", "mst_core", "-F"]);
+        let output = lint.arg(folder.path().join("mst_core.f")).output().expect("Verilator starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{preset}: {said}");
+    }
+}
+
+#[test]
+fn impossible_cores_are_refused_and_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("rtl");
+    for (option, value, allowed) in [
+        ("--lanes", "12", "8, 16, 32 or 64"),
+        ("--bus-bits", "32", "64 or 128"),
+        ("--address-bits", "16", "32..=64"),
+        ("--membrane-bits", "33", "16..=32"),
+        ("--max-fan-in", "100", "a multiple of 64"),
+        ("--weight-rows", "65", "a power of two"),
+        ("--bias-rows", "8", "16..=192"),
+    ] {
+        let field = option.trim_start_matches('-').replace('-', "_");
+        refuses(&["verilog", option, value, "--out", text(&out)], &[&field, value, allowed]);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn the_same_checkpoint_gives_the_same_network() {
+    let (one, two) = (converted(), converted());
+    assert_eq!(std::fs::read(&one.1).unwrap(), std::fs::read(&two.1).unwrap());
+    assert_eq!(contents(one.0.path()).len(), 1, "no partial files");
+}
+
+#[test]
+fn networks_that_cannot_be_read_are_refused_with_their_path() {
+    let (folder, net) = converted();
+    let truncated = folder.path().join("truncated.mst");
+    let bytes = std::fs::read(&net).unwrap();
+    std::fs::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
+    let missing = folder.path().join("missing.mst");
+    for command in ["info", "run", "cosim"] {
+        refuses(&[command, text(&truncated)], &["truncated.mst"]);
+        refuses(&[command, text(&missing)], &["missing.mst"]);
+        refuses(&[command, text(&checkpoint())], &["checkpoint.safetensors"]);
+    }
+    let out = folder.path().join("out.mst");
+    refuses(&["convert", text(&net), "--out", text(&out)], &["net.mst"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn options_out_of_range_are_refused_with_what_is_allowed() {
+    let (_folder, net) = converted();
+    let net = text(&net);
+    for command in ["run", "cosim"] {
+        refuses(&[command, net, "--time-steps", "0"], &["time_steps is 0", "1 to 256"]);
+        refuses(&[command, net, "--mask", "1.5"], &["mask is 1.5", "0 to 255/256"]);
+        refuses(&[command, net, "--images", "0"], &["--images is 0", "1..=10000"]);
+        refuses(&[command, net, "--images", "9", "--first", "9995"], &["--images is 9", "1..=5"]);
+        refuses(&[command, net, "--first", "10000"], &["--first is 10000", "0..=9999"]);
+        refuses(&[command, net, "--data", "/nowhere"], &["/nowhere"]);
+    }
+    refuses(&["cosim", net, "--time-steps", "100"], &["100", "64"]);
+    refuses(&["cosim", net, "--max-fan-in", "64"], &["fan-in", "at most 64"]);
+    refuses(&["cosim", net, "--trace", "x.fst", "--jobs", "2"], &["--jobs is 2", "1 with --trace"]);
+    refuses(&["run", net, "--float=/nowhere.safetensors"], &["/nowhere.safetensors"]);
+}
+
+#[test]
+fn info_shows_the_proven_range_of_every_layer() {
+    let (_folder, net) = converted();
+    let said = json(&["info", text(&net)]);
+    assert_eq!(said["classes"], 10);
+    let layers = said["layers"].as_array().expect("layers are listed");
+    assert_eq!(layers.len(), 45);
+    for layer in layers {
+        let (low, high) = (layer["sum_low"].as_i64().unwrap(), layer["sum_high"].as_i64().unwrap());
+        assert!(low <= high && layer["sum_bits"].as_u64().unwrap() <= 24, "{layer}");
+    }
+    let refused = said["cores"].as_array().unwrap().iter().filter(|core| core.get("refused").is_some());
+    assert_eq!(refused.count(), 0, "every preset runs the shipped network");
+    assert!(succeeds(&["info", text(&net)]).contains("stages.0.blocks.1.attn.scores"));
+}
+
+#[test]
+fn run_reports_accuracy_and_spikes() {
+    let (_folder, net) = converted();
+    let float = format!("--float={}", text(&checkpoint()));
+    let said = json(&["run", text(&net), "--images", "40", "--first", "100", &float]);
+    assert_eq!((said["images"].as_u64(), said["first"].as_u64()), (Some(40), Some(100)));
+    let correct = said["correct"].as_f64().unwrap();
+    assert_eq!(said["accuracy"].as_f64().unwrap(), correct / 40.0);
+    assert!(correct >= 28.0 && said["float"]["correct"].as_u64().unwrap() >= 28, "{said}");
+    assert!(said["spikes"].as_u64().unwrap() > 0 && said["images_per_second"].as_f64().unwrap() > 0.0);
+    let layers = said["layers"].as_array().unwrap();
+    let total: u64 = layers.iter().map(|layer| layer["spikes"].as_u64().unwrap()).sum();
+    assert_eq!(said["spikes"].as_u64(), Some(total));
+}
+
+#[test]
+fn masks_drop_spikes_and_seeds_decide_which() {
+    let (_folder, net) = converted();
+    let spikes = |more: &[&str]| {
+        let said = json(&[&["run", text(&net), "--images", "4"], more].concat());
+        said["spikes"].as_u64().unwrap()
+    };
+    let (all, masked) = (spikes(&[]), spikes(&["--mask", "0.75"]));
+    assert!(masked < all, "{masked} of {all}");
+    assert_eq!(masked, spikes(&["--mask", "0.75"]));
+    assert_ne!(masked, spikes(&["--mask", "0.75", "--seed", "5"]));
+}
+
+#[test]
+fn slow_cosim_agrees_and_accounts_for_its_cycles() {
+    let (folder, net) = converted();
+    let trace = folder.path().join("waves/one.fst");
+    let said = json(&["cosim", text(&net), "--preset", "tiny", "--images", "2", "--per-layer"]);
+    assert_eq!((said["images"].as_u64(), said["mismatches"].as_u64()), (Some(2), Some(0)), "{said}");
+    let number = |field: &str| said[field].as_u64().unwrap_or_else(|| panic!("no {field} in {said}"));
+    assert!(number("events") > 0 && number("cycles") >= number("busy_cycles"));
+    assert!(number("needed_cycles") <= number("busy_cycles"));
+    let useful = number("needed_cycles") as f64 / number("busy_cycles") as f64;
+    assert!((said["useful"].as_f64().unwrap() - useful).abs() < 1e-12);
+    for cause in ["weights", "inputs", "fire", "output", "order", "switch"] {
+        number(&format!("stall_{cause}"));
+    }
+    let sum = |rows: &str| -> u64 {
+        let rows = said[rows].as_array().expect("rows");
+        rows.iter().map(|row| row["events"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(
+        (sum("layers"), sum("operations"), sum("results")),
+        (number("events"), number("events"), number("events"))
+    );
+
+    let table = succeeds(&[
+        "cosim",
+        text(&net),
+        "--preset",
+        "tiny",
+        "--images",
+        "1",
+        "--stalls",
+        "3",
+        "--mask",
+        "0.5",
+        "--trace",
+        text(&trace),
+    ]);
+    assert!(table.contains("identical"), "{table}");
+    assert!(std::fs::metadata(&trace).unwrap().len() > 1000);
+    assert_eq!(contents(trace.parent().unwrap()).len(), 1, "no partial files");
+}
