@@ -236,10 +236,9 @@ impl<L: Link> Accelerator<L> {
         let plan = program.layers.get(layer.0).ok_or_else(|| {
             refuse(format!("network `{}` has layers 0..{}", program.network, program.layers.len()))
         })?;
-        let layout = plan
-            .plane
-            .clone()
-            .ok_or_else(|| refuse(format!("`{}` is the readout, which has logits and no spikes", plan.name)))?;
+        let layout = plan.plane.clone().ok_or_else(|| {
+            refuse(format!("`{}` is the readout, which has logits and no spikes", plan.name))
+        })?;
         let steps = program.time_steps;
         let mut bytes = vec![0; layout.bytes() as usize];
         self.link.read_memory(u64::from(layout.base), &mut bytes)?;
@@ -340,8 +339,7 @@ impl<L: Link> Accelerator<L> {
 /// The core's sizes from its configuration registers.
 fn read_config(link: &mut impl Link) -> Result<CoreConfig, DriverError> {
     let mut found = [0; 3];
-    for (value, offset) in
-        found.iter_mut().zip([registers::CONFIG0, registers::CONFIG1, registers::CONFIG2])
+    for (value, offset) in found.iter_mut().zip([registers::CONFIG0, registers::CONFIG1, registers::CONFIG2])
     {
         *value = link.read_register(offset)?;
     }
@@ -367,7 +365,10 @@ fn window_size(base: u64, size: u64, core: &CoreConfig) -> Result<u32, DriverErr
     let usable = size.min((1 << 32) - PAGE) / PAGE * PAGE;
     let addresses = 1u128 << core.address_bits;
     if u128::from(base) + u128::from(usable) > addresses {
-        return refuse(format!("the core reaches {} address bits; place the window lower", core.address_bits));
+        return refuse(format!(
+            "the core reaches {} address bits; place the window lower",
+            core.address_bits
+        ));
     }
     Ok(usable as u32)
 }

@@ -65,7 +65,9 @@ pub enum LinkError {
         size: u64,
     },
     /// The register bus answered with an error.
-    #[error("{access} of register 0x{offset:03x} was answered with {response}; offsets are multiples of 4 below 0x1000")]
+    #[error(
+        "{access} of register 0x{offset:03x} was answered with {response}; offsets are multiples of 4 below 0x1000"
+    )]
     Register {
         /// `read` or `write`.
         access: &'static str,
@@ -75,7 +77,9 @@ pub enum LinkError {
         response: &'static str,
     },
     /// The register bus did not answer.
-    #[error("{access} of register 0x{offset:03x} was not answered within {waited}; reset the core or reload the bitstream")]
+    #[error(
+        "{access} of register 0x{offset:03x} was not answered within {waited}; reset the core or reload the bitstream"
+    )]
     NoAnswer {
         /// `read` or `write`.
         access: &'static str,
@@ -96,7 +100,10 @@ pub enum LinkError {
 
 impl LinkError {
     /// The error of a transport.
-    pub fn transport(transport: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> LinkError {
+    pub fn transport(
+        transport: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> LinkError {
         LinkError::Transport { transport: transport.into(), source: Box::new(source) }
     }
 }

@@ -76,8 +76,7 @@ fn network() -> Network {
         gains: (0..24).collect(),
         bias: vec![0; CHANNELS],
     };
-    let readout =
-        Operation::Readout { input: LayerId(MERGE), weights: weights(3, 10), bias: vec![-1, 0, 1] };
+    let readout = Operation::Readout { input: LayerId(MERGE), weights: weights(3, 10), bias: vec![-1, 0, 1] };
     let merge = dense(NORM, Gather::Merge, 10, 4 * CHANNELS);
     Network {
         name: "small".to_owned(),
@@ -275,7 +274,8 @@ fn parameter(program: &Program, block: u32, row: u32, lane: u32) -> u16 {
 }
 
 fn word(program: &Program, block: u32, low: u32, lane: u32) -> u32 {
-    u32::from(parameter(program, block, low, lane)) | u32::from(parameter(program, block, low + 1, lane)) << 16
+    u32::from(parameter(program, block, low, lane))
+        | u32::from(parameter(program, block, low + 1, lane)) << 16
 }
 
 #[test]
@@ -371,15 +371,24 @@ fn what_a_core_cannot_hold_is_refused_by_layer_and_value() {
 
     let mut wide = network.clone();
     let many = weights(3, 128).data;
-    wide.layers[MERGE] =
-        layer("merge", dense(NORM, Gather::Merge, 128, 48), Grid { rows: 2, columns: 2 }, 128, Walk::Raster, 128);
+    wide.layers[MERGE] = layer(
+        "merge",
+        dense(NORM, Gather::Merge, 128, 48),
+        Grid { rows: 2, columns: 2 },
+        128,
+        Walk::Raster,
+        128,
+    );
     wide.layers[READOUT].operation = Operation::Readout {
         input: LayerId(MERGE),
         weights: Weights { outputs: 3, inputs: 128, data: many },
         bias: vec![0; 3],
     };
     let message = refused(&wide, &narrow);
-    assert!(message.contains("layer 9 `readout`") && message.contains("is 128, allowed: at most 64"), "{message}");
+    assert!(
+        message.contains("layer 9 `readout`") && message.contains("is 128, allowed: at most 64"),
+        "{message}"
+    );
     let message = refused(&wide, &CoreConfig { max_fan_in: 128, ..narrow });
     assert!(message.contains("matrix rows of a job is 128"), "{message}");
 

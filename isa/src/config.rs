@@ -45,7 +45,7 @@ impl CoreConfig {
     /// The named configurations that are built and checked, smallest first.
     pub const PRESETS: [&'static str; 3] = ["tiny", "ecp5", "pcie"];
 
-    /// A named configuration: `tiny` (8 lanes) for simulation and proofs, `ecp5` (32 lanes) for an ECP5-85 board, `pcie`
+    /// A named configuration: `tiny` (8 lanes) for simulation and proofs, `ecp5` (32 lanes, 128-bit bus) for an ECP5-85 board, `pcie`
     /// (64 lanes, 128-bit bus, 64-bit addresses) for a PCIe card.
     pub fn preset(name: &str) -> Option<CoreConfig> {
         let tiny = CoreConfig {
@@ -59,7 +59,7 @@ impl CoreConfig {
         };
         match name {
             "tiny" => Some(tiny),
-            "ecp5" => Some(CoreConfig { lanes: 32, ..tiny }),
+            "ecp5" => Some(CoreConfig { lanes: 32, bus_bits: 128, ..tiny }),
             "pcie" => Some(CoreConfig { lanes: 64, bus_bits: 128, address_bits: 64, ..tiny }),
             _ => None,
         }

@@ -1,11 +1,11 @@
 //! Checkpoint import, QCFS conversion, the integer network and its bit-exact reference executor.
 //!
 //! - [`network`] defines the integer network and what each layer computes: the contract that hardware and reference share.
-//! - [`checkpoint`] imports a trained float network, [`float`] runs it, [`convert`](mod@convert) makes it integer, [`file`]
-//!   stores the result.
+//! - [`checkpoint`] imports a trained float network, [`float`](mod@float) runs it, [`convert`](mod@convert) makes it integer,
+//!   [`file`](mod@file) stores the result.
 //! - [`run`] makes a network ready for a number of time steps: [`Configured`] is what everything that runs networks takes.
 //!   [`proof`] shows that none of its sums can overflow.
-//! - [`reference`] runs it, bit for bit; [`work`] tells what the run costs hardware.
+//! - [`reference`](mod@reference) runs it, bit for bit; [`work`] tells what the run costs hardware.
 //! - [`images`] reads data sets.
 
 pub mod checkpoint;

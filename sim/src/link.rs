@@ -218,7 +218,8 @@ impl SimLink {
         let (cycle, now) = (self.cycles(), &self.registers);
         self.pending_write =
             stable(cycle, "s_axil B", self.pending_write, now.write_response, self.host.response_ready)?;
-        self.pending_read = stable(cycle, "s_axil R", self.pending_read, now.read_data, self.host.read_ready)?;
+        self.pending_read =
+            stable(cycle, "s_axil R", self.pending_read, now.read_data, self.host.read_ready)?;
         self.memory.cycle(&self.ports.sample_memory(&self.model))?;
         Ok(())
     }
@@ -275,15 +276,15 @@ impl SimLink {
 }
 
 /// The outcome of a register access: its value, or the error that the bus answered with, if it did.
-fn outcome<T>(
-    access: &'static str,
-    offset: u32,
-    answer: Option<(u8, T)>,
-) -> Result<T, LinkError> {
+fn outcome<T>(access: &'static str, offset: u32, answer: Option<(u8, T)>) -> Result<T, LinkError> {
     match answer {
         Some((0, value)) => Ok(value),
         Some((code, _)) => Err(LinkError::Register { access, offset, response: response_name(code) }),
-        None => Err(LinkError::NoAnswer { access, offset, waited: format!("{REGISTER_TIMEOUT} cycles, or the core was reset") }),
+        None => Err(LinkError::NoAnswer {
+            access,
+            offset,
+            waited: format!("{REGISTER_TIMEOUT} cycles, or the core was reset"),
+        }),
     }
 }
 

@@ -175,8 +175,7 @@ fn every_descriptor_error_of_the_core_is_reported() {
 
 #[test]
 fn a_core_that_does_not_finish_is_reported_with_its_progress() {
-    let mut accelerator =
-        Accelerator::open(Tampered { link: soft_core(), lie: None, deaf: true }).unwrap();
+    let mut accelerator = Accelerator::open(Tampered { link: soft_core(), lie: None, deaf: true }).unwrap();
     accelerator.load(&program(Planes::Keep)).unwrap();
     let message = accelerator.infer(&network::random(SEED).1).unwrap_err().to_string();
     assert!(message.contains("0 of 14 layers completed, `embed` is next"), "{message}");

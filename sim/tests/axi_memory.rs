@@ -1,7 +1,8 @@
 //! The memory behind the core: what it answers, and which broken rules it names.
 
 use sim::axi::{
-    Address, AxiMemory, Fault, FaultTarget, ManagerSignals, MemoryOptions, ReadData, Response, Stalls, WriteData,
+    Address, AxiMemory, Fault, FaultTarget, ManagerSignals, MemoryOptions, ReadData, Response, Stalls,
+    WriteData,
 };
 use std::collections::HashMap;
 
@@ -199,7 +200,11 @@ fn injected_errors_meet_their_beats_and_no_others() {
     (expected[2], expected[8]) = (Response::SlaveError, Response::DecodeError);
     assert_eq!(read, expected);
     assert_eq!(manager.responses, [(0, Response::SlaveError), (1, Response::Okay)]);
-    assert_eq!(manager.memory.bytes()[128..152].iter().filter(|b| **b != 0).count(), 2, "the beat was not stored");
+    assert_eq!(
+        manager.memory.bytes()[128..152].iter().filter(|b| **b != 0).count(),
+        2,
+        "the beat was not stored"
+    );
     assert_eq!(manager.memory.beats(), (10, 4));
 }
 

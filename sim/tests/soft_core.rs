@@ -11,7 +11,14 @@ use sim::SoftCore;
 const MEMORY: usize = 1 << 22;
 
 fn core(lanes: u32, bus_bits: u32) -> CoreConfig {
-    CoreConfig { lanes, bus_bits, max_fan_in: 1024, weight_rows: 1024, membrane_bits: 28, ..CoreConfig::preset("tiny").unwrap() }
+    CoreConfig {
+        lanes,
+        bus_bits,
+        max_fan_in: 1024,
+        weight_rows: 1024,
+        membrane_bits: 28,
+        ..CoreConfig::preset("tiny").unwrap()
+    }
 }
 
 fn compare(seed: u64, core: &CoreConfig, time_steps: u32, planes: Planes) {
@@ -29,7 +36,11 @@ fn compare(seed: u64, core: &CoreConfig, time_steps: u32, planes: Planes) {
         for (index, plane) in expected.planes.iter().enumerate() {
             let read = accelerator.read_plane(LayerId(index)).unwrap();
             let name = &network.layers[index].name;
-            assert_eq!(read.first_difference(plane), None, "seed {seed}, T {time_steps}, layer {index} `{name}`");
+            assert_eq!(
+                read.first_difference(plane),
+                None,
+                "seed {seed}, T {time_steps}, layer {index} `{name}`"
+            );
         }
         let spikes: u64 = expected.planes.iter().map(|plane| plane.spikes()).sum();
         assert_eq!(found.counters.spikes, spikes);

@@ -43,7 +43,9 @@ pub fn place(requests: &[Request], reuse: Reuse, alignment: u64) -> (Vec<Placeme
             Reuse::WithoutWaiting => free_after(*earlier) > request.inputs_ready,
             Reuse::Always => free_after(*earlier) > index as u32,
         };
-        let span = |earlier: usize| (placements[earlier].offset, placements[earlier].offset + requests[earlier].bytes);
+        let span = |earlier: usize| {
+            (placements[earlier].offset, placements[earlier].offset + requests[earlier].bytes)
+        };
         let mut taken: Vec<(u64, u64)> =
             (0..index).filter(|e| requests[*e].bytes > 0).filter(blocks).map(span).collect();
         taken.sort_unstable();

@@ -76,7 +76,8 @@ impl<'a> Site<'a> {
     /// The strides with which this layer's walk visits a plane.
     fn strides(&self, id: LayerId, plane: &PlaneLayout, step: u32) -> Result<Strides, ProgramError> {
         let grid = self.layer.grid;
-        if plane.grid.rows != grid.rows * step as usize || plane.grid.columns != grid.columns * step as usize {
+        if plane.grid.rows != grid.rows * step as usize || plane.grid.columns != grid.columns * step as usize
+        {
             return Err(self.misfit(id, format!(
                 "the plane has {} x {} tokens, the layer {} x {} with {step} plane rows and columns a token",
                 plane.grid.rows, plane.grid.columns, grid.rows, grid.columns
@@ -196,7 +197,9 @@ impl<'a> Site<'a> {
             }
             let strides = self.strides(id, plane, 1)?;
             if *reading.get_or_insert(strides) != strides {
-                return Err(self.misfit(id, "the planes of a shortcut must all have the same token order".to_owned()));
+                return Err(
+                    self.misfit(id, "the planes of a shortcut must all have the same token order".to_owned())
+                );
             }
             segment_bases.push(plane.base);
         }
@@ -377,12 +380,9 @@ impl<'a> Site<'a> {
                 };
                 parameters::push_stored(bytes, self, &row, &self.gathered(input)?)
             }
-            _ => parameters::push_stored(
-                bytes,
-                self,
-                self.plane(LayerId(self.index))?,
-                &self.gathered(input)?,
-            ),
+            _ => {
+                parameters::push_stored(bytes, self, self.plane(LayerId(self.index))?, &self.gathered(input)?)
+            }
         }
     }
 }

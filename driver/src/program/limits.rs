@@ -62,7 +62,12 @@ pub fn check_network(network: &Network, time_steps: u32, core: &CoreConfig) -> R
                 )?;
             }
             Operation::Shortcut { inputs, .. } => {
-                limit("inputs of the shortcut", inputs.len(), MAX_SEGMENTS as usize, "add the planes in two layers")?;
+                limit(
+                    "inputs of the shortcut",
+                    inputs.len(),
+                    MAX_SEGMENTS as usize,
+                    "add the planes in two layers",
+                )?;
             }
             _ => {}
         }
@@ -115,7 +120,8 @@ pub fn check_descriptor(
         })
     };
     let op = isa::Op::ALL.get(d.op as usize).copied().unwrap_or(isa::Op::Dense);
-    let row = if op == isa::Op::Shortcut { d.segments * core.lanes } else { d.segments * d.segment_words * 8 };
+    let row =
+        if op == isa::Op::Shortcut { d.segments * core.lanes } else { d.segments * d.segment_words * 8 };
     limit(
         "fan-in (padded bytes of an input row)",
         row,

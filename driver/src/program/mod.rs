@@ -251,11 +251,7 @@ impl<'a> Compiler<'a> {
 
     /// Gives inputs, logits and planes their places behind the `start` bytes written once, and returns the planes' placements
     /// and the bytes used in all.
-    fn place(
-        &mut self,
-        start: u64,
-        options: &ProgramOptions,
-    ) -> Result<(Vec<Placement>, u64), ProgramError> {
+    fn place(&mut self, start: u64, options: &ProgramOptions) -> Result<(Vec<Placement>, u64), ProgramError> {
         let alignment = ALIGNMENT as u64;
         let mut end = start.next_multiple_of(alignment);
         let mut take = |bytes: u64| {

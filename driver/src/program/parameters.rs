@@ -85,12 +85,7 @@ pub fn push_stored(
 }
 
 /// One row of weights for every byte of the gathered row; padding on either side has weight 0.
-fn push_weights(
-    bytes: &mut Vec<u8>,
-    weights: &Weights,
-    outputs: &[Option<usize>],
-    inputs: &[Option<usize>],
-) {
+fn push_weights(bytes: &mut Vec<u8>, weights: &Weights, outputs: &[Option<usize>], inputs: &[Option<usize>]) {
     for input in inputs {
         bytes.extend(outputs.iter().map(|output| match (output, input) {
             (Some(output), Some(input)) => weights.data[output * weights.inputs + input] as u8,
@@ -127,10 +122,8 @@ pub fn push_scores(bytes: &mut Vec<u8>, site: &Site<'_>, heads: usize) -> Result
     let keys = blocks.tokens();
     for head in 0..heads {
         let place = || format!("head {head}");
-        let theta =
-            limits::membrane(site, "threshold", place, i64::from(site.layer.theta[head]))?;
-        let v0 =
-            limits::membrane(site, "initial membrane", place, i64::from(site.layer.v0[head]))?;
+        let theta = limits::membrane(site, "threshold", place, i64::from(site.layer.theta[head]))?;
+        let v0 = limits::membrane(site, "initial membrane", place, i64::from(site.layer.v0[head]))?;
         for tile in 0..keys.div_ceil(site.core.lanes) {
             for block in 0..blocks.count() {
                 let lane = |lane: u32| {

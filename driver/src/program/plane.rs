@@ -156,7 +156,8 @@ pub fn layouts(
     };
     for (index, layer) in network.layers.iter().enumerate() {
         let Walk::Windows(windows) = layer.walk else { continue };
-        let order = if is_raster(windows, layer.grid) { TokenOrder::Raster } else { TokenOrder::Windows(windows) };
+        let order =
+            if is_raster(windows, layer.grid) { TokenOrder::Raster } else { TokenOrder::Windows(windows) };
         match &layer.operation {
             Operation::Scores { query, key, heads, .. } => {
                 wish(*query, index, Wish { order, groups: *heads })?;

@@ -17,7 +17,7 @@ pub(super) const LENGTH_BITS: u32 = 14;
 /// The two streams, by their AXI read ID.
 const STREAMS: [&str; 2] = ["weights", "inputs"];
 
-/// Checks requests, cuts them into bursts, and returns the data of each stream in order as 64-bit words.
+/// Checks requests, cuts them into bursts, and returns the data of each stream in order, beat by beat.
 ///
 /// Stream 0 carries descriptors, parameters and matrices, stream 1 input rows; the stream is the AXI ID, so the memory may
 /// interleave them (AXI4, IHI 0022 A5.3). A request outside the memory window or not aligned to the bus is refused before it reaches the
@@ -164,16 +164,8 @@ impl Stream {
         let taken = mux(&granted, &beats.zext(8), &lit(0, 8));
         m.set_if(&room, flush, &lit(u64::from(FIFO_BEATS), 8));
         m.set(&room, &(&room - taken + popped.zext(8)));
-        if bus_words == 1 {
-            m.assign(&pop, &out_ready);
-            m.output(&port("data"), &data);
-        } else {
-            let upper = m.reg_reset(&port("upper"), 1, 0);
-            m.set_if(&upper, flush, &lit(0, 1));
-            m.set_if(&upper, &(&valid & &out_ready), &!&upper);
-            m.assign(&pop, &(&out_ready & &upper));
-            m.output(&port("data"), &mux(&upper, &data.slice(64, 64), &data.slice(0, 64)));
-        }
+        m.assign(&pop, &out_ready);
+        m.output(&port("data"), &data);
         m.output(&port("valid"), &valid);
         m.output(&port("request_ready"), &ready);
         m.output_doc(&port("fault"), &fault.0, "the request is refused");

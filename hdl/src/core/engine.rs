@@ -114,10 +114,10 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     let descriptor_count = m.input("descriptor_count", 12);
     let weights_request_ready = m.input("weights_request_ready", 1);
     let weights_valid = m.input("weights_valid", 1);
-    let weights_data = m.input("weights_data", 64);
+    let weights_data = m.input("weights_data", config.bus_bits);
     let inputs_request_ready = m.input("inputs_request_ready", 1);
     let inputs_valid = m.input("inputs_valid", 1);
-    let inputs_data = m.input("inputs_data", 64);
+    let inputs_data = m.input("inputs_data", config.bus_bits);
     let word_ready = m.input("word_ready", 1);
     let layer_end_ready = m.input("layer_end_ready", 1);
     let mut nets = Nets { open: Vec::new() };
@@ -229,10 +229,9 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
 
     let bank = nets.later(m, "jobs", "bank", 1);
     let inputs = [
-        ("write_valid", load.output("matrix_valid")),
+        ("write_words", load.output("matrix_words")),
         ("write_bank", load.output("matrix_bank")),
         ("write_row", load.output("matrix_row")),
-        ("write_word", load.output("matrix_word")),
         ("write_data", load.output("matrix_data")),
         ("read_enable", nets.later(m, "control", "advance", 1)),
         ("read_bank", bank),
@@ -242,7 +241,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     let inputs = [
         ("write_valid", load.output("parameter_valid")),
         ("write_row", load.output("parameter_row")),
-        ("write_word", load.output("parameter_word")),
+        ("write_beat", load.output("parameter_beat")),
         ("write_data", load.output("matrix_data")),
         ("read_enable", nets.later(m, "jobs", "parameter_read", 1)),
         ("read_row", nets.later(m, "jobs", "parameter_row", 9)),

@@ -11,6 +11,7 @@ use super::fields::Fields;
 use super::key_transposer::key_transposer;
 use super::neuron_control::rank_bits;
 use super::parameter_buffer::{BIAS_START, ROWS as PARAMETER_BUFFER_ROWS};
+use super::weight_buffer::enables;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Fields that the loader itself reads.
@@ -117,6 +118,8 @@ impl Loader<'_> {
 
     fn new(m: &mut Builder, config: &CoreConfig, layer_fields: &[&'static str], transposer: &Rc<Module>) {
         let lane_words = config.lanes / 8;
+        let beat_words = config.bus_bits / 64;
+        let beat_shift = beat_words.trailing_zeros();
         let lane_shift = config.lanes.trailing_zeros();
         let descriptor_base = m.input("descriptor_base", 32);
         let descriptor_count = m.input("descriptor_count", 12);
@@ -125,7 +128,7 @@ impl Loader<'_> {
         let job_release = m.input_doc("job_release", 1, "the array is done with a job's bank");
         let request_ready = m.input("request_ready", 1);
         let in_valid = m.input("in_valid", 1);
-        let in_data = m.input("in_data", 64);
+        let in_data = m.input("in_data", config.bus_bits);
         let state = m.reg_reset("state", 4, State::Next as u64);
         let mut this = Loader { m, config, state };
         let in_state = [
@@ -154,13 +157,15 @@ impl Loader<'_> {
         let index = this.m.reg_reset("index", 12, 0);
         let received = this.m.named("received", &(&in_valid & is(State::Receive)));
         let begin = this.m.named("begins", &(is(State::Next) & index.lt(&descriptor_count)));
-        let position = this.counter("position", 5, &begin, &received);
+        let position = this.counter("position", 5 - beat_shift, &begin, &received);
         let mut used: Vec<&'static str> = OWN.to_vec();
         used.extend(layer_fields.iter().filter(|f| !OWN.contains(f)));
         let words: Vec<Expr> = (0..SEGMENT_WORD)
             .map(|i| {
                 let register = this.m.reg(&format!("descriptor_{i}"), 64);
-                this.m.set_if(&register, &(&received & position.eq_lit(i as u64)), &in_data);
+                let (beat, word) = (i as u32 / beat_words, i as u32 % beat_words);
+                let here = &received & position.eq_lit(beat.into());
+                this.m.set_if(&register, &here, &in_data.slice(64 * word, 64));
                 register
             })
             .collect();
@@ -263,10 +268,11 @@ impl Loader<'_> {
         let requests_section = this.m.named("requests_section", &(&requests_parameters | is(State::Bias)));
         let section_sent = this.m.named("section_sent", &(&requests_section & &request_ready));
         let takes_section = is(State::TakeParameters) | is(State::TakeMatrix) | is(State::TakeBias);
-        let section_word = this.m.named("section_word", &(takes_section & &in_valid));
-        let section_count = this.counter("section_count", LENGTH_BITS, &section_sent, &section_word);
+        let section_beat = this.m.named("section_beat", &(takes_section & &in_valid));
+        let section_count = this.counter("section_count", LENGTH_BITS, &section_sent, &section_beat);
+        let section_beats = section_words.shr(beat_shift);
         let section_done =
-            this.m.named("section_done", &(&section_word & section_count.inc().eq(&section_words)));
+            this.m.named("section_done", &(&section_beat & section_count.inc().eq(&section_beats)));
         let section_bytes = cat(&[section_words.clone(), lit(0, 3)]).zext(32);
         let parameter_offset = this.sum(
             "parameter_offset",
@@ -292,7 +298,8 @@ impl Loader<'_> {
         );
 
         this.m.comment("Into the buffers.");
-        let half_words = (config.lanes / 4).trailing_zeros();
+        let parameter_beats = 16 * config.lanes / config.bus_bits;
+        let matrix_beats = 8 * config.lanes / config.bus_bits;
         let bias_start = mux(
             &bias_bank,
             &lit(u64::from(BIAS_START + config.bias_rows), 9),
@@ -301,22 +308,27 @@ impl Loader<'_> {
         let parameter_start = cat(&[lit(0, 4), bank.clone(), lit(0, 4)]);
         let start_row = mux(&is(State::TakeBias), &bias_start, &parameter_start);
         debug_assert_eq!(index_width(PARAMETER_BUFFER_ROWS), 9);
-        let parameter_row = start_row + section_count.shr(half_words).trunc(9);
-        let parameter_valid = &section_word & !is(State::TakeMatrix);
+        let parameter_row = start_row + section_count.shr(parameter_beats.trailing_zeros()).trunc(9);
+        let parameter_valid = &section_beat & !is(State::TakeMatrix);
         let row_bits = index_width(config.weight_rows);
-        let word_bits = index_width(lane_words);
-        let stored_row = section_count.shr(lane_words.trailing_zeros()).trunc(row_bits);
-        let stored_word = if lane_words == 1 { lit(0, 1) } else { section_count.slice(0, word_bits) };
-        let half_bits = index_width(config.lanes / 4);
+        let stored_row = section_count.shr(matrix_beats.trailing_zeros()).trunc(row_bits);
+        let beat_enables = |m: &mut Builder, valid: &Expr, index: &Expr| {
+            let beats = enables(m, valid, index, matrix_beats);
+            let each: Vec<Expr> = (0..matrix_beats).rev().map(|beat| beats.bit(beat).repeat(beat_words)).collect();
+            cat(&each)
+        };
+        let stored_valid = &section_beat & is(State::TakeMatrix);
+        let stored_words = beat_enables(this.m, &stored_valid, &section_count.slice(0, index_width(matrix_beats)));
+        let value_words = beat_enables(this.m, &keys.value_valid, &keys.value_beat);
+        let key_enables = enables(this.m, &keys.key_valid, &keys.key_word, lane_words);
         let in_keys = is(State::Keys);
         this.m.output("parameter_valid", &parameter_valid);
         this.m.output("parameter_row", &parameter_row);
-        this.m.output("parameter_word", &section_count.slice(0, half_bits));
-        this.m.output("matrix_valid", &mux(&in_keys, &keys.valid, &(&section_word & is(State::TakeMatrix))));
+        this.m.output("parameter_beat", &section_count.slice(0, index_width(parameter_beats)));
+        this.m.output("matrix_words", &(stored_words | value_words | key_enables));
         this.m.output("matrix_bank", &bank);
         this.m.output("matrix_row", &mux(&in_keys, &keys.row, &stored_row));
-        this.m.output("matrix_word", &mux(&in_keys, &keys.word, &stored_word));
-        this.m.output("matrix_data", &mux(&(&in_keys & &scores), &keys.data, &in_data));
+        this.m.output("matrix_data", &mux(&(&in_keys & &scores), &keys.data.repeat(beat_words), &in_data));
 
         this.m.comment("Requests.");
         let descriptor_offset = &descriptor_base + cat(&[lit(0, 12), index.clone(), lit(0, 8)]);
@@ -382,26 +394,29 @@ impl Loader<'_> {
         m.comment(
             "Tables of segment bases and ranks, in two banks: the array may still use the previous layer's.",
         );
-        let in_segments = received & position.ge_lit(SEGMENT_WORD as u64) & position.lt_lit(RANK_WORD as u64);
-        let in_ranks = received & position.ge_lit(RANK_WORD as u64);
-        let segments = m.memory("segment_table", 64, MAX_SEGMENTS);
-        let ranks = m.memory("rank_table", 64, 2 * MAX_TIME_STEPS / 8);
-        let address = m.named("table_address", &cat(&[bank.clone(), position.slice(0, 3)]));
+        let beat_words = self.config.bus_bits / 64;
+        let shift = beat_words.trailing_zeros();
+        let first_rank = u64::from(RANK_WORD as u32 / beat_words);
+        let in_segments = received & position.ge_lit(u64::from(SEGMENT_WORD as u32 / beat_words)) & position.lt_lit(first_rank);
+        let in_ranks = received & position.ge_lit(first_rank);
+        let segments = m.memory("segment_table", self.config.bus_bits, MAX_SEGMENTS / beat_words);
+        let ranks = m.memory("rank_table", self.config.bus_bits, 2 * MAX_TIME_STEPS / 8 / beat_words);
+        let address = m.named("table_address", &cat(&[bank.clone(), position.slice(0, 3 - shift)]));
         m.write(&segments, &in_segments, &address, data);
         m.write(&ranks, &in_ranks, &address, data);
         let layer_bank = m.input_doc("layer_bank", 1, "bank of the layer in the array");
         let segment = m.input("segment_index", index_width(MAX_SEGMENTS));
         let rank = m.input("rank_index", rank_bits());
-        let bases = m.read_async(&segments, &cat(&[layer_bank.clone(), segment.slice(1, 3)]));
-        let bases = m.named("segment_pair", &bases);
-        let eight = m.read_async(&ranks, &cat(&[layer_bank, rank.slice(3, 3)]));
-        let eight = m.named("rank_word", &eight);
-        let bytes: Vec<Expr> = (0..8).map(|i| eight.slice(8 * i, 7)).collect();
-        for i in 0..8 {
-            m.unused(&eight.bit(8 * i + 7));
+        let bases = m.read_async(&segments, &cat(&[layer_bank.clone(), segment.slice(1 + shift, 3 - shift)]));
+        let bases = m.named("segment_beat", &bases);
+        let ranks = m.read_async(&ranks, &cat(&[layer_bank, rank.slice(3 + shift, 3 - shift)]));
+        let ranks = m.named("rank_beat", &ranks);
+        let bytes: Vec<Expr> = (0..8 * beat_words).map(|i| ranks.slice(8 * i, 7)).collect();
+        for i in 0..8 * beat_words {
+            m.unused(&ranks.bit(8 * i + 7));
         }
-        m.output("segment_base", &mux(&segment.bit(0), &bases.slice(32, 32), &bases.slice(0, 32)));
-        m.output("rank", &crate::rtl::select(&rank.slice(0, 3), &bytes));
+        m.output("segment_base", &bases.slice_at(&segment.slice(0, 1 + shift), 32));
+        m.output("rank", &crate::rtl::select(&rank.slice(0, 3 + shift), &bytes));
     }
 
     /// Whether the descriptor is bad, and the code of the first check that it fails.
@@ -474,9 +489,7 @@ impl Loader<'_> {
         scores: &Expr,
         transposer: &Rc<Module>,
     ) -> Keys {
-        let lane_words = self.config.lanes / 8;
         let row_bits = index_width(self.config.weight_rows);
-        let word_bits = index_width(lane_words);
         let idle = self.m.named("keys_idle", &!active);
         self.m.comment("Keys or values: request side.");
         let requesting = self.m.reg_reset("keys_requesting", 1, 1);
@@ -500,21 +513,31 @@ impl Loader<'_> {
         self.m.set_if(&address, &last_key, &next_chunk);
         self.m.set_if(&address, &sent, &(&address + &layer["matrix_token_stride"]));
 
-        self.m.comment("Keys or values: receive side.");
+        self.m.comment("Keys or values: receive side. The transposer takes a beat word by word.");
+        let lane_words = self.config.lanes / 8;
+        let beat_words = self.config.bus_bits / 64;
         let transposer_ready = self.m.wire("transposer_ready", 1);
-        let in_ready = self.m.named("keys_in_ready", &(active & mux(scores, &transposer_ready, &lit(1, 1))));
+        let (last_word, word_data) = if beat_words == 1 {
+            (lit(1, 1), in_data.clone())
+        } else {
+            let upper = self.m.reg_reset("key_upper_word", 1, 0);
+            let moves = active & scores & in_valid & &transposer_ready;
+            self.m.set_if(&upper, &moves, &!&upper);
+            (upper.clone(), mux(&upper, &in_data.slice(64, 64), &in_data.slice(0, 64)))
+        };
+        let in_ready = self.m.named("keys_in_ready", &(active & mux(scores, &(&transposer_ready & &last_word), &lit(1, 1))));
         let take = self.m.named("key_take", &(&in_ready & in_valid));
         let word = self.m.reg_reset("key_word", 12, 0);
         let row = self.m.reg_reset("key_row", 12, 0);
-        let key_end = self.m.named("key_end", &word.inc().eq(words));
+        let next_word = self.m.named("key_next_word", &(&word + &lit(u64::from(beat_words), 12)));
+        let key_end = self.m.named("key_end", &next_word.eq(words));
         let rows_end = self.m.named("key_rows_end", &(&key_end & row.inc().eq(rows)));
         let slab_end = self.m.named("slab_end", &(&rows_end | (&key_end & row.slice(0, 3).all())));
         self.m.set_if(&word, &(&idle | (&take & &key_end)), &lit(0, 12));
-        self.m.set_if(&word, &take, &word.inc());
+        self.m.set_if(&word, &take, &next_word);
         self.m.set_if(&row, &(&idle | (&take & &rows_end)), &lit(0, 12));
         self.m.set_if(&row, &(&take & &key_end), &row.inc());
-        let chunk_rows =
-            cat(&[layer["segment_words"].clone(), lit(0, 3)]).zext(row_bits.max(15)).trunc(row_bits);
+        let chunk_rows = cat(&[layer["segment_words"].clone(), lit(0, 3)]).zext(row_bits.max(15)).trunc(row_bits);
         let value_base = self.m.reg_reset("value_row_base", row_bits, 0);
         self.m.set_if(&value_base, &idle, &lit(0, row_bits));
         self.m.set_if(&value_base, &(&take & &rows_end), &(&value_base + &chunk_rows));
@@ -522,38 +545,41 @@ impl Loader<'_> {
             "transposer",
             transposer,
             &[
-                ("in_valid", &take & scores),
-                ("in_data", in_data.clone()),
-                ("key_end", key_end.clone()),
-                ("slab_end", slab_end.clone()),
+                ("in_valid", active & scores & in_valid),
+                ("in_data", word_data),
+                ("key_end", &key_end & &last_word),
+                ("slab_end", &slab_end & &last_word),
+                ("rows_end", rows_end.clone()),
             ],
         );
         self.m.assign(&transposer_ready, &block.output("in_ready"));
         let slab_done = block.output("slab_done");
-        let slab_take = &take & &slab_end;
-        let last_slab = self.m.reg("last_slab", 1);
-        self.m.set_if(&last_slab, &slab_take, &rows_end);
-        let chunk_done = mux(scores, &(&slab_done & &last_slab), &(&take & &rows_end));
+        let key_chunk_done = block.output("chunk_done");
+        let chunk_done = mux(scores, &key_chunk_done, &(&take & &rows_end));
         let chunk_done = self.m.named("chunk_done", &chunk_done);
+        let word_bits = index_width(lane_words);
         let slab = self.m.reg_reset("slab", word_bits, 0);
-        self.m.set_if(&slab, &(&idle | (&slab_done & &last_slab)), &lit(0, word_bits));
+        self.m.set_if(&slab, &(&idle | &key_chunk_done), &lit(0, word_bits));
         if lane_words > 1 {
             self.m.set_if(&slab, &slab_done, &slab.inc());
+        } else {
+            self.m.unused(&slab_done);
         }
         let key_base = self.m.reg_reset("key_row_base", row_bits, 0);
         self.m.set_if(&key_base, &idle, &lit(0, row_bits));
-        self.m.set_if(&key_base, &(&slab_done & &last_slab), &(&key_base + &chunk_rows));
+        self.m.set_if(&key_base, &key_chunk_done, &(&key_base + &chunk_rows));
         let chunks_done = self.counter("chunks_done", 4, &idle, &chunk_done);
-        let done =
-            self.m.named("keys_done", &(active & &chunk_done & chunks_done.inc().eq(&layer["chunks"])));
+        let done = self.m.named("keys_done", &(active & &chunk_done & chunks_done.inc().eq(&layer["chunks"])));
         let channel = block.output("out_channel");
         let channel_row = &key_base + channel.zext(row_bits.max(channel.width())).trunc(row_bits);
         let value_row = &value_base + row.trunc(row_bits);
-        let value_word = if lane_words == 1 { lit(0, 1) } else { word.trunc(word_bits) };
+        let beat_bits = index_width(lane_words / beat_words);
         Keys {
-            valid: mux(scores, &block.output("out_valid"), &take),
+            key_valid: active & scores & block.output("out_valid"),
+            key_word: slab,
+            value_valid: &take & !scores,
+            value_beat: word.shr(beat_words.trailing_zeros()).trunc(beat_bits),
             row: mux(scores, &channel_row, &value_row),
-            word: mux(scores, &slab, &value_word),
             data: block.output("out_data"),
             request_valid: active & &requesting,
             request_offset: address,
@@ -565,9 +591,11 @@ impl Loader<'_> {
 
 /// What the K and V side hands to the loader.
 struct Keys {
-    valid: Expr,
+    key_valid: Expr,
+    key_word: Expr,
+    value_valid: Expr,
+    value_beat: Expr,
     row: Expr,
-    word: Expr,
     data: Expr,
     request_valid: Expr,
     request_offset: Expr,

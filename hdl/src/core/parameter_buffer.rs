@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
-use super::weight_buffer::word_enables;
+use super::weight_buffer::enables;
 use crate::rtl::{Builder, Module, RtlError, index_width};
 
 /// Rows of the buffer. Rows 0..16 and 16..32 are two banks of parameters, the two banks of bias rows follow from [`BIAS_START`].
@@ -14,20 +14,20 @@ pub const BIAS_START: u32 = 64;
 
 /// Rows of one 16-bit half-word a lane: two banks of neuron parameters and two of bias rows.
 pub fn parameter_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
-    let words = config.lanes / 4;
+    let beats = 16 * config.lanes / config.bus_bits;
     let doc = "Rows of one half-word a lane: two banks of neuron parameters (rows 0..16 and 16..32) and two of bias rows\n\
-               (from row 64). Filled a word a cycle, read a row a cycle.";
+               (from row 64). Filled a beat a cycle, read a row a cycle.";
     Module::build("parameter_buffer", doc, |m: &mut Builder| {
         let bits = index_width(ROWS);
         let write_valid = m.input("write_valid", 1);
         let write_row = m.input("write_row", bits);
-        let write_word = m.input_doc("write_word", index_width(words), "which four lanes");
-        let write_data = m.input("write_data", 64);
+        let write_beat = m.input_doc("write_beat", index_width(beats), "which part of the row");
+        let write_data = m.input("write_data", config.bus_bits);
         let read_enable = m.input("read_enable", 1);
         let read_row = m.input("read_row", bits);
         let memory = m.memory("rows", 16 * config.lanes, ROWS);
-        let enables = word_enables(m, &write_valid, &write_word, words);
-        m.write_lanes(&memory, &enables, &write_row, &write_data.repeat(words));
+        let enables = enables(m, &write_valid, &write_beat, beats);
+        m.write_lanes(&memory, &enables, &write_row, &write_data.repeat(beats));
         let row = m.read_sync("parameter_row", &memory, &read_enable, &read_row);
         m.output_doc("parameter_row", &row, "the row read, one cycle after `read_enable`");
     })

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, MAX_SEGMENTS};
 
 use super::sparse_attention::popcount;
-use super::weight_buffer::word_enables;
+use super::weight_buffer::enables;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
 
 /// Words of a row: the depth of a slot.
@@ -13,7 +13,7 @@ pub(super) fn row_words(config: &CoreConfig) -> u32 {
     config.max_fan_in / 8
 }
 
-/// Two slots for input rows: one is scanned while the other is loaded, a word a cycle.
+/// Two slots for input rows: one is scanned while the other is loaded, a beat a cycle.
 ///
 /// A word holds eight channels of one byte: spikes of eight time steps, or an 8-bit input. For merged events the byte becomes the *number*
 /// of its spikes (`count_spikes`), so that its bits are powers of two. For each slot and each of the eight bit planes the
@@ -21,11 +21,12 @@ pub(super) fn row_words(config: &CoreConfig) -> u32 {
 /// inactive word. With `whole_bytes` (merged attention) plane 0 stands for "the byte is not zero". With `wide` (shortcut) the bitmap is of
 /// segments, and a segment can be read whole: one byte a lane.
 ///
-/// Each input word is announced by an entry of the segment queue: how many words its segment has and whether the row, the token,
+/// Each input beat is announced by an entry of the segment queue: how many words its segment has and whether the row, the token,
 /// the job end with it.
 pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let words = row_words(config);
-    let lane_words = config.lanes / 8;
+    let beat_words = config.bus_bits / 64;
+    let lane_beats = 8 * config.lanes / config.bus_bits;
     let doc = "Two slots for input rows: one is scanned while the other is loaded. Keeps for each bit plane a bitmap of the\n\
                words (shortcut: segments) in which it has any bit set.";
     Module::build("spike_buffer", doc, |m: &mut Builder| {
@@ -40,11 +41,11 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
         let job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
         let in_valid = m.input("in_valid", 1);
-        let in_data = m.input("in_data", 64);
+        let in_data = m.input("in_data", config.bus_bits);
         let release = m.input_doc("slot_release", 1, "the scanner is done with a slot");
         let release_slot = m.input("released_slot", 1);
 
-        m.comment("First stage: take a word, count or keep its bytes.");
+        m.comment("First stage: take a beat, count or keep its bytes.");
         let slot = m.reg_reset("load_slot", 1, 0);
         let busy = m.reg_reset("busy", 2, 0);
         let position = m.reg_reset("segment_position", 12, 0);
@@ -52,18 +53,19 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let segment = m.reg_reset("segment", segment_bits, 0);
         let ready = m.named("ready", &(&segment_valid & !busy.at(&slot)));
         let take = m.named("take", &(&in_valid & &ready));
-        let segment_end = m.named("segment_end", &(&take & position.inc().eq(&segment_words)));
+        let next_position = m.named("next_position", &(&position + &lit(u64::from(beat_words), 12)));
+        let segment_end = m.named("segment_end", &(&take & next_position.eq(&segment_words)));
         let row_done = m.named("row_done", &(&segment_end & &row_end));
         m.set_if(&slot, &row_done, &!&slot);
         m.set_if(&position, &segment_end, &lit(0, 12));
-        m.set_if(&position, &take, &position.inc());
+        m.set_if(&position, &take, &next_position);
         m.set_if(&word, &row_done, &lit(0, word_bits));
-        m.set_if(&word, &take, &word.inc());
+        m.set_if(&word, &take, &(&word + &lit(u64::from(beat_words), word_bits)));
         m.set_if(&segment, &row_done, &lit(0, segment_bits));
         m.set_if(&segment, &segment_end, &segment.inc());
         let first_word = m.reg_reset("first_word", 1, 1);
         m.set_if(&first_word, &take, &row_done);
-        let bytes: Vec<Expr> = (0..8)
+        let bytes: Vec<Expr> = (0..8 * beat_words)
             .map(|i| {
                 let byte = m.named(&format!("in_byte_{i}"), &in_data.slice(8 * i, 8));
                 mux(&count_spikes, &popcount(&byte).zext(8), &byte)
@@ -83,55 +85,72 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let held_slot = hold("held_slot", &slot);
         let held_word = hold("held_word", &word);
         let held_segment = hold("held_segment", &segment);
-        let lane_word = hold("held_lane_word", &position.trunc(index_width(lane_words)));
+        let lane_beat = hold("held_lane_beat", &position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)));
         let held_first = hold("held_first", &first_word);
         let held_row_end = hold("held_row_end", &row_done);
         let held_token_end = hold("held_token_end", &token_end);
         let held_job_end = hold("held_job_end", &job_end);
-        let narrow = m.memory("words", 64, 2 * words);
-        m.write(&narrow, &held, &cat(&[held_slot.clone(), held_word.clone()]), &data);
+        let narrow = m.memory("words", config.bus_bits, 2 * words / beat_words);
+        let beat_shift = beat_words.trailing_zeros();
+        let beat_bits = word_bits - beat_shift;
+        m.write(&narrow, &held, &cat(&[held_slot.clone(), held_word.slice(beat_shift, beat_bits)]), &data);
         let segments = m.memory("segments", 8 * config.lanes, 2 * MAX_SEGMENTS);
-        let enables = word_enables(m, &held, &lane_word, lane_words);
+        let enables = enables(m, &held, &lane_beat, lane_beats);
         m.write_lanes(
             &segments,
             &enables,
             &cat(&[held_slot.clone(), held_segment.clone()]),
-            &data.repeat(lane_words),
+            &data.repeat(lane_beats),
         );
 
-        let flags: Vec<Expr> = (0..8)
+        // For each plane, the beat's words that are active, lowest first.
+        let flags: Vec<Vec<Expr>> = (0..8)
             .map(|plane| {
-                let bits: Vec<Expr> = (0..8).map(|byte| data.bit(8 * byte + plane)).collect();
-                let plane_any = cat(&bits).any();
-                let merged = if plane == 0 { data.any() } else { lit(0, 1) };
-                m.named(&format!("active_{plane}"), &mux(&whole_bytes, &merged, &plane_any))
+                let of_word = |word: u32| {
+                    let bits: Vec<Expr> = (0..8).map(|byte| data.bit(64 * word + 8 * byte + plane)).collect();
+                    let merged = if plane == 0 { data.slice(64 * word, 64).any() } else { lit(0, 1) };
+                    (cat(&bits).any(), merged)
+                };
+                let words: Vec<_> = (0..beat_words).map(of_word).collect();
+                let named = words.iter().enumerate().map(|(word, (plane_any, merged))| {
+                    m.named(&format!("active_{plane}_{word}"), &mux(&whole_bytes, merged, plane_any))
+                });
+                named.collect()
             })
             .collect();
-        let bit = mux(
-            &wide,
-            &held_segment.zext(word_bits.max(segment_bits)),
-            &held_word.zext(word_bits.max(segment_bits)),
-        );
+        let bit_width = word_bits.max(segment_bits);
+        let bit = mux(&wide, &held_segment.zext(bit_width), &held_word.zext(bit_width));
         let position_bit = m.named("position_bit", &lit(1, words).shl_by(&bit));
+        let marks: Vec<Expr> = flags
+            .iter()
+            .map(|of_words| {
+                let any = of_words.iter().skip(1).fold(of_words[0].clone(), |sum, flag| sum | flag);
+                let by_word = of_words.iter().enumerate().map(|(w, flag)| flag.repeat(words) & position_bit.shl(w as u32));
+                let by_word = by_word.reduce(|sum, mark| sum | mark).unwrap_or(lit(0, words));
+                mux(&wide, &(any.repeat(words) & &position_bit), &by_word)
+            })
+            .collect();
+        let actives: Vec<Expr> =
+            flags.iter().map(|f| f.iter().skip(1).fold(f[0].clone(), |sum, flag| sum | flag)).collect();
         let query_slot = m.input_doc("query_slot", 1, "slot whose bitmap is looked up");
         let query_plane = m.input_doc("query_plane", 3, "plane whose bitmap is looked up");
         let mut bitmaps = Vec::new();
         for s in 0..2u64 {
             let here = m.named(&format!("store_{s}"), &(&held & held_slot.eq_lit(s)));
             let released = &release & release_slot.eq_lit(s);
-            let planes: Vec<Expr> = flags
+            let planes: Vec<Expr> = marks
                 .iter()
                 .enumerate()
-                .map(|(plane, active)| {
+                .map(|(plane, mark)| {
                     let bitmap = m.reg(&format!("bitmap_{s}_{plane}"), words);
                     let old = mux(&held_first, &lit(0, words), &bitmap);
-                    m.set_if(&bitmap, &here, &(old | (active.repeat(words) & &position_bit)));
+                    m.set_if(&bitmap, &here, &(old | mark));
                     bitmap
                 })
                 .collect();
             bitmaps.push(select(&query_plane, &planes));
             let any = m.reg(&format!("active_planes_{s}"), 8);
-            let now = cat(&flags.iter().rev().cloned().collect::<Vec<_>>());
+            let now = cat(&actives.iter().rev().cloned().collect::<Vec<_>>());
             m.set_if(&any, &here, &(mux(&held_first, &lit(0, 8), &any) | now));
             let full = m.reg_reset(&format!("full_{s}"), 1, 0);
             m.set_if(&full, &released, &lit(0, 1));
@@ -156,9 +175,17 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let read_segment = m.input_doc("read_segment", 1, "read a segment whole");
         let whole_slot = m.input("whole_slot", 1);
         let whole_index = m.input("whole_index", segment_bits);
-        let word_data = m.read_sync("word_data", &narrow, &read_word, &cat(&[word_slot, word_index]));
+        let address = cat(&[word_slot, word_index.slice(beat_shift, beat_bits)]);
+        let beat_data = m.read_sync("beat_data", &narrow, &read_word, &address);
+        let word_data = if beat_words == 1 {
+            beat_data
+        } else {
+            let upper = m.reg("read_upper", 1);
+            m.set_if(&upper, &read_word, &word_index.bit(0));
+            mux(&upper, &beat_data.slice(64, 64), &beat_data.slice(0, 64))
+        };
         let whole = m.read_sync("segment_data", &segments, &read_segment, &cat(&[whole_slot, whole_index]));
-        m.output_doc("in_ready", &ready, "a word is taken if there is one");
+        m.output_doc("in_ready", &ready, "a beat is taken if there is one");
         m.output_doc("segment_ready", &segment_end, "the segment is complete");
         m.output_doc(
             "bitmap",

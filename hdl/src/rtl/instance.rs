@@ -41,8 +41,8 @@ pub(super) struct InstanceUse {
 
 impl Builder {
     /// Places a module inside this one. Every input must be connected, with its exact width; `clk` and `rst` connect
-    /// themselves, but an input `rst` may be given to reset the instance by another signal. The outputs appear as wires `<instance>_<port>`, those that are never read
-    /// count as [`unused`](Builder::unused).
+    /// themselves, but an input `rst` may be given to reset the instance by another signal. The outputs appear as wires
+    /// `<instance>_<port>`; those that are never read count as [`unused`](Builder::unused).
     pub fn instance(&mut self, name: &str, module: &Rc<Module>, inputs: &[(&str, Expr)]) -> Instance {
         let place = format!("instance `{name}`");
         self.claim_name(&place, name);

@@ -299,7 +299,7 @@ proptest! {
     // One case is many scripts: nearly all the time goes into starting the simulators.
     #![proptest_config(ProptestConfig {
         cases: 1,
-        max_shrink_iters: 60,
+        max_shrink_iters: 8,
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
         ..ProptestConfig::default()
     })]

@@ -132,8 +132,7 @@ impl Layer<'_> {
             }
         }
         if self.op == Op::Readout {
-            let base =
-                u64::from(d.output_base) + u64::from(job.group) * u64::from(d.output_group_stride);
+            let base = u64::from(d.output_base) + u64::from(job.group) * u64::from(d.output_group_stride);
             for plane in 0..LOGIT_BYTES {
                 let row = logits.iter().map(|logit| (logit >> (8 * plane)) as u8);
                 self.store(&job, base + u64::from(plane) * u64::from(d.output_chunk_stride), row)?;

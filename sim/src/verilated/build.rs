@@ -264,9 +264,8 @@ impl Recipe {
     fn run(&self, mut command: Command, program: &str, work: &Path) -> Result<(), BuildError> {
         // Verilator finds its own root; one from elsewhere would mix two versions.
         command.current_dir(work).env_remove("VERILATOR_ROOT").env_remove("MAKEFLAGS");
-        let output = command
-            .output()
-            .map_err(|source| BuildError::Start { program: program.to_owned(), source })?;
+        let output =
+            command.output().map_err(|source| BuildError::Start { program: program.to_owned(), source })?;
         if output.status.success() {
             return Ok(());
         }

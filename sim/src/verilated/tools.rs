@@ -28,5 +28,7 @@ pub fn verilator() -> Result<PathBuf, BuildError> {
 
 /// Where compiled models are kept: `mst-sim` in Cargo's target folder.
 pub fn cache() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from).join("mst-sim")
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from)
+        .join("mst-sim")
 }

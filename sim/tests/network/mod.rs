@@ -144,8 +144,11 @@ impl Builder<'_> {
     }
 
     fn analog(&mut self, patch: Patch, inputs: usize, channels: usize) -> LayerId {
-        let operation =
-            Operation::Analog { patch, weights: self.weights(channels, inputs), bias: self.bias(channels, 900) };
+        let operation = Operation::Analog {
+            patch,
+            weights: self.weights(channels, inputs),
+            bias: self.bias(channels, 900),
+        };
         let scale = 900 * inputs as i64;
         self.push("embed", operation, self.shape.grid, channels, Walk::Raster, (channels, scale))
     }
@@ -172,8 +175,7 @@ impl Builder<'_> {
 
     fn shortcut(&mut self, inputs: &[LayerId], channels: usize) -> LayerId {
         let gains = self.weights(inputs.len(), channels).data;
-        let operation =
-            Operation::Shortcut { inputs: inputs.to_vec(), gains, bias: self.bias(channels, 10) };
+        let operation = Operation::Shortcut { inputs: inputs.to_vec(), gains, bias: self.bias(channels, 10) };
         self.push("norm", operation, self.shape.grid, channels, Walk::Raster, (channels, 30))
     }
 
@@ -194,8 +196,11 @@ impl Builder<'_> {
     }
 
     fn readout(&mut self, input: LayerId, inputs: usize, classes: usize, grid: Grid) {
-        let operation =
-            Operation::Readout { input, weights: self.weights(classes, inputs), bias: self.bias(classes, 99) };
+        let operation = Operation::Readout {
+            input,
+            weights: self.weights(classes, inputs),
+            bias: self.bias(classes, 99),
+        };
         self.push("readout", operation, grid, classes, Walk::Raster, (0, 1));
     }
 }
