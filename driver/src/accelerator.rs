@@ -6,7 +6,7 @@ use crate::link::Link;
 use crate::patches;
 use crate::program::{Planes, Program};
 use isa::registers::{self, control, status};
-use isa::{CoreConfig, Op, descriptor, layout::LOGIT_BYTES};
+use isa::{CoreConfig, Op, layout::LOGIT_BYTES};
 use model::{LayerId, SpikePlane};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Inference {
     pub counters: Counters,
 }
 
-/// What the core counted in one layer that ran alone.
+/// What the core counted in one layer of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerProfile {
     /// Name of the layer.
@@ -177,7 +177,7 @@ impl<L: Link> Accelerator<L> {
         self.write_image(image)?;
         let program = self.program()?;
         let (base, count) = (program.descriptor_base, program.layers.len() as u32);
-        let counters = self.run(base, count, 0)?;
+        let counters = self.run(base, count)?;
         self.inference(counters)
     }
 
@@ -192,24 +192,24 @@ impl<L: Link> Accelerator<L> {
         images.into_iter().map(|image| self.infer(image)).collect()
     }
 
-    /// Classifies one image layer by layer, each in a run of its own, and counts each layer. What overlaps between layers in a
-    /// whole run does not overlap here, so the cycles add up to somewhat more.
+    /// Classifies one image and counts each layer: runs the first layer, the first two, and so on, and takes what each run counts
+    /// beyond the one before. So what overlaps between layers counts once, and the cycles add up to those of a whole run.
     ///
     /// # Errors
     /// Those of [`infer`](Accelerator::infer).
     pub fn run_profiled(&mut self, image: &[u8]) -> Result<(Inference, Vec<LayerProfile>), DriverError> {
         self.write_image(image)?;
         let program = self.program()?;
-        let first = program.single_descriptor_base;
+        let base = program.descriptor_base;
         let layers: Vec<(String, Op)> = program.layers.iter().map(|l| (l.name.clone(), l.op)).collect();
-        let mut total = Counters::default();
+        let mut before = Counters::default();
         let mut profile = Vec::with_capacity(layers.len());
-        for (index, (name, op)) in layers.into_iter().enumerate() {
-            let counters = self.run(first + (index * descriptor::BYTES) as u32, 1, index)?;
-            total += counters;
-            profile.push(LayerProfile { name, op, counters });
+        for (count, (name, op)) in (1..).zip(layers) {
+            let total = self.run(base, count)?;
+            profile.push(LayerProfile { name, op, counters: total.beyond(&before) });
+            before = total;
         }
-        Ok((self.inference(total)?, profile))
+        Ok((self.inference(before)?, profile))
     }
 
     /// The counters since the last start of a run.
@@ -288,8 +288,8 @@ impl<L: Link> Accelerator<L> {
         Ok(())
     }
 
-    /// Runs `count` descriptors from byte `base` on; the first of them is layer `first_layer`.
-    fn run(&mut self, base: u32, count: u32, first_layer: usize) -> Result<Counters, DriverError> {
+    /// Runs `count` descriptors from byte `base` on.
+    fn run(&mut self, base: u32, count: u32) -> Result<Counters, DriverError> {
         self.link.write_register(registers::DESCRIPTOR_BASE, base)?;
         self.link.write_register(registers::DESCRIPTOR_COUNT, count)?;
         self.link.write_register(registers::CONTROL, control::CLEAR_DONE | control::CLEAR_COUNTERS)?;
@@ -298,12 +298,12 @@ impl<L: Link> Accelerator<L> {
         // The registers decide: an interrupt may be late, lost or someone else's.
         let status = self.link.read_register(registers::STATUS)?;
         if status & status::ERROR != 0 {
-            return Err(self.fault(status, first_layer)?);
+            return Err(self.fault(status)?);
         }
         if status & status::DONE == 0 {
             let completed = self.link.read_register(registers::LAYERS_COMPLETED)?;
             let waited = if interrupted { Duration::ZERO } else { self.deadline };
-            let layer = self.layer_name(first_layer + completed as usize);
+            let layer = self.layer_name(completed as usize);
             return Err(DriverError::Deadline { waited, status, completed, layers: count, layer });
         }
         let counters = Counters::read(&mut self.link)?;
@@ -311,11 +311,11 @@ impl<L: Link> Accelerator<L> {
         Ok(counters)
     }
 
-    fn fault(&mut self, status: u32, first_layer: usize) -> Result<DriverError, DriverError> {
+    fn fault(&mut self, status: u32) -> Result<DriverError, DriverError> {
         let code = self.link.read_register(registers::ERROR)?;
         let descriptor = self.link.read_register(registers::ERROR_DESCRIPTOR)?;
         let address = self.link.read_register(registers::ERROR_ADDRESS)?;
-        let layer = self.layer_name(first_layer + descriptor as usize);
+        let layer = self.layer_name(descriptor as usize);
         Ok(DriverError::Core(Box::new(CoreFault { status, code, descriptor, layer, address })))
     }
 

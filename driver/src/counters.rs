@@ -3,12 +3,10 @@
 use crate::link::{Link, LinkError};
 use isa::registers;
 use serde::{Deserialize, Serialize};
-use std::ops::AddAssign;
 
 macro_rules! counters {
     ($($name:ident @ $register:ident $doc:literal;)*) => {
-        /// What the core counted since its counters were last cleared. The hardware counts 32 bits and wraps around; sums over
-        /// several runs are 64 bits wide.
+        /// What the core counted since its counters were last cleared. The hardware counts 32 bits and wraps around.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Counters {
             $(#[doc = $doc] pub $name: u64,)*
@@ -24,9 +22,10 @@ macro_rules! counters {
             }
         }
 
-        impl AddAssign for Counters {
-            fn add_assign(&mut self, other: Counters) {
-                $(self.$name += other.$name;)*
+        impl Counters {
+            /// What was counted beyond `earlier`, counter by counter; 0 where `earlier` counted more.
+            pub fn beyond(&self, earlier: &Counters) -> Counters {
+                Counters { $($name: self.$name.saturating_sub(earlier.$name),)* }
             }
         }
     };

@@ -148,11 +148,14 @@ fn a_bad_descriptor_is_named_with_its_layer_and_a_reset_recovers() {
     assert_eq!(accelerator.infer(&image).unwrap(), good);
 }
 
+/// A change that makes a descriptor bad.
+type Spoil = fn(&mut isa::Descriptor);
+
 #[test]
 fn every_descriptor_error_of_the_core_is_reported() {
     let (mut accelerator, image) = loaded();
     let good = accelerator.program().unwrap().layers[2].descriptor.clone();
-    let cases: [(ErrorCode, fn(&mut isa::Descriptor)); 8] = [
+    let cases: [(ErrorCode, Spoil); 8] = [
         (ErrorCode::BadOp, |d| d.op = 9),
         (ErrorCode::BadTimeSteps, |d| d.tail_steps = 7),
         (ErrorCode::BadShape, |d| d.inner_x = 0),

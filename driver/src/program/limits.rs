@@ -120,8 +120,8 @@ pub fn check_descriptor(
         })
     };
     let op = isa::Op::ALL.get(d.op as usize).copied().unwrap_or(isa::Op::Dense);
-    let row =
-        if op == isa::Op::Shortcut { d.segments * core.lanes } else { d.segments * d.segment_words * 8 };
+    // A shortcut's row is its segments, whose number `check_network` bounds.
+    let row = if op == isa::Op::Shortcut { 0 } else { d.segments * d.segment_words * 8 };
     limit(
         "fan-in (padded bytes of an input row)",
         row,

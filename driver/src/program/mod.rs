@@ -3,7 +3,6 @@
 //! The memory of a program, from the start of the window:
 //! ```text
 //! descriptors                  one a layer, 256 bytes each
-//! descriptors of single layers the same layers, each runnable alone: nothing must have completed before
 //! parameters, weights, biases  layer by layer
 //! inputs                       the patches of one image, written before each run
 //! logits                       four byte planes
@@ -122,8 +121,6 @@ pub struct Program {
     pub image: Vec<Segment>,
     /// Byte offset of the first descriptor.
     pub descriptor_base: u32,
-    /// Byte offset of the first of the descriptors that run alone.
-    pub single_descriptor_base: u32,
     /// Where the logits are found.
     pub logits: LogitsLayout,
     /// Bytes of memory that the program uses.
@@ -200,7 +197,7 @@ impl<'a> Compiler<'a> {
 
     fn program(mut self, options: &ProgramOptions) -> Result<Program, ProgramError> {
         let count = self.network.layers.len();
-        let mut bytes = vec![0; 2 * count * descriptor::BYTES];
+        let mut bytes = vec![0; count * descriptor::BYTES];
         let mut bases = Vec::with_capacity(count);
         for index in 0..count {
             let site = self.site(index);
@@ -242,7 +239,6 @@ impl<'a> Compiler<'a> {
             layers,
             image: vec![Segment { offset: 0, bytes }],
             descriptor_base: 0,
-            single_descriptor_base: (count * descriptor::BYTES) as u32,
             logits: self.logits,
             total_bytes,
             planes: options.planes,
@@ -311,12 +307,9 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Writes every descriptor twice: for the run, and for running alone, when no layer has completed before.
 fn write_descriptors(bytes: &mut [u8], layers: &[LayerPlan]) {
-    let run = layers.iter().map(|layer| layer.descriptor.clone());
-    let alone = run.clone().map(|d| Descriptor { weights_ready: 0, inputs_ready: 0, ..d });
-    for (place, d) in bytes.chunks_exact_mut(descriptor::BYTES).zip(run.chain(alone)) {
-        for (place, word) in place.chunks_exact_mut(8).zip(d.to_words()) {
+    for (place, layer) in bytes.chunks_exact_mut(descriptor::BYTES).zip(layers) {
+        for (place, word) in place.chunks_exact_mut(8).zip(layer.descriptor.to_words()) {
             place.copy_from_slice(&word.to_le_bytes());
         }
     }

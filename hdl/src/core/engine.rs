@@ -192,8 +192,9 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("read_word", nets.later(m, "scanner", "read_word", 1)),
         ("word_slot", nets.later(m, "scanner", "word_slot", 1)),
         ("word_index", nets.later(m, "scanner", "word_index", word_bits)),
+        ("advance", nets.later(m, "control", "advance", 1)),
         ("read_segment", nets.later(m, "control", "advance", 1)),
-        ("whole_slot", nets.later(m, "scanner", "released_slot", 1)),
+        ("whole_slot", nets.later(m, "scanner", "event_slot", 1)),
         ("whole_index", nets.later(m, "scanner", "event_segment", 4)),
     ];
     let buffer = m.instance("buffer", &parts.buffer, &inputs);

@@ -57,8 +57,8 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let in_run = m.named("in_run", &is(State::Run));
         let take = m.named("take", &(is(State::Layer) & &layer_valid));
         let starting = m.named("starting", &is(State::Start));
-        let drained = m.named("drained", &(is(State::Drain) & &array_idle & &packer_idle));
-        let ended = m.named("ended", &(is(State::End) & &marker_ready));
+        let drained = m.named("drained", &(is(State::Drain) & &array_idle));
+        let ended = m.named("ended", &(is(State::End) & &packer_idle & &marker_ready));
 
         m.comment("Jobs loaded and not yet released.");
         let jobs = m.reg_reset("jobs_ready", 2, 0);
@@ -133,7 +133,7 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output("tile_words", &tile_words);
         m.output_doc("job_start", &loaded, "lanes are ready: scan, and take v0");
         m.output_doc("job_release", &drained, "the bank is free");
-        m.output_doc("layer_end", &is(State::End), "a marker follows the layer's bursts");
+        m.output_doc("layer_end", &(is(State::End) & &packer_idle), "a marker follows the layer's bursts");
 
         m.comment("Why there is no event.");
         let no_layer = is(State::Layer) | &starting | is(State::End);

@@ -42,6 +42,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
         let in_valid = m.input("in_valid", 1);
         let in_data = m.input("in_data", config.bus_bits);
+        let moves = m.input_doc("advance", 1, "events move: a released slot's last segment is being read");
         let release = m.input_doc("slot_release", 1, "the scanner is done with a slot");
         let release_slot = m.input("released_slot", 1);
 
@@ -51,7 +52,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let position = m.reg_reset("segment_position", 12, 0);
         let word = m.reg_reset("row_word", word_bits, 0);
         let segment = m.reg_reset("segment", segment_bits, 0);
-        let ready = m.named("ready", &(&segment_valid & !busy.at(&slot)));
+        let ready = m.named("ready", &(&segment_valid & !busy.at(&slot) & moves));
         let take = m.named("take", &(&in_valid & &ready));
         let next_position = m.named("next_position", &(&position + &lit(u64::from(beat_words), 12)));
         let segment_end = m.named("segment_end", &(&take & next_position.eq(&segment_words)));

@@ -200,7 +200,6 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let steps = event("event_steps", &steps);
         let null = event("event_null", &bits_null);
         let last = event("event_last", &(&ends & &bits_flags[0]));
-        let event_row_end = event("event_row_end", &row_ends);
         let event_token_end = event("event_token_end", &(&row_ends & &bits_flags[2]));
         let event_job_end = event("event_job_end", &(&row_ends & &bits_flags[2] & &bits_flags[3]));
         let event_slot = event("event_slot", &bits_flags[4]);
@@ -216,16 +215,18 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&query, &(&moves & &event_job_end), &lit(0, 8));
         m.set_if(&query, &(&moves & &event_token_end), &query.inc());
         m.set_if(&token_first, &moves, &event_token_end);
-        let release = m.named("slot_release", &(&moves & &event_row_end));
+        // The last event's segment is still to be read when its slot is released; the buffer loads only while events move.
+        let release = m.named("slot_release", &row_moves);
         let slot_mask = |slot: &Expr| mux(slot, &lit(2, 2), &lit(1, 2));
         let claimed = mux(&start, &slot_mask(&next_slot), &lit(0, 2));
-        let freed = mux(&release, &slot_mask(&event_slot), &lit(0, 2));
+        let freed = mux(&release, &slot_mask(&bits_flags[4]), &lit(0, 2));
         m.set(&taken, &((&taken | &claimed) & !&freed));
 
         m.output("query_slot", &slot);
         m.output("query_plane", &plane);
         m.output("slot_release", &release);
-        m.output("released_slot", &event_slot);
+        m.output("released_slot", &bits_flags[4]);
+        m.output_doc("event_slot", &event_slot, "slot of the event's segment");
         m.output_doc("event_valid", &valid, "an event is there");
         m.output_doc("event_null", &null, "it adds nothing");
         m.output_doc("event_last", &last, "the sum is complete with it");

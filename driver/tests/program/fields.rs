@@ -1,120 +1,10 @@
-//! Programs of a small network, field by field, and what is refused.
+//! Programs of a small network, field by field.
 
-use driver::program::{Planes, Program, ProgramOptions, TokenOrder};
+use crate::small::*;
+use driver::program::{Planes, Program, TokenOrder};
 use isa::layout::{PARAMETER_ROWS, flag, parameter_row};
-use isa::{CoreConfig, Descriptor, Neuron, mask};
-use model::RunOptions;
-use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
-};
-
-const WINDOWS: Windows = Windows { size: 2, shift: 1 };
-const GRID: Grid = Grid { rows: 4, columns: 4 };
-const CHANNELS: usize = 12;
-const HEADS: usize = 2;
-const TIME_STEPS: u32 = 12;
-const EMBED: usize = 0;
-const QUERY: usize = 1;
-const KEY: usize = 2;
-const VALUE: usize = 3;
-const SCORES: usize = 4;
-const CONTEXT: usize = 5;
-const PROJ: usize = 6;
-const NORM: usize = 7;
-const MERGE: usize = 8;
-const READOUT: usize = 9;
-
-fn weights(outputs: usize, inputs: usize) -> Weights {
-    let data = (0..outputs * inputs).map(|i| (i * 37 % 101) as i8 - 50).collect();
-    Weights { outputs, inputs, data }
-}
-
-fn layer(name: &str, operation: Operation, grid: Grid, channels: usize, walk: Walk, neurons: usize) -> Layer {
-    Layer {
-        name: name.to_owned(),
-        operation,
-        grid,
-        channels,
-        walk,
-        neuron: Neuron::TwoPhase,
-        theta: vec![100; neurons],
-        v0: vec![50; neurons],
-        order: SlotOrder::Spread,
-        rotate: 15,
-        mask_site: None,
-        mask_ratio: 0,
-    }
-}
-
-fn dense(input: usize, gather: Gather, outputs: usize, inputs: usize) -> Operation {
-    let bias = (0..outputs as i32).collect();
-    Operation::Dense { input: LayerId(input), gather, weights: weights(outputs, inputs), bias }
-}
-
-/// Patches of an 8 x 8 image, shifted-window attention with two heads of 6, a shortcut, patch merging, three classes.
-fn network() -> Network {
-    let windows = Walk::Windows(WINDOWS);
-    let half = Grid { rows: 2, columns: 2 };
-    let token = |input, name| {
-        let operation = dense(input, Gather::Token, CHANNELS, CHANNELS);
-        let walk = if name == "proj" { Walk::Raster } else { windows };
-        layer(name, operation, GRID, CHANNELS, walk, CHANNELS)
-    };
-    let patch = Patch { kernel: 2, stride: 2, padding: 0 };
-    let embed = Operation::Analog { patch, weights: weights(CHANNELS, 4), bias: vec![7; CHANNELS] };
-    let scores = Operation::Scores {
-        query: LayerId(QUERY),
-        key: LayerId(KEY),
-        heads: HEADS,
-        bias: (0..18).collect(),
-        fraction: 3,
-    };
-    let context =
-        Operation::Context { scores: LayerId(SCORES), value: LayerId(VALUE), heads: HEADS, fraction: 2 };
-    let norm = Operation::Shortcut {
-        inputs: vec![LayerId(EMBED), LayerId(PROJ)],
-        gains: (0..24).collect(),
-        bias: vec![0; CHANNELS],
-    };
-    let readout = Operation::Readout { input: LayerId(MERGE), weights: weights(3, 10), bias: vec![-1, 0, 1] };
-    let merge = dense(NORM, Gather::Merge, 10, 4 * CHANNELS);
-    Network {
-        name: "small".to_owned(),
-        image: ImageShape { height: 8, width: 8, channels: 1 },
-        classes: 3,
-        layers: vec![
-            layer("embed", embed, GRID, CHANNELS, Walk::Raster, CHANNELS),
-            token(EMBED, "q"),
-            token(EMBED, "k"),
-            token(EMBED, "v"),
-            layer("scores", scores, GRID, 4, windows, HEADS),
-            layer("context", context, GRID, CHANNELS, windows, CHANNELS),
-            token(CONTEXT, "proj"),
-            layer("norm", norm, GRID, CHANNELS, Walk::Raster, CHANNELS),
-            layer("merge", merge, half, 10, Walk::Raster, 10),
-            layer("readout", readout, half, 3, Walk::Raster, 0),
-        ],
-        seed: 5,
-    }
-}
-
-fn tiny() -> CoreConfig {
-    CoreConfig::preset("tiny").unwrap()
-}
-
-fn options(planes: Planes) -> ProgramOptions {
-    ProgramOptions { memory_size: 1 << 20, planes }
-}
-
-fn compile(network: &Network, core: &CoreConfig, planes: Planes) -> Result<Program, String> {
-    let run = RunOptions { membrane_bits: 32, ..RunOptions::new(TIME_STEPS) };
-    let configured = network.configure(&run).map_err(|error| error.to_string())?;
-    Program::compile(&configured, core, &options(planes)).map_err(|error| error.to_string())
-}
-
-fn program() -> Program {
-    compile(&network(), &tiny(), Planes::Keep).unwrap()
-}
+use isa::{Descriptor, mask};
+use model::network::{Operation, SlotOrder, Walk, Windows};
 
 fn descriptor(program: &Program, layer: usize) -> Descriptor {
     program.layers[layer].descriptor.clone()
@@ -249,21 +139,15 @@ fn ranks_invert_the_order() {
 }
 
 #[test]
-fn descriptors_lie_in_memory_for_a_run_and_alone() {
+fn descriptors_lie_in_memory_one_after_the_other() {
     let program = program();
     let bytes = &program.image[0].bytes;
-    for (base, alone) in [(program.descriptor_base, false), (program.single_descriptor_base, true)] {
-        for (index, layer) in program.layers.iter().enumerate() {
-            let at = base as usize + index * 256;
-            let words = std::array::from_fn(|w| {
-                u64::from_le_bytes(bytes[at + 8 * w..at + 8 * w + 8].try_into().unwrap())
-            });
-            let mut expected = layer.descriptor.clone();
-            if alone {
-                (expected.inputs_ready, expected.weights_ready) = (0, 0);
-            }
-            assert_eq!(Descriptor::from_words(&words), expected);
-        }
+    for (index, layer) in program.layers.iter().enumerate() {
+        let at = program.descriptor_base as usize + index * 256;
+        let words = std::array::from_fn(|w| {
+            u64::from_le_bytes(bytes[at + 8 * w..at + 8 * w + 8].try_into().unwrap())
+        });
+        assert_eq!(Descriptor::from_words(&words), layer.descriptor);
     }
 }
 
@@ -357,108 +241,4 @@ fn a_single_window_over_the_grid_is_raster_order() {
     assert_eq!(program.layers[QUERY].plane.as_ref().unwrap().order, TokenOrder::Raster);
     let d = descriptor(&program, SCORES);
     assert_eq!((blocks(&d), d.tiles, d.matrix_rows, d.output_words), ([1, 1, 4, 4, 0], 2, 16, 2));
-}
-
-fn refused(network: &Network, core: &CoreConfig) -> String {
-    compile(network, core, Planes::Keep).unwrap_err()
-}
-
-#[test]
-fn what_a_core_cannot_hold_is_refused_by_layer_and_value() {
-    let network = network();
-    let narrow = CoreConfig { max_fan_in: 64, weight_rows: 64, ..tiny() };
-    compile(&network, &narrow, Planes::Keep).unwrap();
-
-    let mut wide = network.clone();
-    let many = weights(3, 128).data;
-    wide.layers[MERGE] = layer(
-        "merge",
-        dense(NORM, Gather::Merge, 128, 48),
-        Grid { rows: 2, columns: 2 },
-        128,
-        Walk::Raster,
-        128,
-    );
-    wide.layers[READOUT].operation = Operation::Readout {
-        input: LayerId(MERGE),
-        weights: Weights { outputs: 3, inputs: 128, data: many },
-        bias: vec![0; 3],
-    };
-    let message = refused(&wide, &narrow);
-    assert!(
-        message.contains("layer 9 `readout`") && message.contains("is 128, allowed: at most 64"),
-        "{message}"
-    );
-    let message = refused(&wide, &CoreConfig { max_fan_in: 128, ..narrow });
-    assert!(message.contains("matrix rows of a job is 128"), "{message}");
-
-    let message = refused(&network, &CoreConfig { membrane_bits: 16, ..tiny() });
-    assert!(message.contains("layer 0 `embed`") && message.contains("membrane"), "{message}");
-
-    let mut long = network.clone();
-    let Operation::Shortcut { inputs, gains, .. } = &mut long.layers[NORM].operation else { unreachable!() };
-    (*inputs, *gains) = (vec![LayerId(EMBED); 17], vec![1; 17 * CHANNELS]);
-    let message = refused(&long, &tiny());
-    assert!(message.contains("inputs of the shortcut is 17, allowed: 1..=16"), "{message}");
-}
-
-#[test]
-fn windows_that_the_bias_buffer_cannot_hold_are_refused() {
-    let mut network = network();
-    for layer in [QUERY, KEY, VALUE, SCORES, CONTEXT] {
-        network.layers[layer].walk = Walk::Windows(Windows { size: 4, shift: 0 });
-    }
-    network.layers[SCORES].channels = 16;
-    let Operation::Scores { bias, .. } = &mut network.layers[SCORES].operation else { unreachable!() };
-    *bias = vec![0; 2 * 49];
-    compile(&network, &CoreConfig { bias_rows: 16, ..tiny() }, Planes::Keep).unwrap();
-    network.image = ImageShape { height: 16, width: 16, channels: 1 };
-    let mut large = network.clone();
-    for layer in &mut large.layers[..MERGE] {
-        layer.grid = Grid { rows: 8, columns: 8 };
-        if let Walk::Windows(_) = layer.walk {
-            layer.walk = Walk::Windows(Windows { size: 8, shift: 0 });
-        }
-    }
-    for layer in &mut large.layers[MERGE..] {
-        layer.grid = GRID;
-    }
-    large.layers[SCORES].channels = 64;
-    let Operation::Scores { bias, .. } = &mut large.layers[SCORES].operation else { unreachable!() };
-    *bias = vec![0; 2 * 225];
-    let message = refused(&large, &CoreConfig { bias_rows: 63, ..tiny() });
-    assert!(message.contains("layer 4 `scores`: tokens of a window is 64, allowed: 1..=63"), "{message}");
-}
-
-#[test]
-fn more_time_steps_than_the_core_runs_are_refused() {
-    let configured = network().configure(&RunOptions { membrane_bits: 32, ..RunOptions::new(65) }).unwrap();
-    let message = Program::compile(&configured, &tiny(), &options(Planes::Keep)).unwrap_err().to_string();
-    assert!(message.contains("65 time steps asked for, the core runs 1..=64"), "{message}");
-}
-
-#[test]
-fn too_little_memory_is_refused_with_the_bytes_needed() {
-    let configured = network().configure(&RunOptions::new(TIME_STEPS)).unwrap();
-    let mut options = options(Planes::Reuse);
-    let needed = Program::compile(&configured, &tiny(), &options).unwrap().total_bytes;
-    options.memory_size = 4096;
-    let message = Program::compile(&configured, &tiny(), &options).unwrap_err().to_string();
-    assert!(message.contains("the window has 4096"), "{message}");
-    options.memory_size = needed;
-    Program::compile(&configured, &tiny(), &options).unwrap();
-}
-
-#[test]
-fn planes_that_no_layout_serves_are_refused() {
-    let mut unwindowed = network();
-    unwindowed.layers[KEY].walk = Walk::Raster;
-    let message = refused(&unwindowed, &tiny());
-    assert!(message.contains("layer 2 `k`") && message.contains("walk"), "{message}");
-
-    let mut padded = network();
-    let Operation::Shortcut { inputs, .. } = &mut padded.layers[NORM].operation else { unreachable!() };
-    inputs[1] = LayerId(CONTEXT);
-    let message = refused(&padded, &tiny());
-    assert!(message.contains("head size that is a multiple of 8"), "{message}");
 }
