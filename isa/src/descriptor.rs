@@ -16,8 +16,8 @@
 //! `context`, whose matrix (K or V) differs from block to block.
 //!
 //! # Addresses
-//! A token lies at `base + group * group_stride + block_y * block_y_stride + block_x * block_x_stride
-//! + inner_y * y_stride + inner_x * x_stride`, less `wrap_y` if the token is in the *row band* and less `wrap_x` if it
+//! A token lies at
+//! `base + group * group_stride + block_y * block_y_stride + block_x * block_x_stride + inner_y * y_stride + inner_x * x_stride`, less `wrap_y` if the token is in the *row band* and less `wrap_x` if it
 //! is in the *column band*. The row band is `inner_y >= inner_y_count - shift` in the last row of blocks when `shift > 0`; the
 //! column band likewise. So a cyclic shift is a base that starts `shift` rows and columns later, and two wraps.
 //! The same bands are the regions of shifted-window attention: a pair of tokens of one block is connected only when both lie in

@@ -25,7 +25,7 @@
 //! | `if` | all | `b` | `v(0)` |
 //! | `two_phase` | dense, shortcut, scores, context | `T * b + v(0)` | unused |
 //! | `two_phase` | analog | `b` | `v(0)` |
-//! | - | readout | `T * tokens`-fold bias of the logits | unused |
+//! | - | readout | `T * b`, once for all tokens | unused |
 //!
 //! # Logits
 //! `readout` stores one 32-bit signed accumulator a channel as four byte planes: `byte p` of channel `c` lies at
