@@ -67,7 +67,9 @@ impl CoreConfig {
 
     /// Checks every field.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let check = |ok: bool, field, found, allowed| if ok { Ok(()) } else { Err(ConfigError { field, found, allowed }) };
+        let check = |ok: bool, field, found, allowed| {
+            if ok { Ok(()) } else { Err(ConfigError { field, found, allowed }) }
+        };
         check(matches!(self.bus_bits, 64 | 128), "bus_bits", self.bus_bits, "64 or 128")?;
         check(
             self.lanes.is_power_of_two() && (8..=64).contains(&self.lanes) && self.lanes >= self.bus_bytes(),

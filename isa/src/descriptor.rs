@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn words_carry_every_field() {
-        let mut descriptor = Descriptor { time_steps: 64, rank: (0..64).rev().collect(), ..Default::default() };
+        let mut descriptor =
+            Descriptor { time_steps: 64, rank: (0..64).rev().collect(), ..Default::default() };
         for (i, (field, value)) in FIELDS.iter().zip(descriptor.values_mut()).enumerate() {
             if field.name != "time_steps" {
                 *value = (0x9e37_79b9u32.wrapping_mul(i as u32 + 1)) & ((1u64 << field.width) - 1) as u32;

@@ -22,7 +22,8 @@ pub const TAPS: [u32; 4] = [32, 30, 26, 25];
 ///
 /// A 64-bit mix (the finalizer of SplitMix64) of the three numbers: neighbouring neurons start far apart.
 pub fn seed(seed: u32, layer: u32, channel: u32) -> u32 {
-    let mut x = (u64::from(layer) << 32 | u64::from(channel)) ^ (u64::from(seed) << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut x = (u64::from(layer) << 32 | u64::from(channel))
+        ^ (u64::from(seed) << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -23,7 +23,13 @@ pub fn markdown() -> String {
     }
     page += "\n## Layer descriptor\n\n32 words of 64 bits, aligned to 256 bytes. Operations: ";
     for (i, op) in crate::Op::ALL.iter().enumerate() {
-        let _ = write!(page, "{}{} `{}`", if i == 0 { "" } else { ", " }, *op as u8, format!("{op:?}").to_lowercase());
+        let _ = write!(
+            page,
+            "{}{} `{}`",
+            if i == 0 { "" } else { ", " },
+            *op as u8,
+            format!("{op:?}").to_lowercase()
+        );
     }
     page += ". Neurons: 0 `if`, 1 `two_phase`.\n\n| word | bits | field | meaning |\n|---|---|---|---|\n";
     for f in descriptor::FIELDS {
@@ -50,7 +56,10 @@ pub fn markdown() -> String {
 
 /// The module documentation of a source file from the line that starts with `from`, headings moved two levels down.
 fn module_text(source: &str, from: &str) -> String {
-    let lines = source.lines().take_while(|l| l.starts_with("//!")).map(|l| l.trim_start_matches("//!").trim_start_matches(' '));
+    let lines = source
+        .lines()
+        .take_while(|l| l.starts_with("//!"))
+        .map(|l| l.trim_start_matches("//!").trim_start_matches(' '));
     let mut text = String::new();
     for line in lines.skip_while(|l| !l.starts_with(from)) {
         let heading = if line.starts_with("# ") { "###" } else { "" };

@@ -40,12 +40,11 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&word, &(&take & &key_end), &lit(0, word_bits));
         m.set_if(&word, &take, &word.inc());
         let mut of_bank = |name: &str, value: &Expr| {
-            let banks = [0, 1].map(|bank| {
+            [0, 1].map(|bank| {
                 let register = m.reg(&format!("{name}_{bank}"), value.width());
                 m.set_if(&register, &(&filled & fill_bank.eq_lit(bank)), value);
                 register
-            });
-            banks
+            })
         };
         let last_groups = of_bank("last_group", &word);
         let ends = of_bank("slab_rows_end", &rows_end);
@@ -65,7 +64,8 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&bank, &emptied, &!&bank);
         let mask = |select: &Expr, when: &Expr| mux(when, &mux(select, &lit(2, 2), &lit(1, 2)), &lit(0, 2));
         m.set(&full, &((&full | mask(&fill_bank, &filled)) & !mask(&bank, &emptied)));
-        let data = m.read_sync("slab_word", &slab, &reads, &cat(&[bank.clone(), group.clone(), step.clone()]));
+        let data =
+            m.read_sync("slab_word", &slab, &reads, &cat(&[bank.clone(), group.clone(), step.clone()]));
         let valid = m.reg_reset("word_valid", 1, 0);
         m.set(&valid, &reads);
         let mut follow = |name: &str, value: &Expr| {
@@ -77,7 +77,9 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let word_last = follow("word_last_group", &last_group);
         let word_ends = follow("word_rows_end", &mux(&bank, &ends[1], &ends[0]));
 
-        m.comment("The array: a block goes in while the previous one comes out. Nothing left to read: flush.");
+        m.comment(
+            "The array: a block goes in while the previous one comes out. Nothing left to read: flush.",
+        );
         let phase = m.reg_reset("phase", 3, 0);
         let by_row = m.reg_reset("by_row", 1, 0);
         let previous = m.reg_reset("previous_valid", 1, 0);

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`csr`] | AXI4-Lite registers |
 //! | [`run_control`] | starts, stops and recovers a run |
-//! | [`layer_loader`] | fetches and checks descriptors, fills the parameter and weight buffers one job ahead |
+//! | [`layer_loader`] | fetches descriptors, fills the parameter and weight buffers one job ahead |
+//! | [`descriptor_check`], [`layer_tables`], [`key_loader`] | refuse a bad descriptor; its tables; K and V |
 //! | [`input_fetcher`] | walks a layer's tokens and requests their input rows |
 //! | [`dma_read`], [`dma_write`] | AXI4 bursts |
 //! | [`spike_buffer`] | holds two input rows, knows which of their words are active |
@@ -19,6 +20,7 @@
 //! | [`engine`], [`mst_core`](mod@mst_core) | all of it, wired |
 
 pub mod csr;
+pub mod descriptor_check;
 pub mod dma_read;
 pub mod dma_write;
 pub mod engine;
@@ -27,8 +29,10 @@ pub mod if_neuron;
 pub mod if_neuron_array;
 pub mod input_fetcher;
 pub mod job_control;
+pub mod key_loader;
 pub mod key_transposer;
 pub mod layer_loader;
+pub mod layer_tables;
 pub mod lfsr_mask_gate;
 pub mod mst_core;
 pub mod neuron_control;

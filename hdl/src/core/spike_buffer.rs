@@ -86,7 +86,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let held_slot = hold("held_slot", &slot);
         let held_word = hold("held_word", &word);
         let held_segment = hold("held_segment", &segment);
-        let lane_beat = hold("held_lane_beat", &position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)));
+        let lane_beat =
+            hold("held_lane_beat", &position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)));
         let held_first = hold("held_first", &first_word);
         let held_row_end = hold("held_row_end", &row_done);
         let held_token_end = hold("held_token_end", &token_end);
@@ -126,7 +127,10 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             .iter()
             .map(|of_words| {
                 let any = of_words.iter().skip(1).fold(of_words[0].clone(), |sum, flag| sum | flag);
-                let by_word = of_words.iter().enumerate().map(|(w, flag)| flag.repeat(words) & position_bit.shl(w as u32));
+                let by_word = of_words
+                    .iter()
+                    .enumerate()
+                    .map(|(w, flag)| flag.repeat(words) & position_bit.shl(w as u32));
                 let by_word = by_word.reduce(|sum, mark| sum | mark).unwrap_or(lit(0, words));
                 mux(&wide, &(any.repeat(words) & &position_bit), &by_word)
             })

@@ -12,7 +12,8 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit};
 pub fn weight_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let (lanes, rows) = (config.lanes, config.weight_rows);
     let words = lanes / 8;
-    let doc = "Two banks of matrix rows, one byte a lane: one is read a row a cycle while the other is filled.";
+    let doc =
+        "Two banks of matrix rows, one byte a lane: one is read a row a cycle while the other is filled.";
     Module::build("weight_buffer", doc, |m: &mut Builder| {
         let row_bits = index_width(rows);
         let write_words = m.input_doc("write_words", words, "words of the row to write, one for eight lanes");

@@ -1,0 +1,107 @@
+//! Checks a descriptor before anything is done with it.
+
+use std::rc::Rc;
+
+use isa::{CoreConfig, ErrorCode, MAX_SEGMENTS, Op};
+
+use super::fields::Fields;
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+
+/// Descriptor fields that are checked here. Addresses are checked when they are used.
+pub(super) const FIELDS: [&str; 17] = [
+    "op",
+    "time_steps",
+    "tail_steps",
+    "chunks",
+    "segments",
+    "rotate",
+    "shift",
+    "tiles",
+    "groups",
+    "blocks_y",
+    "blocks_x",
+    "inner_y",
+    "inner_x",
+    "segment_words",
+    "output_words",
+    "matrix_rows",
+    "matrix_words",
+];
+
+/// Checks a descriptor's ranges, and that it fits this core's buffers; names the first error of [`ErrorCode`].
+///
+/// Takes 18 cycles with `active` high, then `done` for one: two lengths are summed up a step a cycle, since there is no multiplier.
+pub fn descriptor_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let doc = "Checks a descriptor's ranges, and that the layer fits this core's buffers. Lengths are summed up a step a\n\
+               cycle, since there is no multiplier.";
+    Module::build("descriptor_check", doc, |m: &mut Builder| {
+        let layer = Fields::inputs(m, &FIELDS);
+        let start = m.input_doc("start", 1, "a new descriptor is on its way");
+        let active = m.input_doc("active", 1, "the descriptor is complete");
+        let cycle = m.reg_reset("cycle", 5, 0);
+        m.set_if(&cycle, &start, &lit(0, 5));
+        m.set_if(&cycle, &active, &cycle.inc());
+        let mut summed = |name: &str, count: &Expr| {
+            let sum = m.reg_reset(name, 17, 0);
+            m.set_if(&sum, &start, &lit(0, 17));
+            m.set_if(&sum, &(&active & cycle.lt(count)), &(&sum + layer["segment_words"].zext(17)));
+            sum
+        };
+        let row_words = summed("row_words", &layer["segments"]);
+        let chunk_words = summed("chunk_words", &layer["chunks"].zext(5));
+        let zero = |names: &[&str]| {
+            names.iter().map(|n| layer[*n].is_zero()).reduce(|a, b| a | b).unwrap_or(lit(0, 1))
+        };
+        let attention = layer.is_attention();
+        let analog = layer.is(Op::Analog);
+        let bad_op = layer["op"].gt(&lit(Op::Readout as u64, 4));
+        let steps = (&layer["time_steps"] - &lit(1, 7)).trunc(6);
+        let told =
+            cat(&[(&layer["chunks"] - &lit(1, 4)).trunc(3), (&layer["tail_steps"] - &lit(1, 4)).trunc(3)]);
+        let steps_range = layer["time_steps"].is_zero() | layer["time_steps"].gt(&lit(64, 7));
+        let chunk_range = layer["chunks"].is_zero() | layer["chunks"].gt(&lit(8, 4));
+        let tail_range = layer["tail_steps"].is_zero() | layer["tail_steps"].gt(&lit(8, 4));
+        let counts_differ = mux(&analog, &layer["chunks"].ne(&lit(1, 4)), &steps.ne(&told));
+        let bad_time =
+            steps_range | chunk_range | tail_range | counts_differ | layer["rotate"].ge(&layer["time_steps"]);
+        let shift = layer["shift"].zext(12);
+        let shift_bad = layer["shift"].any() & (shift.ge(&layer["inner_y"]) | shift.ge(&layer["inner_x"]));
+        let shape = [
+            "tiles",
+            "groups",
+            "blocks_y",
+            "blocks_x",
+            "inner_y",
+            "inner_x",
+            "segment_words",
+            "output_words",
+            "matrix_rows",
+        ];
+        let bad_shape = zero(&shape) | shift_bad | (&attention & layer["matrix_words"].is_zero());
+        let bad_segments = layer["segments"].is_zero()
+            | layer["segments"].gt(&lit(u64::from(MAX_SEGMENTS), 5))
+            | (&attention & layer["segments"].ne(&lit(1, 5)));
+        let fan_in = !layer.is(Op::Shortcut) & row_words.gt(&lit(u64::from(config.max_fan_in / 8), 17));
+        let attention_rows = &attention & chunk_words.gt(&lit(u64::from(config.weight_rows / 8), 17));
+        let stored_rows = !&attention & layer["matrix_rows"].gt(&lit(u64::from(config.weight_rows), 12));
+        let bias_rows = &attention & layer["matrix_rows"].gt(&lit(u64::from(config.bias_rows), 12));
+        let too_large = fan_in | attention_rows | stored_rows | bias_rows;
+        let checks = [
+            (bad_op, ErrorCode::BadOp),
+            (bad_time, ErrorCode::BadTimeSteps),
+            (bad_segments, ErrorCode::BadSegments),
+            (bad_shape, ErrorCode::BadShape),
+            (too_large, ErrorCode::TooLarge),
+        ];
+        let (mut bad, mut code) = (lit(0, 1), lit(0, 8));
+        for (failed, this_code) in checks.iter().rev() {
+            let failed = m.named(&format!("fails_{}", format!("{this_code:?}").to_lowercase()), failed);
+            bad = bad | &failed;
+            code = mux(&failed, &lit(*this_code as u64, 8), &code);
+        }
+        let done = m.named("done", &(&active & cycle.eq_lit(u64::from(MAX_SEGMENTS) + 1)));
+        m.output_doc("done", &done, "the outcome is there");
+        m.output_doc("bad", &bad, "a check failed");
+        m.output_doc("code", &code, "the first check that failed");
+    })
+}

@@ -1,0 +1,143 @@
+//! Loads K or V into the weight buffer.
+
+use std::rc::Rc;
+
+use isa::{CoreConfig, Op};
+
+use super::fields::Fields;
+use super::key_transposer::key_transposer;
+use crate::rtl::{Builder, Module, RtlError, cat, index_width, lit, mux};
+
+/// Descriptor fields that shape K and V.
+pub(super) const FIELDS: [&str; 5] =
+    ["op", "chunks", "segment_words", "matrix_token_stride", "matrix_chunk_stride"];
+
+/// Requests and receives the rows of K (`scores`) or V (`context`) of one job, chunk by chunk, while `active` is high.
+///
+/// V's rows are matrix rows as they come. K's words pass the transposer, which makes rows of one channel for eight keys each.
+/// Chunk `c` starts at matrix row `c * 8 * segment_words`. `done` pulses with the job's last write.
+pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    let transposer = key_transposer(config)?;
+    let doc = "Requests and receives the rows of K or V of one job, chunk by chunk; K passes the transposer.";
+    Module::build("key_loader", doc, |m: &mut Builder| {
+        let layer = Fields::inputs(m, &FIELDS);
+        let active = m.input_doc("active", 1, "a job's K or V is being loaded");
+        let rows = m.input_doc("rows", 12, "keys of this tile, or tokens of the block for V");
+        let words = m.input_doc("words", 12, "64-bit words of a row");
+        let job_base = m.input_doc("job_base", 32, "byte offset of the first row; read before `active`");
+        let request_ready = m.input("request_ready", 1);
+        let in_valid = m.input("in_valid", 1);
+        let in_data = m.input("in_data", config.bus_bits);
+        let scores = m.named("scores", &layer.is(Op::Scores));
+        let row_bits = index_width(config.weight_rows);
+        let idle = m.named("idle", &!&active);
+        m.comment("Keys or values: request side.");
+        let requesting = m.reg_reset("requesting", 1, 1);
+        let sent = m.named("key_sent", &(&active & &requesting & &request_ready));
+        let key = m.reg_reset("key_requested", 12, 0);
+        let chunk = m.reg_reset("key_chunk", 4, 0);
+        let last_key = m.named("last_key_requested", &(&sent & key.inc().eq(&rows)));
+        let last = m.named("last_requested", &(&last_key & chunk.inc().eq(&layer["chunks"])));
+        m.set_if(&requesting, &idle, &lit(1, 1));
+        m.set_if(&requesting, &last, &lit(0, 1));
+        m.set_if(&key, &(&idle | &last_key), &lit(0, 12));
+        m.set_if(&key, &sent, &key.inc());
+        m.set_if(&chunk, &idle, &lit(0, 4));
+        m.set_if(&chunk, &last_key, &chunk.inc());
+        let chunk_base = m.reg_reset("key_chunk_base", 32, 0);
+        let address = m.reg_reset("key_address", 32, 0);
+        let next_chunk = &chunk_base + &layer["matrix_chunk_stride"];
+        m.set_if(&chunk_base, &idle, &job_base);
+        m.set_if(&chunk_base, &last_key, &next_chunk);
+        m.set_if(&address, &idle, &job_base);
+        m.set_if(&address, &last_key, &next_chunk);
+        m.set_if(&address, &sent, &(&address + &layer["matrix_token_stride"]));
+
+        m.comment("Keys or values: receive side. The transposer takes a beat word by word.");
+        let lane_words = config.lanes / 8;
+        let beat_words = config.bus_bits / 64;
+        let transposer_ready = m.wire("transposer_ready", 1);
+        let (last_word, word_data) = if beat_words == 1 {
+            (lit(1, 1), in_data.clone())
+        } else {
+            let upper = m.reg_reset("key_upper_word", 1, 0);
+            let moves = &active & &scores & &in_valid & &transposer_ready;
+            m.set_if(&upper, &moves, &!&upper);
+            (upper.clone(), mux(&upper, &in_data.slice(64, 64), &in_data.slice(0, 64)))
+        };
+        let in_ready =
+            m.named("in_ready", &(&active & mux(&scores, &(&transposer_ready & &last_word), &lit(1, 1))));
+        let take = m.named("key_take", &(&in_ready & &in_valid));
+        let word = m.reg_reset("word", 12, 0);
+        let row = m.reg_reset("key", 12, 0);
+        let next_word = m.named("key_next_word", &(&word + &lit(u64::from(beat_words), 12)));
+        let key_end = m.named("key_end", &next_word.eq(&words));
+        let rows_end = m.named("key_rows_end", &(&key_end & row.inc().eq(&rows)));
+        let slab_end = m.named("slab_end", &(&rows_end | (&key_end & row.slice(0, 3).all())));
+        m.set_if(&word, &(&idle | (&take & &key_end)), &lit(0, 12));
+        m.set_if(&word, &take, &next_word);
+        m.set_if(&row, &(&idle | (&take & &rows_end)), &lit(0, 12));
+        m.set_if(&row, &(&take & &key_end), &row.inc());
+        if row_bits < 15 {
+            m.unused(&layer["segment_words"].slice(row_bits - 3, 15 - row_bits));
+        }
+        let chunk_rows =
+            cat(&[layer["segment_words"].clone(), lit(0, 3)]).zext(row_bits.max(15)).trunc(row_bits);
+        let value_base = m.reg_reset("value_row_base", row_bits, 0);
+        m.set_if(&value_base, &idle, &lit(0, row_bits));
+        m.set_if(&value_base, &(&take & &rows_end), &(&value_base + &chunk_rows));
+        let block = m.instance(
+            "transposer",
+            &transposer,
+            &[
+                ("in_valid", &active & &scores & &in_valid),
+                ("in_data", word_data),
+                ("key_end", &key_end & &last_word),
+                ("slab_end", &slab_end & &last_word),
+                ("rows_end", rows_end.clone()),
+            ],
+        );
+        m.assign(&transposer_ready, &block.output("in_ready"));
+        let slab_done = block.output("slab_done");
+        let key_chunk_done = block.output("chunk_done");
+        let chunk_done = mux(&scores, &key_chunk_done, &(&take & &rows_end));
+        let chunk_done = m.named("chunk_done", &chunk_done);
+        let word_bits = index_width(lane_words);
+        let slab = m.reg_reset("slab", word_bits, 0);
+        m.set_if(&slab, &(&idle | &key_chunk_done), &lit(0, word_bits));
+        if lane_words > 1 {
+            m.set_if(&slab, &slab_done, &slab.inc());
+        } else {
+            m.unused(&slab_done);
+        }
+        let key_base = m.reg_reset("key_row_base", row_bits, 0);
+        m.set_if(&key_base, &idle, &lit(0, row_bits));
+        m.set_if(&key_base, &key_chunk_done, &(&key_base + &chunk_rows));
+        let chunks_done = m.reg_reset("chunks_done", 4, 0);
+        m.set_if(&chunks_done, &idle, &lit(0, 4));
+        m.set_if(&chunks_done, &chunk_done, &chunks_done.inc());
+        let done = m.named("done", &(&active & &chunk_done & chunks_done.inc().eq(&layer["chunks"])));
+        let channel = block.output("out_channel");
+        let channel_row = &key_base + channel.zext(row_bits.max(channel.width())).trunc(row_bits);
+        let value_row = &value_base + row.trunc(row_bits);
+        let beat_bits = index_width(lane_words / beat_words);
+        m.output_doc("request_valid", &(&active & &requesting), "a row is requested");
+        m.output("request_offset", &address);
+        m.output("in_ready", &in_ready);
+        m.output_doc(
+            "key_valid",
+            &(&active & &scores & block.output("out_valid")),
+            "a transposed word is there",
+        );
+        m.output_doc("key_word", &slab, "which eight lanes it is for");
+        m.output("key_data", &block.output("out_data"));
+        m.output_doc("value_valid", &(&take & !&scores), "a beat of V is there");
+        m.output_doc(
+            "value_beat",
+            &word.shr(beat_words.trailing_zeros()).trunc(beat_bits),
+            "which part of the row",
+        );
+        m.output_doc("row", &mux(&scores, &channel_row, &value_row), "matrix row");
+        m.output("done", &done);
+    })
+}
