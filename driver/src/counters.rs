@@ -3,10 +3,12 @@
 use crate::link::{Link, LinkError};
 use isa::registers;
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 
 macro_rules! counters {
     ($($name:ident @ $register:ident $doc:literal;)*) => {
-        /// What the core counted since its counters were last cleared. The hardware counts 32 bits and wraps around.
+        /// What the core counted since its counters were last cleared. The hardware counts 32 bits and wraps around; sums over
+        /// several runs are 64 bits wide.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Counters {
             $(#[doc = $doc] pub $name: u64,)*
@@ -19,6 +21,12 @@ macro_rules! counters {
             /// What the link reports.
             pub fn read(link: &mut impl Link) -> Result<Counters, LinkError> {
                 Ok(Counters { $($name: u64::from(link.read_register(registers::$register)?),)* })
+            }
+        }
+
+        impl AddAssign for Counters {
+            fn add_assign(&mut self, other: Counters) {
+                $(self.$name += other.$name;)*
             }
         }
 

@@ -132,6 +132,7 @@ descriptor! {
     rotate @ 0 [44 +: 7] "Slots by which each next token of a block shifts its order, 0..T (two_phase).";
     shift @ 0 [52 +: 4] "Cyclic shift in rows and columns, 0 or less than `inner_y` and `inner_x`.";
     rotate_by_block @ 0 [56 +: 1] "1: the token index that `rotate` multiplies restarts in each block; 0: only in each job.";
+    step_events @ 0 [57 +: 1] "1: a two_phase layer walks its input spikes step by step instead of merged: the same result in more cycles.";
 
     tiles @ 1 [0 +: 12] "Tiles of LANES output channels in a group, 1 or more.";
     groups @ 1 [16 +: 8] "Groups (attention heads), 1 or more.";

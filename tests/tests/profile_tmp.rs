@@ -19,7 +19,8 @@ fn profile() {
     let image = data.image(0);
     let t0 = std::time::Instant::now();
     let mut acc = cosim.accelerator(&sim::SimOptions::default()).unwrap();
-    let program = Program::compile(&conf, &cosim.core, &ProgramOptions { memory_size: acc.window_size(), planes: Planes::Keep }).unwrap();
+    let mut program = Program::compile(&conf, &cosim.core, &ProgramOptions { memory_size: acc.window_size(), planes: Planes::Keep }).unwrap();
+    if std::env::var("S").is_ok() { program.walk_step_by_step(); }
     acc.load(&program).unwrap();
     let found = acc.infer(image).unwrap();
     eprintln!("whole {:?} {:?}", found.counters, t0.elapsed());

@@ -147,6 +147,19 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Makes every layer walk its input spikes step by step instead of merged: the same spikes in more cycles, to see what merging
+    /// saves.
+    pub fn walk_step_by_step(&mut self) {
+        for layer in &mut self.layers {
+            layer.descriptor.step_events = 1;
+        }
+        for segment in self.image.iter_mut().filter(|segment| segment.offset == u64::from(self.descriptor_base)) {
+            write_descriptors(&mut segment.bytes, &self.layers);
+        }
+    }
+}
+
 struct Compiler<'a> {
     network: &'a Configured,
     core: &'a CoreConfig,

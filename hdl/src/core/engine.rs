@@ -24,13 +24,14 @@ use crate::rtl::{Builder, Expr, Instance, Module, RtlError, cat, lit};
 const SEGMENTS: u32 = 64;
 
 /// Fields that the engine uses directly, or that its output walk needs.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "op",
     "neuron",
     "segment_words",
     "tail_steps",
     "fraction",
     "mask_ratio",
+    "step_events",
     "output_block_y_stride",
     "output_block_x_stride",
     "output_y_stride",
@@ -146,7 +147,8 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     let analog = m.named("analog", &layer.is(Op::Analog));
     let shortcut = m.named("shortcut", &layer.is(Op::Shortcut));
     let step_mode = m.named("step_mode", &!(&two_phase | &readout | &analog));
-    let merged = m.named("merged", &!(&step_mode | &analog));
+    let step_events = m.named("step_events", &(&step_mode | (&layer["step_events"] & !&analog)));
+    let merged = m.named("merged", &!(&step_events | &analog));
     let whole_bytes = m.named("whole_bytes", &(&merged & &attention));
     let count_spikes = m.named("count_spikes", &(&merged & !&attention));
 
@@ -201,6 +203,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     nets.resolve(m, "buffer", &buffer);
     let mut inputs = vec![
         ("step_mode", step_mode),
+        ("step_events", step_events),
         ("whole_bytes", whole_bytes),
         ("wide", shortcut),
         ("one_sum", readout),

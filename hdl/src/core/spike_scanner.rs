@@ -23,7 +23,8 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let word_bits = index_width(words);
         let row_bits = index_width(config.weight_rows);
         let segment_bits = index_width(MAX_SEGMENTS);
-        let step_mode = m.input_doc("step_mode", 1, "planes are time steps, each handed over");
+        let step_mode = m.input_doc("step_mode", 1, "each time step is handed over");
+        let step_events = m.input_doc("step_events", 1, "planes are time steps");
         let whole_bytes = m.input_doc("whole_bytes", 1, "an event is a whole spike byte");
         let wide = m.input_doc("wide", 1, "an event is a segment");
         let one_sum = m.input_doc("one_sum", 1, "hand over once a job (readout)");
@@ -196,7 +197,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         };
         let row = event("event_row", &row);
         let event_plane = event("event_plane", &bits_plane);
-        let shift = event("event_shift", &mux(&step_mode, &lit(0, 3), &bits_plane));
+        let shift = event("event_shift", &mux(&step_events, &lit(0, 3), &bits_plane));
         let steps = event("event_steps", &steps);
         let null = event("event_null", &bits_null);
         let last = event("event_last", &(&ends & &bits_flags[0]));
