@@ -188,15 +188,13 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("in_valid", inputs_valid),
         ("in_data", inputs_data),
         ("slot_release", nets.later(m, "scanner", "slot_release", 1)),
-        ("released_slot", nets.later(m, "scanner", "released_slot", 1)),
         ("query_slot", nets.later(m, "scanner", "query_slot", 1)),
         ("query_plane", nets.later(m, "scanner", "query_plane", 3)),
         ("read_word", nets.later(m, "scanner", "read_word", 1)),
-        ("word_slot", nets.later(m, "scanner", "word_slot", 1)),
+        ("word_row", nets.later(m, "scanner", "word_row", super::spike_buffer::ROW_BITS)),
         ("word_index", nets.later(m, "scanner", "word_index", word_bits)),
-        ("advance", nets.later(m, "control", "advance", 1)),
         ("read_segment", nets.later(m, "control", "advance", 1)),
-        ("whole_slot", nets.later(m, "scanner", "event_slot", 1)),
+        ("segment_row", nets.later(m, "scanner", "segment_row", super::spike_buffer::ROW_BITS)),
         ("whole_index", nets.later(m, "scanner", "event_segment", 4)),
     ];
     let buffer = m.instance("buffer", &parts.buffer, &inputs);

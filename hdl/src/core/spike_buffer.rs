@@ -13,7 +13,13 @@ pub(super) fn row_words(config: &CoreConfig) -> u32 {
     config.max_fan_in / 8
 }
 
-/// Two slots for input rows: one is scanned while the other is loaded, a beat a cycle.
+/// Row numbers that words are stored under: more than can be on their way through the scanner's stages at once.
+pub(super) const ROWS: u32 = 1 << ROW_BITS;
+/// Bits of a row number.
+pub(super) const ROW_BITS: u32 = 3;
+
+/// Two slots of bitmaps for input rows: one is scanned while the other is loaded, a beat a cycle. Words outlive their bitmaps: they lie
+/// in block RAM under their row's number modulo 8, since the scanner's stages still read them when the next row is loaded.
 ///
 /// A word holds eight channels of one byte: spikes of eight time steps, or an 8-bit input. For merged events the byte becomes the *number*
 /// of its spikes (`count_spikes`), so that its bits are powers of two. For each slot and each of the eight bit planes the
@@ -42,22 +48,23 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
         let in_valid = m.input("in_valid", 1);
         let in_data = m.input("in_data", config.bus_bits);
-        let moves = m.input_doc("advance", 1, "events move: a released slot's last segment is being read");
-        let release = m.input_doc("slot_release", 1, "the scanner is done with a slot");
-        let release_slot = m.input("released_slot", 1);
+        let query_slot = m.input_doc("query_slot", 1, "slot whose bitmap is looked up");
+        let query_plane = m.input_doc("query_plane", 3, "plane whose bitmap is looked up");
+        let release = m.input_doc("slot_release", 1, "the bitmaps of `query_slot` are used up");
 
         m.comment("First stage: take a beat, count or keep its bytes.");
-        let slot = m.reg_reset("load_slot", 1, 0);
+        let row = m.reg_reset("load_row", ROW_BITS, 0);
+        let slot = row.bit(0);
         let busy = m.reg_reset("busy", 2, 0);
         let position = m.reg_reset("segment_position", 12, 0);
         let word = m.reg_reset("row_word", word_bits, 0);
         let segment = m.reg_reset("segment", segment_bits, 0);
-        let ready = m.named("ready", &(&segment_valid & !busy.at(&slot) & moves));
+        let ready = m.named("ready", &(&segment_valid & !busy.at(&slot)));
         let take = m.named("take", &(&in_valid & &ready));
         let next_position = m.named("next_position", &(&position + &lit(u64::from(beat_words), 12)));
         let segment_end = m.named("segment_end", &(&take & next_position.eq(&segment_words)));
         let row_done = m.named("row_done", &(&segment_end & &row_end));
-        m.set_if(&slot, &row_done, &!&slot);
+        m.set_if(&row, &row_done, &row.inc());
         m.set_if(&position, &segment_end, &lit(0, 12));
         m.set_if(&position, &take, &next_position);
         m.set_if(&word, &row_done, &lit(0, word_bits));
@@ -83,7 +90,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             register
         };
         let data = hold("held_data", &stored);
-        let held_slot = hold("held_slot", &slot);
+        let held_row = hold("held_row", &row);
+        let held_slot = held_row.bit(0);
         let held_word = hold("held_word", &word);
         let held_segment = hold("held_segment", &segment);
         let lane_beat =
@@ -92,16 +100,16 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let held_row_end = hold("held_row_end", &row_done);
         let held_token_end = hold("held_token_end", &token_end);
         let held_job_end = hold("held_job_end", &job_end);
-        let narrow = m.memory("words", config.bus_bits, 2 * words / beat_words);
+        let narrow = m.memory("words", config.bus_bits, ROWS * words / beat_words);
         let beat_shift = beat_words.trailing_zeros();
         let beat_bits = word_bits - beat_shift;
-        m.write(&narrow, &held, &cat(&[held_slot.clone(), held_word.slice(beat_shift, beat_bits)]), &data);
-        let segments = m.memory("segments", 8 * config.lanes, 2 * MAX_SEGMENTS);
+        m.write(&narrow, &held, &cat(&[held_row.clone(), held_word.slice(beat_shift, beat_bits)]), &data);
+        let segments = m.memory("segments", 8 * config.lanes, ROWS * MAX_SEGMENTS);
         let enables = enables(m, &held, &lane_beat, lane_beats);
         m.write_lanes(
             &segments,
             &enables,
-            &cat(&[held_slot.clone(), held_segment.clone()]),
+            &cat(&[held_row.clone(), held_segment.clone()]),
             &data.repeat(lane_beats),
         );
 
@@ -137,12 +145,10 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             .collect();
         let actives: Vec<Expr> =
             flags.iter().map(|f| f.iter().skip(1).fold(f[0].clone(), |sum, flag| sum | flag)).collect();
-        let query_slot = m.input_doc("query_slot", 1, "slot whose bitmap is looked up");
-        let query_plane = m.input_doc("query_plane", 3, "plane whose bitmap is looked up");
         let mut bitmaps = Vec::new();
         for s in 0..2u64 {
             let here = m.named(&format!("store_{s}"), &(&held & held_slot.eq_lit(s)));
-            let released = &release & release_slot.eq_lit(s);
+            let released = &release & query_slot.eq_lit(s);
             let planes: Vec<Expr> = marks
                 .iter()
                 .enumerate()
@@ -170,17 +176,17 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         }
         let slot_mask = |slot: &Expr| mux(slot, &lit(2, 2), &lit(1, 2));
         let claimed = mux(&row_done, &slot_mask(&slot), &lit(0, 2));
-        let freed = mux(&release, &slot_mask(&release_slot), &lit(0, 2));
+        let freed = mux(&release, &slot_mask(&query_slot), &lit(0, 2));
         m.set(&busy, &((&busy | &claimed) & !&freed));
 
         m.comment("Read ports.");
         let read_word = m.input_doc("read_word", 1, "read a word");
-        let word_slot = m.input("word_slot", 1);
+        let word_row = m.input("word_row", ROW_BITS);
         let word_index = m.input("word_index", word_bits);
         let read_segment = m.input_doc("read_segment", 1, "read a segment whole");
-        let whole_slot = m.input("whole_slot", 1);
+        let segment_row = m.input("segment_row", ROW_BITS);
         let whole_index = m.input("whole_index", segment_bits);
-        let address = cat(&[word_slot, word_index.slice(beat_shift, beat_bits)]);
+        let address = cat(&[word_row, word_index.slice(beat_shift, beat_bits)]);
         let beat_data = m.read_sync("beat_data", &narrow, &read_word, &address);
         let word_data = if beat_words == 1 {
             beat_data
@@ -189,7 +195,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.set_if(&upper, &read_word, &word_index.bit(0));
             mux(&upper, &beat_data.slice(64, 64), &beat_data.slice(0, 64))
         };
-        let whole = m.read_sync("segment_data", &segments, &read_segment, &cat(&[whole_slot, whole_index]));
+        let whole = m.read_sync("segment_data", &segments, &read_segment, &cat(&[segment_row, whole_index]));
         m.output_doc("in_ready", &ready, "a beat is taken if there is one");
         m.output_doc("segment_ready", &segment_end, "the segment is complete");
         m.output_doc(

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, MAX_SEGMENTS};
 
 use super::sparse_attention::lowest;
-use super::spike_buffer::row_words;
+use super::spike_buffer::{ROW_BITS, row_words};
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Visits the active entries of each row, one a cycle, without a bubble between words, planes or rows.
@@ -49,8 +49,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         m.comment("Pass: the next plane of the row being scanned.");
         let job_open = m.reg_reset("job_open", 1, 0);
-        let taken = m.reg_reset("taken", 2, 0);
-        let slot = m.reg_reset("slot", 1, 0);
+        let row = m.reg_reset("row", ROW_BITS, 0);
         let scanning = m.reg_reset("scanning", 1, 0);
         let pending = m.reg("pending", 8);
         let row_token_end = m.reg("row_token_end", 1);
@@ -59,16 +58,16 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let rest = m.named("rest", &(&pending & (&pending - &lit(1, 8))));
         let last_pass = m.named("last_pass", &rest.is_zero());
         let row_done = m.named("row_done", &(&scanning & &pass_take & &last_pass));
-        let next_slot = m.named("next_slot", &(&slot ^ &scanning));
-        let pick = |pair: &[Expr; 2]| mux(&next_slot, &pair[1], &pair[0]);
-        let available = pick(&full) & !taken.at(&next_slot);
+        let next_row = m.named("next_row", &(&row + scanning.zext(ROW_BITS)));
+        let pick = |pair: &[Expr; 2]| mux(&next_row.bit(0), &pair[1], &pair[0]);
+        let available = pick(&full);
         let start = m.named("start", &(&available & &job_open & (!&scanning | &row_done)));
         let next_token_end = m.named("next_token_end", &pick(&token_end));
         let steps = mux(&next_token_end, &tail_steps, &lit(8, 4));
         let all_steps = (lit(1, 9).shl_by(&steps) - lit(1, 9)).trunc(8);
         m.set_if(&scanning, &start, &lit(1, 1));
         m.set_if(&scanning, &row_done, &lit(0, 1));
-        m.set_if(&slot, &(&start | &row_done), &next_slot);
+        m.set_if(&row, &(&start | &row_done), &next_row);
         m.set_if(&pending, &start, &mux(&step_mode, &all_steps, &pick(&active)));
         m.set_if(&pending, &(&scanning & &pass_take), &rest);
         m.set_if(&row_token_end, &start, &next_token_end);
@@ -78,10 +77,10 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let hands_over = &last_pass & &row_token_end & (!&one_sum | &row_job_end);
 
         // A stage's flags travel with its data.
-        let flag_names = ["hand_over", "row_end", "row_token_end", "row_job_end", "slot"];
+        let flag_names = ["hand_over", "row_end", "row_token_end", "row_job_end", "row"];
         let stage = |m: &mut Builder, name: &str, take: &Expr, values: &[Expr]| -> Vec<Expr> {
             let registers = flag_names.iter().zip(values).map(|(flag, value)| {
-                let register = m.reg(&format!("{name}_{flag}"), 1);
+                let register = m.reg(&format!("{name}_{flag}"), value.width());
                 m.set_if(&register, take, value);
                 register
             });
@@ -99,7 +98,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             last_pass.clone(),
             row_token_end.clone(),
             row_job_end.clone(),
-            slot.clone(),
+            row.clone(),
         ];
         let pass_flags = stage(m, "pass", &pass_take, &flags);
 
@@ -119,7 +118,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&walk_plane, &walk_take, &pass_plane);
         let walk_flags = stage(m, "walk", &walk_take, &pass_flags);
         m.output_doc("read_word", &walk_moves, "read a word of the row");
-        m.output("word_slot", &walk_flags[4]);
+        m.output("word_row", &walk_flags[4]);
         m.output("word_index", &walk_word);
 
         m.comment("Read: the word comes out of the buffer.");
@@ -188,14 +187,14 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("Event.");
         let flat = cat(&[bits_word.clone(), byte.clone()]).zext(row_bits.max(word_bits + 3)).trunc(row_bits);
         let segment = bits_word.zext(row_bits.max(word_bits)).trunc(row_bits);
-        let row = &row_base + mux(&wide, &segment, &flat);
+        let matrix_row = &row_base + mux(&wide, &segment, &flat);
         let steps = mux(&whole_bytes, &bits_data.slice_at(&byte, 8), &lit(1, 8).shl_by(&bits_plane));
         let mut event = |name: &str, value: &Expr| {
             let register = m.reg(name, value.width());
             m.set_if(&register, &advance, value);
             register
         };
-        let row = event("event_row", &row);
+        let matrix_row = event("event_row", &matrix_row);
         let event_plane = event("event_plane", &bits_plane);
         let shift = event("event_shift", &mux(&step_events, &lit(0, 3), &bits_plane));
         let steps = event("event_steps", &steps);
@@ -203,7 +202,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let last = event("event_last", &(&ends & &bits_flags[0]));
         let event_token_end = event("event_token_end", &(&row_ends & &bits_flags[2]));
         let event_job_end = event("event_job_end", &(&row_ends & &bits_flags[2] & &bits_flags[3]));
-        let event_slot = event("event_slot", &bits_flags[4]);
+        let event_row_id = event("event_row_id", &bits_flags[4]);
         let event_segment =
             event("event_segment", &bits_word.zext(word_bits.max(segment_bits)).trunc(segment_bits));
         let valid = m.reg_reset("event_valid", 1, 0);
@@ -216,22 +215,14 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&query, &(&moves & &event_job_end), &lit(0, 8));
         m.set_if(&query, &(&moves & &event_token_end), &query.inc());
         m.set_if(&token_first, &moves, &event_token_end);
-        // The last event's segment is still to be read when its slot is released; the buffer loads only while events move.
-        let release = m.named("slot_release", &row_moves);
-        let slot_mask = |slot: &Expr| mux(slot, &lit(2, 2), &lit(1, 2));
-        let claimed = mux(&start, &slot_mask(&next_slot), &lit(0, 2));
-        let freed = mux(&release, &slot_mask(&bits_flags[4]), &lit(0, 2));
-        m.set(&taken, &((&taken | &claimed) & !&freed));
-
-        m.output("query_slot", &slot);
+        m.output("query_slot", &row.bit(0));
         m.output("query_plane", &plane);
-        m.output("slot_release", &release);
-        m.output("released_slot", &bits_flags[4]);
-        m.output_doc("event_slot", &event_slot, "slot of the event's segment");
+        m.output_doc("slot_release", &row_done, "the bitmaps of `query_slot` are used up");
+        m.output_doc("segment_row", &event_row_id, "row that the event's segment belongs to");
         m.output_doc("event_valid", &valid, "an event is there");
         m.output_doc("event_null", &null, "it adds nothing");
         m.output_doc("event_last", &last, "the sum is complete with it");
-        m.output_doc("event_row", &row, "matrix row");
+        m.output_doc("event_row", &matrix_row, "matrix row");
         m.output_doc("event_plane", &event_plane, "bit plane");
         m.output_doc("event_shift", &shift, "power of two");
         m.output_doc("event_steps", &steps, "time steps in which the input spikes (attention)");
