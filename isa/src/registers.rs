@@ -46,7 +46,7 @@ registers! {
     ERROR_DESCRIPTOR @ 0x02c ReadOnly "Index of the descriptor that the error belongs to.";
     ERROR_ADDRESS @ 0x030 ReadOnly "Byte offset of the access that failed (codes 7, 8 and 9: of the latest access of that kind).";
     INTERRUPT_ENABLE @ 0x034 ReadWrite "Bit 0: raise `irq` while done is set; bit 1: raise it while error is set.";
-    MEMORY_BASE_LOW @ 0x040 ReadWrite "Bus address of the memory window, bits 31:0; a multiple of 4096.";
+    MEMORY_BASE_LOW @ 0x040 ReadWrite "Bus address of the memory window, bits 31:0; a multiple of 4096 (bits 11:0 count as 0).";
     MEMORY_BASE_HIGH @ 0x044 ReadWrite "Bus address of the memory window, bits 63:32.";
     MEMORY_SIZE @ 0x048 ReadWrite "Bytes in the memory window. The core accesses nothing outside it.";
     DESCRIPTOR_BASE @ 0x04c ReadWrite "Byte offset of the first descriptor; a multiple of 256.";

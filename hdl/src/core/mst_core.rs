@@ -82,7 +82,10 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
     }
 
     m.comment("Bus masters.");
-    let base = csr.output("memory_base_low");
+    // Bursts keep off 4 KiB borders by their offset alone, so the base must be a multiple of 4 KiB.
+    let low = csr.output("memory_base_low");
+    m.unused(&low.slice(0, 12));
+    let base = cat(&[low.slice(12, 20), lit(0, 12)]);
     let base = if config.address_bits > 32 {
         let high = csr.output("memory_base_high");
         if config.address_bits < 64 {
