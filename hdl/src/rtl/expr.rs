@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::error::Fault;
+use super::fold;
 
 /// A value of a fixed number of bits, signed or not, inside one module.
 ///
@@ -196,6 +197,9 @@ impl Expr {
         }
         if let Some(fault) = fault {
             return Expr::poison(width, signed, fault);
+        }
+        if let Some(bits) = fold::value(&node.kind, width) {
+            return Expr::leaf(width, signed, None, Kind::Lit(bits));
         }
         node.owner = owner;
         Expr(Rc::new(node))

@@ -24,6 +24,7 @@ mod builder;
 mod check;
 mod error;
 mod expr;
+mod fold;
 mod instance;
 mod lower;
 mod memory;

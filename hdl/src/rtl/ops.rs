@@ -151,17 +151,6 @@ fn known_comparison(op: BinaryOp, left: &Expr, right: &Expr) -> Option<bool> {
         return None;
     }
     let order = |value: u64| if signed { value ^ (1 << (width - 1)) } else { value };
-    if let (Some(a), Some(b)) = (left.literal(), right.literal()) {
-        let (a, b) = (order(a), order(b));
-        return Some(match op {
-            BinaryOp::Eq => a == b,
-            BinaryOp::Ne => a != b,
-            BinaryOp::Lt => a < b,
-            BinaryOp::Le => a <= b,
-            BinaryOp::Gt => a > b,
-            _ => a >= b,
-        });
-    }
     let is = |expr: &Expr, extreme: u64| expr.literal().is_some_and(|value| order(value) == extreme);
     let (low, high) = (0, max_of(width));
     match op {
