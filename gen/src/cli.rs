@@ -130,11 +130,11 @@ impl CoreArgs {
 /// The named configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// 8 lanes, 64-bit bus: simulation and proofs.
+    /// 8 lanes, for simulation and proofs.
     Tiny,
-    /// 32 lanes, 64-bit bus: an ECP5-85 board.
+    /// 32 lanes, for an ECP5-85 board.
     Ecp5,
-    /// 64 lanes, 128-bit bus, 64-bit addresses: a PCIe card.
+    /// 64 lanes and 64-bit addresses, for a PCIe card.
     Pcie,
 }
 
@@ -296,7 +296,7 @@ pub struct SimulationArgs {
     /// Stall all bus channels at random, reorder and interleave reads; the same seed, the same stalls.
     #[arg(long, value_name = "SEED")]
     pub stalls: Option<u64>,
-    /// Write waves of every signal to an FST file (slow, and about 1 GB a million cycles).
+    /// Write waves of every signal to an FST file (slower by an order of magnitude, about 100 MB an image).
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
     /// Run every image once more layer by layer, and show what each layer cost.

@@ -1,22 +1,37 @@
 //! Core against reference: every spike plane and every logit.
+//!
+//! - [`Cosim`]: one compiled core; [`Session`]: that core with a network loaded.
+//! - [`campaign`]: many random networks at once, and the smallest one that fails.
+//! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
+//! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
+pub mod campaign;
+pub mod checks;
+pub mod malformed;
+pub mod recovery;
+
+use crate::random::Random;
 use driver::program::{Planes, Program, ProgramOptions};
-use driver::{Accelerator, Counters};
-use isa::CoreConfig;
-use model::{Configured, Executor, LayerId};
+use driver::{Accelerator, Counters, Link};
+use isa::layout::LOGIT_BYTES;
+use isa::{CoreConfig, registers};
+use model::{Configured, Executor, LayerId, Trace};
 use sim::axi::Stalls;
-use std::time::Duration;
 use sim::{SimLink, SimOptions, Tracing, Verilated};
+use std::time::Duration;
 
 /// Simulated time after which a run counts as hung: two million cycles.
-const DEADLINE: Duration = Duration::from_millis(20);
+pub const DEADLINE: Duration = Duration::from_millis(20);
 
 /// A compiled core, ready to run any number of networks.
+#[derive(Clone, Debug)]
 pub struct Cosim {
     /// Sizes of the core.
     pub core: CoreConfig,
     /// The compiled model.
     pub verilated: Verilated,
+    /// What register `SCRATCH` is set to before a network is loaded: selects a planted bug, if the model has any.
+    pub scratch: u32,
 }
 
 impl Cosim {
@@ -36,56 +51,147 @@ impl Cosim {
     pub fn new(core: CoreConfig) -> Cosim {
         let top = hdl::core::mst_core(&core).unwrap_or_else(|error| panic!("{error}"));
         let verilated = Verilated::build(&top, Tracing::None).unwrap_or_else(|error| panic!("{error}"));
-        Cosim { core, verilated }
+        Cosim { core, verilated, scratch: 0 }
     }
 
     /// An accelerator over a fresh simulation.
     ///
     /// # Errors
     /// If the core does not come up.
-    pub fn accelerator(&self, options: &SimOptions) -> Result<Accelerator<SimLink>, String> {
-        let link = SimLink::with_model(&self.verilated, &self.core, options).map_err(|e| e.to_string())?;
-        Accelerator::open(link).map_err(|e| e.to_string())
+    pub fn accelerator(&self, world: &SimOptions) -> Result<Accelerator<SimLink>, String> {
+        let link = SimLink::with_model(&self.verilated, &self.core, world).map_err(text)?;
+        let mut accelerator = Accelerator::open(link).map_err(text)?;
+        accelerator.link().write_register(registers::SCRATCH, self.scratch).map_err(text)?;
+        accelerator.set_deadline(DEADLINE);
+        Ok(accelerator)
+    }
+
+    /// The program of a network, with planes that can be read back.
+    ///
+    /// # Errors
+    /// If the core cannot run it.
+    pub fn program(&self, network: &Configured, memory_size: u64) -> Result<Program, String> {
+        Program::compile(network, &self.core, &ProgramOptions { memory_size, planes: Planes::Keep })
+            .map_err(text)
+    }
+
+    /// A fresh simulation with a network loaded.
+    ///
+    /// # Errors
+    /// If the core does not come up or cannot run the network.
+    pub fn session<'a>(&self, network: &'a Configured, world: &SimOptions) -> Result<Session<'a>, String> {
+        let mut accelerator = self.accelerator(world)?;
+        let program = self.program(network, accelerator.window_size())?;
+        accelerator.load(&program).map_err(text)?;
+        Ok(Session { accelerator, network, program })
     }
 
     /// Runs one image on core and reference and compares what the core wrote to memory, plane by plane.
     ///
     /// # Errors
     /// The first difference, or what the driver reported.
-    pub fn check(&self, network: &Configured, image: &[u8], stalls: Option<u64>) -> Result<Counters, String> {
-        let options =
-            SimOptions { stalls: stalls.map(|seed| Stalls { seed, percent: 30 }), ..SimOptions::default() };
-        let mut accelerator = self.accelerator(&options)?;
-        accelerator.set_deadline(DEADLINE);
-        let options = ProgramOptions { memory_size: accelerator.window_size(), planes: Planes::Keep };
-        let program = Program::compile(network, &self.core, &options).map_err(|e| e.to_string())?;
-        accelerator.load(&program).map_err(|e| e.to_string())?;
-        let found = accelerator.infer(image);
-        let counters = accelerator.counters();
+    pub fn check(&self, network: &Configured, image: &[u8], world: &SimOptions) -> Result<Counters, String> {
+        self.session(network, world)?.compare(image)
+    }
+}
+
+/// A running core with a network loaded.
+pub struct Session<'a> {
+    /// The core and its memory.
+    pub accelerator: Accelerator<SimLink>,
+    /// The network.
+    pub network: &'a Configured,
+    /// What was loaded, with the bytes.
+    pub program: Program,
+}
+
+impl Session<'_> {
+    /// Runs one image on core and reference and compares what the core wrote to memory, plane by plane.
+    ///
+    /// # Errors
+    /// The first difference, or what the driver reported.
+    pub fn compare(&mut self, image: &[u8]) -> Result<Counters, String> {
+        let expected = self.expected(image)?;
+        self.compare_with(image, &expected)
+    }
+
+    /// What the reference computes for an image.
+    ///
+    /// # Errors
+    /// If the image does not fit the network.
+    pub fn expected(&self, image: &[u8]) -> Result<Trace, String> {
+        Executor::new(self.network).trace(image).map_err(text)
+    }
+
+    /// Like [`compare`](Session::compare), with the reference's result at hand.
+    ///
+    /// # Errors
+    /// The first difference, or what the driver reported.
+    pub fn compare_with(&mut self, image: &[u8], expected: &Trace) -> Result<Counters, String> {
+        self.spoil_outputs()?;
+        let found = self.accelerator.infer(image);
+        let counters = self.accelerator.counters();
         let found = found.map_err(|e| format!("{e}; {counters:?}"))?;
-        let expected = Executor::new(network).trace(image).map_err(|e| e.to_string())?;
-        let mut spikes = 0;
         for (index, plane) in expected.planes.iter().enumerate() {
-            let core = accelerator.read_plane(LayerId(index)).map_err(|e| e.to_string())?;
-            spikes += plane.spikes();
+            let core = self.accelerator.read_plane(LayerId(index)).map_err(text)?;
             if let Some((token, channel, t)) = plane.first_difference(&core) {
-                let layer = &network.layers[index];
-                let expected = plane.get(token, channel, t);
+                let (name, expected) = (&self.network.layers[index].name, plane.get(token, channel, t));
                 return Err(format!(
-                    "layer {index} `{}`: token {token}, channel {channel}, time step {t}: expected {expected}",
-                    layer.name
+                    "layer {index} `{name}`: token {token}, channel {channel}, time step {t}: expected {expected}"
                 ));
             }
+            self.check_pads(index, plane.spikes())?;
         }
         if found.logits != expected.logits {
             return Err(format!("logits {:?}, expected {:?}", found.logits, expected.logits));
         }
+        let spikes: u64 = expected.planes.iter().map(model::SpikePlane::spikes).sum();
         if found.counters.spikes != spikes {
-            return Err(format!(
-                "the core counted {} spikes, its planes hold {spikes}",
-                found.counters.spikes
-            ));
+            return Err(format!("the core counted {} spikes, its planes hold {spikes}", found.counters.spikes));
         }
         Ok(found.counters)
     }
+
+    /// Overwrites all planes and logits: what an earlier image left there must not pass for the next one's.
+    fn spoil_outputs(&mut self) -> Result<(), String> {
+        let planes = self.program.layers.iter().filter_map(|layer| layer.plane.as_ref());
+        let logits = &self.program.logits;
+        let ranges = planes.map(|plane| (plane.base, plane.bytes()));
+        for (base, bytes) in ranges.chain([(logits.base, u64::from(LOGIT_BYTES * logits.plane_bytes))]) {
+            let stale = vec![0xa5; bytes as usize];
+            self.accelerator.link().write_memory(u64::from(base), &stale).map_err(text)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the plane of a layer holds these spikes and no others: pad channels never spike.
+    fn check_pads(&mut self, index: usize, spikes: u64) -> Result<(), String> {
+        let layer = &self.program.layers[index];
+        let Some(plane) = &layer.plane else { return Ok(()) };
+        let mut bytes = vec![0; plane.bytes() as usize];
+        self.accelerator.link().read_memory(u64::from(plane.base), &mut bytes).map_err(text)?;
+        let set: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
+        if set == spikes {
+            return Ok(());
+        }
+        Err(format!("layer {index} `{}`: {} bits are set outside its channels", layer.name, set - spikes))
+    }
+}
+
+/// A world with random latency, stalls, reordering and power-up state: a function of the seed.
+pub fn rough_world(seed: u64) -> SimOptions {
+    let mut random = Random(!seed);
+    let latency = random.pick(&[0, 1, 5, 20, 60]);
+    SimOptions {
+        stalls: Some(Stalls { seed, percent: random.pick(&[5, 20, 40, 60]) }),
+        latency: latency..=latency + random.pick(&[0, 3, 30, 200]),
+        outstanding: random.size(1, 16),
+        power_up_seed: random.bits() as u32,
+        ..SimOptions::default()
+    }
+}
+
+/// The text of an error: what the checks report.
+pub fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

@@ -15,7 +15,7 @@ fn profile() {
     let net = convert(&ck, &ConvertOptions::new("x")).unwrap();
     let conf = net.configure(&RunOptions { neuron: mode, mask, ..RunOptions::new(t) }).unwrap();
     let data = model::images::Dataset::load(&root.join("models/data/fashion-mnist")).unwrap();
-    let cosim = Cosim::preset(&preset);
+    let mut core = isa::CoreConfig::preset(&preset).unwrap(); if let Ok(b) = std::env::var("B") { core.bus_bits = b.parse().unwrap(); } let cosim = Cosim::new(core);
     let image = data.image(0);
     let t0 = std::time::Instant::now();
     let mut acc = cosim.accelerator(&sim::SimOptions::default()).unwrap();

@@ -61,6 +61,9 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         profiling: if args.simulation.per_layer { Profiling::PerLayer } else { Profiling::None },
     };
     let workers = Workers { setup: &setup, images: &images, jobs, keep_going: args.simulation.keep_going };
+    if let Some(trace) = &args.simulation.trace {
+        prepare_trace(trace)?;
+    }
     let outcome = compare_all(&workers, Report::new(heading), format);
     if let Some(trace) = &args.simulation.trace {
         settle_trace(trace, &outcome)?;
@@ -120,6 +123,15 @@ fn compare_all(workers: &Workers<'_>, mut report: Report, format: Format) -> Res
     outcome?;
     report.close(started.elapsed());
     Ok(report)
+}
+
+/// Makes sure that the trace can be written, before the first image runs.
+fn prepare_trace(trace: &Path) -> Result<(), GenError> {
+    if let Some(folder) = trace.parent() {
+        std::fs::create_dir_all(folder).map_err(files::at(folder))?;
+    }
+    std::fs::File::create(files::partial(trace)).map_err(files::at(trace))?;
+    Ok(())
 }
 
 /// Gives a trace its name. It is complete when the simulation ended by itself, also when the core failed: then it is what shows why.

@@ -116,7 +116,21 @@ impl Verilated {
     /// # Errors
     /// If Verilator is missing, the design has a warning, or the C++ compiler fails; the message has the tool's output.
     pub fn build(module: &Rc<Module>, tracing: Tracing) -> Result<Verilated, BuildError> {
-        let files = hdl::rtl::emit(module)?;
+        Verilated::build_edited(module, tracing, |_| ())
+    }
+
+    /// Compiles `module` like [`build`](Verilated::build), after `edit` has changed its Verilog: to plant errors that tests must find.
+    /// The ports have to stay as they are.
+    ///
+    /// # Errors
+    /// Those of `build`; the tools see the changed text.
+    pub fn build_edited(
+        module: &Rc<Module>,
+        tracing: Tracing,
+        edit: impl FnOnce(&mut [VerilogFile]),
+    ) -> Result<Verilated, BuildError> {
+        let mut files = hdl::rtl::emit(module)?;
+        edit(&mut files);
         let (mut inputs, mut outputs) = (Ports::default(), Ports::default());
         if module.uses_reset() {
             inputs.push("rst", 1);

@@ -1,27 +1,29 @@
 //! A component under test: a compiled module whose ports are called by name.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use hdl::rtl::Module;
+use hdl::rtl::{Builder, Expr, Module};
 use isa::CoreConfig;
 use sim::verilated::{Input, Output};
 use sim::{Model, Tracing, Verilated};
+use tests::random::Random;
 
 /// A running component.
 pub struct Device {
     model: Model,
-    inputs: HashMap<String, Input>,
-    outputs: HashMap<String, Output>,
+    inputs: BTreeMap<String, Input>,
+    outputs: BTreeMap<String, Output>,
 }
 
 impl Device {
-    /// Compiles `module`, fills its registers with noise and resets it.
+    /// Compiles `module`, starts it from noise, runs it with noise on its inputs and resets it: what a reset leaves does not depend on
+    /// what came before.
     pub fn new(module: &Rc<Module>) -> Device {
         let verilated = Verilated::build(module, Tracing::None).unwrap_or_else(|error| panic!("{error}"));
         let model = Model::new(&verilated, 1, None).unwrap();
         let names = |ports: &[hdl::rtl::Port]| ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>();
-        let mut inputs: HashMap<_, _> =
+        let mut inputs: BTreeMap<_, _> =
             names(module.inputs()).into_iter().map(|name| (name.clone(), model.input(&name).unwrap())).collect();
         if module.uses_reset() {
             inputs.insert("rst".to_owned(), model.input("rst").unwrap());
@@ -29,10 +31,23 @@ impl Device {
         let outputs =
             names(module.outputs()).into_iter().map(|name| (name.clone(), model.output(&name).unwrap())).collect();
         let mut device = Device { model, inputs, outputs };
+        let mut random = Random(0);
+        for _ in 0..200 {
+            device.drive_all(|| random.bits());
+            device.cycle();
+        }
+        device.drive_all(|| 0);
         if module.uses_reset() {
             device.pulse("rst");
         }
         device
+    }
+
+    fn drive_all(&mut self, mut word: impl FnMut() -> u64) {
+        let words: Vec<_> = self.inputs.iter().filter(|(name, _)| *name != "rst").collect();
+        for (_, port) in words {
+            self.model.set_wide(*port, &std::array::from_fn::<u64, 16, _>(|_| word()));
+        }
     }
 
     /// Drives an input until it is set again.
@@ -82,6 +97,20 @@ impl Device {
     }
 }
 
+/// Gives a bench an input for each input of `child` that is not connected yet.
+pub fn add_inputs(m: &mut Builder, child: &Module, connected: &mut Vec<(String, Expr)>) {
+    for port in child.inputs() {
+        if !connected.iter().any(|(name, _)| *name == port.name) {
+            connected.push((port.name.clone(), m.input(&port.name, port.width)));
+        }
+    }
+}
+
+/// Connections as an instance takes them.
+pub fn connections(inputs: &[(String, Expr)]) -> Vec<(&str, Expr)> {
+    inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+}
+
 /// A small core with the narrow bus and one with the wide bus: every width that depends on lanes and bus has two values.
 pub fn small_cores() -> [CoreConfig; 2] {
     let narrow = CoreConfig {
@@ -93,6 +122,6 @@ pub fn small_cores() -> [CoreConfig; 2] {
         weight_rows: 128,
         bias_rows: 16,
     };
-    let wide = CoreConfig { lanes: 32, bus_bits: 128, address_bits: 40, max_fan_in: 256, ..narrow.clone() };
+    let wide = CoreConfig { lanes: 32, bus_bits: 128, address_bits: 40, membrane_bits: 32, max_fan_in: 256, weight_rows: 256, ..narrow.clone() };
     [narrow, wide]
 }

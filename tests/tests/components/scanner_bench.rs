@@ -7,18 +7,7 @@ use hdl::core::spike_scanner::spike_scanner;
 use hdl::rtl::{Expr, Module};
 use isa::CoreConfig;
 
-/// What the scanner drives in the buffer: its output, the buffer's input.
-const BACK: [(&str, &str); 9] = [
-    ("slot_release", "slot_release"),
-    ("released_slot", "released_slot"),
-    ("query_slot", "query_slot"),
-    ("query_plane", "query_plane"),
-    ("read_word", "read_word"),
-    ("word_slot", "word_slot"),
-    ("word_index", "word_index"),
-    ("event_slot", "whole_slot"),
-    ("event_segment", "whole_index"),
-];
+use crate::device::{add_inputs, connections};
 
 /// What the bench shows of the scanner.
 const SHOWN: [&str; 12] = [
@@ -41,32 +30,33 @@ pub fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
     let (buffer, scanner) = (spike_buffer(config).unwrap(), spike_scanner(config).unwrap());
     let doc = "Input rows in, events out.";
     let bench = Module::build("scanner_bench", doc, |m| {
-        let shared = ["advance", "whole_bytes", "wide"].map(|name| (name, m.input(name, 1)));
-        let width = |port: &str| scanner.outputs().iter().find(|p| p.name == port).unwrap().width;
-        let back = BACK.map(|(from, to)| (from, to, m.wire(&format!("back_{from}"), width(from))));
+        let advance = m.input("advance", 1);
+        let modes = ["whole_bytes", "wide"].map(|name| (name.to_owned(), m.input(name, 1)));
+        // What the scanner asks of the buffer: all but one are called the same on both sides.
+        let asked = scanner.outputs().iter().filter_map(|port| {
+            let same = buffer.inputs().iter().any(|input| input.name == port.name);
+            let input = if port.name == "event_segment" { "whole_index" } else { &port.name };
+            (same || input != port.name).then(|| (port, input.to_owned()))
+        });
+        let asked: Vec<_> = asked
+            .map(|(port, input)| (port.name.as_str(), input, m.wire(&format!("asked_{}", port.name), port.width)))
+            .collect();
 
-        let mut inputs: Vec<(&str, Expr)> = shared.to_vec();
-        inputs.extend(back.iter().map(|(_, to, wire)| (*to, wire.clone())));
-        inputs.push(("read_segment", shared[0].1.clone()));
-        inputs.push(("segment_words", m.input("load_words", 12)));
-        for port in buffer.inputs() {
-            if !inputs.iter().any(|(name, _)| *name == port.name) {
-                inputs.push((&port.name, m.input(&port.name, port.width)));
-            }
-        }
-        let rows = m.instance("buffer", &buffer, &inputs);
+        let mut inputs: Vec<(String, Expr)> = modes.to_vec();
+        inputs.extend(asked.iter().map(|(_, input, wire)| (input.clone(), wire.clone())));
+        inputs.push(("read_segment".to_owned(), advance.clone()));
+        inputs.push(("segment_words".to_owned(), m.input("load_words", 12)));
+        add_inputs(m, &buffer, &mut inputs);
+        let rows = m.instance("buffer", &buffer, &connections(&inputs));
 
-        let mut inputs: Vec<(&str, Expr)> = shared.to_vec();
-        for port in scanner.inputs() {
-            if buffer.outputs().iter().any(|output| output.name == port.name) {
-                inputs.push((&port.name, rows.output(&port.name)));
-            } else if !inputs.iter().any(|(name, _)| *name == port.name) {
-                inputs.push((&port.name, m.input(&port.name, port.width)));
-            }
-        }
-        let scan = m.instance("scanner", &scanner, &inputs);
-        for (from, _, wire) in &back {
-            m.assign(wire, &scan.output(from));
+        let mut inputs: Vec<(String, Expr)> = modes.to_vec();
+        inputs.push(("advance".to_owned(), advance));
+        let answers = scanner.inputs().iter().filter(|p| buffer.outputs().iter().any(|o| o.name == p.name));
+        inputs.extend(answers.map(|port| (port.name.clone(), rows.output(&port.name))));
+        add_inputs(m, &scanner, &mut inputs);
+        let scan = m.instance("scanner", &scanner, &connections(&inputs));
+        for (port, _, wire) in &asked {
+            m.assign(wire, &scan.output(port));
         }
         for port in SHOWN {
             m.output(port, &scan.output(port));

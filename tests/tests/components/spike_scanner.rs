@@ -209,6 +209,7 @@ impl Bench {
         }
         device.set("tail_steps", layer.tail_steps);
         device.set("segment_words", layer.segment_words as u64);
+        device.set("load_words", layer.segment_words as u64);
     }
 
     /// Feeds `rows` and returns the events that come, each with the cycle in which it was taken.
@@ -258,7 +259,7 @@ impl Bench {
                 let event = self.taken(layer, scanned, started);
                 own_bytes_due = layer.wide && event.entry.is_some();
                 scanned += usize::from(event.job_scanned);
-                events.push((self.device.cycles(), event));
+                events.push((self.device.cycles() - 1, event));
                 quiet = 0;
             }
         }
@@ -271,12 +272,13 @@ impl Bench {
     fn taken(&self, layer: &Layer, job: usize, started: usize) -> Event {
         assert!(job < started, "an event of job {job}, which was not started");
         let number = |port| self.device.get(port) as u32;
-        let row = if layer.wide { number("event_segment") } else { number("event_row") };
-        assert!(!layer.wide || row == number("event_row"), "a shortcut's matrix has a row a segment");
+        let null = self.device.is("event_null");
+        let row = number("event_row");
+        assert!(!layer.wide || null || row == number("event_segment"), "a shortcut has one matrix row a segment");
         let entry = (row as usize, number("event_plane"), number("event_shift"), number("event_steps") as u8);
         Event {
             job,
-            entry: (!self.device.is("event_null")).then_some(entry),
+            entry: (!null).then_some(entry),
             last: self.device.is("event_last"),
             job_scanned: self.device.is("job_scanned"),
             bias_row: self.device.is("load_bias_row").then_some(self.device.get("query")),
@@ -337,7 +339,7 @@ fn random_rows(random: &mut Random, layer: &Layer, core: &CoreConfig) -> Vec<Row
 fn every_active_entry_comes_once_in_order_and_none_is_invented() {
     for (number, core) in small_cores().iter().enumerate() {
         let mut bench = Bench::new(core, 7);
-        for seed in 0..150 {
+        for seed in 0..300 {
             let mut random = Random(seed << 1 | number as u64);
             let row_words = core.max_fan_in as usize / 8;
             let beat_words = core.bus_bits as usize / 64;
@@ -360,5 +362,50 @@ fn every_active_entry_comes_once_in_order_and_none_is_invented() {
     }
 }
 
-/// Cycles from the start of a job whose first row is loaded to its first event: one a stage.
-const STAGES: u64 = 5;
+/// A layer at full speed, in one job: the number of beats a row, of events each row, and the cycles of the events.
+fn full_speed(bench: &mut Bench, core: &CoreConfig, random: &mut Random) -> (usize, Vec<usize>, Vec<u64>) {
+    let (beat_words, row_words) = (core.bus_bits as usize / 64, core.max_fan_in as usize / 8);
+    let layer = Layer::random(random, beat_words, core.lanes as usize, row_words);
+    let mut rows = random_rows(random, &layer, core);
+    let count = rows.len();
+    rows.iter_mut().enumerate().for_each(|(i, row)| row.job_end = i + 1 == count);
+    let start = bench.device.cycles();
+    let taken = bench.run(&layer, &rows, FULL_SPEED);
+    let of_row = |row: &Row| events(&layer, std::slice::from_ref(row)).len();
+    let cycles = taken.iter().map(|(cycle, _)| cycle - start).collect();
+    (rows[0].bytes.len() / bench.bus_bytes, rows.iter().map(of_row).collect(), cycles)
+}
+
+#[test]
+fn rows_that_take_longer_to_scan_than_to_load_follow_without_a_bubble() {
+    for (number, core) in small_cores().iter().enumerate() {
+        let mut bench = Bench::new(core, 8);
+        let mut random = Random(100 + number as u64);
+        let mut measured = 0;
+        for case in 0..400 {
+            let (beats, events, cycles) = full_speed(&mut bench, core, &mut random);
+            let took = cycles.last().unwrap() - cycles[0] + 1;
+            // A beat is marked two cycles after it arrives.
+            if events.iter().all(|&count| count >= beats + 2) {
+                assert_eq!(took, cycles.len() as u64, "case {case}: {events:?} events, {beats} beats a row");
+                measured += 1;
+            }
+        }
+        assert!(measured > 30, "only {measured} cases had rows long enough");
+    }
+}
+
+/// Two cycles to mark a beat, then one a stage: pass, walk, read, bits, event.
+const START_UP: u64 = 2 + 5;
+
+#[test]
+fn the_first_event_comes_one_cycle_a_stage_after_its_row() {
+    for core in small_cores() {
+        let mut bench = Bench::new(&core, 9);
+        let mut random = Random(200);
+        for case in 0..50 {
+            let (beats, events, cycles) = full_speed(&mut bench, &core, &mut random);
+            assert_eq!(cycles[0], beats as u64 + START_UP, "case {case}: {events:?} events, {beats} beats a row");
+        }
+    }
+}
