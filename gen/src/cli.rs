@@ -302,6 +302,9 @@ pub struct SimulationArgs {
     /// Run every image once more layer by layer, and show what each layer cost.
     #[arg(long)]
     pub per_layer: bool,
+    /// Walk every spike as an event of its own: the same spikes in more cycles, to see what merging events saves.
+    #[arg(long)]
+    pub step_by_step: bool,
     /// Go on after an image that differs.
     #[arg(long)]
     pub keep_going: bool,

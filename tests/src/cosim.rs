@@ -3,11 +3,13 @@
 //! - [`Cosim`]: one compiled core; [`Session`]: that core with a network loaded.
 //! - [`campaign`]: many random networks at once, and the smallest one that fails.
 //! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
+//! - [`order`]: reads that must wait for writes.
 //! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
 pub mod campaign;
 pub mod checks;
 pub mod malformed;
+pub mod order;
 pub mod recovery;
 
 use crate::random::Random;
@@ -18,10 +20,14 @@ use isa::{CoreConfig, registers};
 use model::{Configured, Executor, LayerId, Trace};
 use sim::axi::Stalls;
 use sim::{SimLink, SimOptions, Tracing, Verilated};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Simulated time after which a run counts as hung: two million cycles.
 pub const DEADLINE: Duration = Duration::from_millis(20);
+
+/// What planes and logits hold before a run.
+const STALE: u8 = 0xa5;
 
 /// A compiled core, ready to run any number of networks.
 #[derive(Clone, Debug)]
@@ -128,10 +134,12 @@ impl Session<'_> {
     /// # Errors
     /// The first difference, or what the driver reported.
     pub fn compare_with(&mut self, image: &[u8], expected: &Trace) -> Result<Counters, String> {
-        self.spoil_outputs()?;
+        self.spoil_outputs();
+        let before = self.accelerator.link().memory().bytes().to_vec();
         let found = self.accelerator.infer(image);
         let counters = self.accelerator.counters();
         let found = found.map_err(|e| format!("{e}; {counters:?}"))?;
+        self.check_writes(before)?;
         for (index, plane) in expected.planes.iter().enumerate() {
             let core = self.accelerator.read_plane(LayerId(index)).map_err(text)?;
             if let Some((token, channel, t)) = plane.first_difference(&core) {
@@ -147,21 +155,45 @@ impl Session<'_> {
         }
         let spikes: u64 = expected.planes.iter().map(model::SpikePlane::spikes).sum();
         if found.counters.spikes != spikes {
-            return Err(format!("the core counted {} spikes, its planes hold {spikes}", found.counters.spikes));
+            return Err(format!(
+                "the core counted {} spikes, its planes hold {spikes}",
+                found.counters.spikes
+            ));
         }
         Ok(found.counters)
     }
 
-    /// Overwrites all planes and logits: what an earlier image left there must not pass for the next one's.
-    fn spoil_outputs(&mut self) -> Result<(), String> {
+    /// Where a run writes, in ascending order: planes and logits.
+    fn outputs(&self) -> Vec<Range<usize>> {
+        let range = |base: u32, bytes: u64| base as usize..base as usize + bytes as usize;
         let planes = self.program.layers.iter().filter_map(|layer| layer.plane.as_ref());
         let logits = &self.program.logits;
-        let ranges = planes.map(|plane| (plane.base, plane.bytes()));
-        for (base, bytes) in ranges.chain([(logits.base, u64::from(LOGIT_BYTES * logits.plane_bytes))]) {
-            let stale = vec![0xa5; bytes as usize];
-            self.accelerator.link().write_memory(u64::from(base), &stale).map_err(text)?;
+        let mut outputs: Vec<_> = planes.map(|plane| range(plane.base, plane.bytes())).collect();
+        outputs.push(range(logits.base, u64::from(LOGIT_BYTES * logits.plane_bytes)));
+        outputs.sort_by_key(|range| range.start);
+        outputs
+    }
+
+    /// Overwrites all planes and logits: what an earlier image left there must not pass for the next one's.
+    fn spoil_outputs(&mut self) {
+        for range in self.outputs() {
+            self.accelerator.link().memory().bytes_mut()[range].fill(STALE);
         }
-        Ok(())
+    }
+
+    /// Checks that a run changed nothing but planes and logits; `before` is the memory before the image was written.
+    fn check_writes(&mut self, mut before: Vec<u8>) -> Result<(), String> {
+        let outputs = self.outputs();
+        let inputs = self.program.layers.iter().filter_map(|layer| layer.input.as_ref());
+        let inputs: Vec<_> = inputs.map(|i| i.base as usize..i.base as usize + i.bytes()).collect();
+        let after = self.accelerator.link().memory().bytes();
+        for range in outputs.into_iter().chain(inputs) {
+            before[range.clone()].copy_from_slice(&after[range]);
+        }
+        match before.iter().zip(after).position(|(before, after)| before != after) {
+            None => Ok(()),
+            Some(at) => Err(format!("byte 0x{at:x} was written, which belongs to no plane")),
+        }
     }
 
     /// Checks that the plane of a layer holds these spikes and no others: pad channels never spike.

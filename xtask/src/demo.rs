@@ -16,7 +16,7 @@ pub fn demo() -> Result<(), XtaskError> {
     let started = Instant::now();
     setup(&[&VERILATOR])?;
     let mut build = cargo();
-    build.args(["build", "--quiet", "--release", "--package", "gen"]);
+    build.args(["build", "--release", "--package", "gen"]);
     step("build", build)?;
     let mut verilog = generator();
     verilog.args(["verilog", "--preset", "ecp5", "--out", VERILOG]);

@@ -154,7 +154,9 @@ impl Program {
         for layer in &mut self.layers {
             layer.descriptor.step_events = 1;
         }
-        for segment in self.image.iter_mut().filter(|segment| segment.offset == u64::from(self.descriptor_base)) {
+        for segment in
+            self.image.iter_mut().filter(|segment| segment.offset == u64::from(self.descriptor_base))
+        {
             write_descriptors(&mut segment.bytes, &self.layers);
         }
     }

@@ -35,7 +35,10 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     let network = inputs::network(&args.network, core.membrane_bits)?.configured;
     let images = Images::load(&args.source, args.images, &network)?;
     let options = ProgramOptions { memory_size: WINDOW, planes: Planes::Keep };
-    let program = Program::compile(&network, &core, &options)?;
+    let mut program = Program::compile(&network, &core, &options)?;
+    if args.simulation.step_by_step {
+        program.walk_step_by_step();
+    }
     let jobs = jobs(&args.simulation, images.count())?;
 
     let (verilated, build) = build(&core, args.core.preset(), &args.simulation)?;
@@ -47,6 +50,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         seed: network.seed,
         preset: args.core.preset(),
         core: core.clone(),
+        events: if args.simulation.step_by_step { "step by step" } else { "merged" },
         stalls: args.simulation.stalls,
         jobs,
         build_seconds: build.as_secs_f64(),

@@ -25,6 +25,9 @@ pub struct Heading {
     pub preset: &'static str,
     /// Sizes of the core.
     pub core: CoreConfig,
+    /// How spikes become events: `merged` or `step by step`.
+    #[serde(rename = "walk")]
+    pub events: &'static str,
     /// Seed of the stalls.
     pub stalls: Option<u64>,
     /// Simulations at the same time.
@@ -41,13 +44,14 @@ impl Heading {
             None => "no stalls".to_owned(),
         };
         format!(
-            "network `{}`, T = {}, neurons {}, mask {}\n\
+            "network `{}`, T = {}, neurons {}, mask {}, events {}\n\
              core {}: {} lanes, {}-bit bus, {}-bit membranes; {stalls}; ready after {:.1} s\n\n\
              image  label  class      spikes      cycles   useful\n",
             self.network,
             self.time_steps,
             self.neuron,
             self.mask,
+            self.events,
             self.preset,
             self.core.lanes,
             self.core.bus_bits,
@@ -179,7 +183,7 @@ impl Report {
         text += &format!(
             "\n{}: {} identical in every spike and logit, {} correct\n\
              {} busy cycles, {} needed: {} useful; waits: {}\n\
-             {} events instead of {} step by step; simulated at {} cycles/s\n",
+             {} events ({} step by step); simulated at {} cycles/s\n",
             count(self.images, "image"),
             self.images - self.mismatches,
             self.correct,

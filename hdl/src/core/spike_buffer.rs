@@ -8,9 +8,10 @@ use super::sparse_attention::popcount;
 use super::weight_buffer::enables;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
 
-/// Words of a row: the depth of a slot.
+/// Words that a row has room for: a power of two, since words lie under row number and index, and no less than the segments
+/// that a bitmap may stand for.
 pub(super) fn row_words(config: &CoreConfig) -> u32 {
-    config.max_fan_in / 8
+    (config.max_fan_in / 8).next_power_of_two().max(MAX_SEGMENTS)
 }
 
 /// Row numbers that words are stored under: more than can be on their way through the scanner's stages at once.

@@ -23,13 +23,17 @@ impl Device {
         let verilated = Verilated::build(module, Tracing::None).unwrap_or_else(|error| panic!("{error}"));
         let model = Model::new(&verilated, 1, None).unwrap();
         let names = |ports: &[hdl::rtl::Port]| ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>();
-        let mut inputs: BTreeMap<_, _> =
-            names(module.inputs()).into_iter().map(|name| (name.clone(), model.input(&name).unwrap())).collect();
+        let mut inputs: BTreeMap<_, _> = names(module.inputs())
+            .into_iter()
+            .map(|name| (name.clone(), model.input(&name).unwrap()))
+            .collect();
         if module.uses_reset() {
             inputs.insert("rst".to_owned(), model.input("rst").unwrap());
         }
-        let outputs =
-            names(module.outputs()).into_iter().map(|name| (name.clone(), model.output(&name).unwrap())).collect();
+        let outputs = names(module.outputs())
+            .into_iter()
+            .map(|name| (name.clone(), model.output(&name).unwrap()))
+            .collect();
         let mut device = Device { model, inputs, outputs };
         let mut random = Random(0);
         for _ in 0..200 {
@@ -122,6 +126,14 @@ pub fn small_cores() -> [CoreConfig; 2] {
         weight_rows: 128,
         bias_rows: 16,
     };
-    let wide = CoreConfig { lanes: 32, bus_bits: 128, address_bits: 40, membrane_bits: 32, max_fan_in: 256, weight_rows: 256, ..narrow.clone() };
+    let wide = CoreConfig {
+        lanes: 32,
+        bus_bits: 128,
+        address_bits: 40,
+        membrane_bits: 32,
+        max_fan_in: 256,
+        weight_rows: 256,
+        ..narrow.clone()
+    };
     [narrow, wide]
 }

@@ -3,12 +3,18 @@
 //! Stimuli are random and come from seeds, so that a failure repeats; a failing case is named by its seed.
 
 mod array_bench;
+mod csr;
 mod device;
 mod dma_read;
 mod dma_write;
+mod generated;
 mod if_neuron_array;
 mod key_transposer;
+mod lfsr_mask_gate;
+mod perf_counters;
+mod run_control;
 mod scanner_bench;
+mod spike_packer;
 mod spike_scanner;
 mod stream_fifo;
 mod token_walker;

@@ -1,13 +1,15 @@
 //! `spike_buffer` and `spike_scanner`, wired as in the engine.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use hdl::core::spike_buffer::spike_buffer;
 use hdl::core::spike_scanner::spike_scanner;
 use hdl::rtl::{Expr, Module};
 use isa::CoreConfig;
+use tests::random::Random;
 
-use crate::device::{add_inputs, connections};
+use crate::device::{Device, add_inputs, connections};
 
 /// What the bench shows of the scanner.
 const SHOWN: [&str; 12] = [
@@ -26,7 +28,7 @@ const SHOWN: [&str; 12] = [
 ];
 
 /// Inputs are rows of segments and `advance`, outputs events; `load_words` is the length of the segment being loaded.
-pub fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
+fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
     let (buffer, scanner) = (spike_buffer(config).unwrap(), spike_scanner(config).unwrap());
     let doc = "Input rows in, events out.";
     let bench = Module::build("scanner_bench", doc, |m| {
@@ -39,7 +41,9 @@ pub fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
             (same || input != port.name).then(|| (port, input.to_owned()))
         });
         let asked: Vec<_> = asked
-            .map(|(port, input)| (port.name.as_str(), input, m.wire(&format!("asked_{}", port.name), port.width)))
+            .map(|(port, input)| {
+                (port.name.as_str(), input, m.wire(&format!("asked_{}", port.name), port.width))
+            })
             .collect();
 
         let mut inputs: Vec<(String, Expr)> = modes.to_vec();
@@ -66,4 +70,205 @@ pub fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
         }
     });
     bench.unwrap()
+}
+
+/// How a layer's rows are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// `if` neurons: every time step is handed over.
+    Steps,
+    /// Merged events: the bits of spike counts.
+    Counts,
+    /// `two_phase`, step by step: only steps with a spike.
+    StepEvents,
+    /// Multi-bit inputs: their bit planes.
+    Analog,
+    /// Merged attention: bytes that are not zero.
+    WholeBytes,
+}
+
+/// A layer as the scanner sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    pub walk: Walk,
+    /// A shortcut: entries are segments, of which each lane reads its own byte.
+    pub wide: bool,
+    /// A readout: one sum a job.
+    pub one_sum: bool,
+    /// `scores` or `context`: one set of matrix rows a chunk.
+    pub attention: bool,
+    pub scores: bool,
+    /// Time steps in the last chunk of a token.
+    pub tail_steps: u32,
+    /// 64-bit words of a segment.
+    pub segment_words: usize,
+}
+
+/// What is loaded for one chunk of one token.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The bytes, segment after segment.
+    pub bytes: Vec<u8>,
+    pub token_end: bool,
+    pub job_end: bool,
+}
+
+/// An event, without what a null event leaves open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub job: usize,
+    /// Matrix row, bit plane, power of two, time steps of the entry; `None` for a null event.
+    pub entry: Option<(usize, u32, u32, u8)>,
+    pub last: bool,
+    pub job_scanned: bool,
+    /// The query whose bias row is loaded.
+    pub bias_row: Option<u64>,
+    /// A shortcut's bytes, one a lane of the segment.
+    pub own: Vec<u8>,
+}
+
+/// Percentages of cycles in which the neighbours move.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The array takes an event.
+    pub advance: u64,
+    /// A segment, a beat, the next job is there.
+    pub arrive: u64,
+}
+
+/// Cycles for which nothing more may come after a layer's last event.
+const SILENCE: u64 = 40;
+/// Most cycles without an event.
+const PATIENCE: u64 = 4000;
+
+pub struct Bench {
+    pub device: Device,
+    pub bus_bytes: usize,
+    random: Random,
+}
+
+impl Bench {
+    pub fn new(core: &CoreConfig, seed: u64) -> Bench {
+        let device = Device::new(&scanner_bench(core));
+        Bench { device, bus_bytes: core.bus_bytes() as usize, random: Random(seed) }
+    }
+
+    fn configure(&mut self, layer: &Layer) {
+        let device = &mut self.device;
+        for (port, value) in [
+            ("step_mode", layer.walk == Walk::Steps),
+            ("step_events", matches!(layer.walk, Walk::Steps | Walk::StepEvents)),
+            ("whole_bytes", layer.walk == Walk::WholeBytes),
+            ("count_spikes", layer.walk == Walk::Counts),
+            ("wide", layer.wide),
+            ("one_sum", layer.one_sum),
+            ("is_attention", layer.attention),
+            ("is_scores", layer.scores),
+        ] {
+            device.set(port, value);
+        }
+        device.set("tail_steps", layer.tail_steps);
+        device.set("segment_words", layer.segment_words as u64);
+        device.set("load_words", layer.segment_words as u64);
+    }
+
+    /// Feeds `rows` and returns the events that come, each with the cycle in which it was taken.
+    pub fn run(&mut self, layer: &Layer, rows: &[Row], pace: Pace) -> Vec<(u64, Event)> {
+        self.configure(layer);
+        let mut queue = segments(layer, rows, self.bus_bytes);
+        let jobs = rows.iter().filter(|row| row.job_end).count();
+        let (mut started, mut scanned) = (0, 0);
+        let mut announced = false;
+        let mut events: Vec<(u64, Event)> = Vec::new();
+        let mut own_bytes_due = false;
+        let mut quiet = 0;
+        while quiet < if scanned == jobs { SILENCE } else { PATIENCE } {
+            let (device, random) = (&mut self.device, &mut self.random);
+            announced = !queue.is_empty() && (announced || random.chance(pace.arrive, 100));
+            let beat_there = announced && random.chance(pace.arrive, 100);
+            device.set("segment_valid", announced);
+            device.set("in_valid", beat_there);
+            let noise = [random.bits().to_le_bytes(), random.bits().to_le_bytes()].concat();
+            device.set_bytes("in_data", &noise);
+            if let Some(segment) = queue.front() {
+                device.set("segment_row_end", segment.row_end);
+                device.set("segment_token_end", segment.token_end);
+                device.set("segment_job_end", segment.job_end);
+                if beat_there {
+                    device.set_bytes("in_data", &segment.beats[0]);
+                }
+            }
+            let start = started < jobs && started == scanned && random.chance(pace.arrive, 100);
+            started += usize::from(start);
+            device.set("job_start", start);
+            let advance = random.chance(pace.advance, 100);
+            device.set("advance", advance);
+            device.cycle();
+            quiet += 1;
+            if beat_there && device.is("in_ready") {
+                queue[0].beats.pop_front();
+                if device.is("segment_ready") {
+                    queue.pop_front();
+                    announced = false;
+                }
+            }
+            if let (true, Some((_, event))) = (std::mem::take(&mut own_bytes_due), events.last_mut()) {
+                event.own = device.bytes("segment_data")[..8 * layer.segment_words].to_vec();
+            }
+            if advance && device.is("event_valid") {
+                let event = self.taken(layer, scanned, started);
+                own_bytes_due = layer.wide && event.entry.is_some();
+                scanned += usize::from(event.job_scanned);
+                events.push((self.device.cycles() - 1, event));
+                quiet = 0;
+            }
+        }
+        assert!(queue.is_empty(), "{} segments were not loaded", queue.len());
+        assert!(self.device.is("waiting"), "no event is near, but the scanner does not say so");
+        events
+    }
+
+    /// The event at the output.
+    fn taken(&self, layer: &Layer, job: usize, started: usize) -> Event {
+        assert!(job < started, "an event of job {job}, which was not started");
+        let number = |port| self.device.get(port) as u32;
+        let null = self.device.is("event_null");
+        let row = number("event_row");
+        assert!(
+            !layer.wide || null || row == number("event_segment"),
+            "a shortcut has one matrix row a segment"
+        );
+        let entry = (row as usize, number("event_plane"), number("event_shift"), number("event_steps") as u8);
+        Event {
+            job,
+            entry: (!null).then_some(entry),
+            last: self.device.is("event_last"),
+            job_scanned: self.device.is("job_scanned"),
+            bias_row: self.device.is("load_bias_row").then_some(self.device.get("query")),
+            own: Vec::new(),
+        }
+    }
+}
+
+/// A segment on its way into the buffer.
+struct Segment {
+    beats: VecDeque<Vec<u8>>,
+    row_end: bool,
+    token_end: bool,
+    job_end: bool,
+}
+
+fn segments(layer: &Layer, rows: &[Row], bus_bytes: usize) -> VecDeque<Segment> {
+    let of_row = |row: &Row| -> Vec<Segment> {
+        let parts = row.bytes.chunks(8 * layer.segment_words);
+        let last = parts.len() - 1;
+        let segment = |(i, bytes): (usize, &[u8])| Segment {
+            beats: bytes.chunks(bus_bytes).map(<[u8]>::to_vec).collect(),
+            row_end: i == last,
+            token_end: row.token_end,
+            job_end: row.job_end,
+        };
+        parts.enumerate().map(segment).collect()
+    };
+    rows.iter().flat_map(of_row).collect()
 }

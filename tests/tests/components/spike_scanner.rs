@@ -1,48 +1,17 @@
 //! `spike_scanner` with `spike_buffer`: rows in, every active entry out exactly once and in order.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 use tests::random::Random;
 
-use crate::device::{Device, small_cores};
-use crate::scanner_bench::scanner_bench;
-
-/// How a layer's rows are walked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
-    /// `if` neurons: every time step is handed over.
-    Steps,
-    /// Merged events: the bits of spike counts.
-    Counts,
-    /// `two_phase`, step by step: only steps with a spike.
-    StepEvents,
-    /// Multi-bit inputs: their bit planes.
-    Analog,
-    /// Merged attention: bytes that are not zero.
-    WholeBytes,
-}
-
-/// A layer as the scanner sees it.
-#[derive(Clone, Copy, Debug)]
-struct Layer {
-    walk: Walk,
-    /// A shortcut: entries are segments, of which each lane reads its own byte.
-    wide: bool,
-    /// A readout: one sum a job.
-    one_sum: bool,
-    /// `scores` or `context`: one set of matrix rows a chunk.
-    attention: bool,
-    scores: bool,
-    /// Time steps in the last chunk of a token.
-    tail_steps: u32,
-    /// 64-bit words of a segment.
-    segment_words: usize,
-}
+use crate::device::small_cores;
+use crate::scanner_bench::{Bench, Event, Layer, Pace, Row, Walk};
 
 impl Layer {
-    /// A layer of any kind whose segments have at most `most_words` words in beats of `beat_words`.
-    fn random(random: &mut Random, beat_words: usize, lanes: usize, most_words: usize) -> Layer {
+    /// A layer of any kind that fits `core`.
+    fn random(random: &mut Random, core: &CoreConfig) -> Layer {
+        let beat_words = core.bus_bits as usize / 64;
         let kind = random.size(0, 4);
         let attention = kind == 1;
         let walks: &[Walk] = match kind {
@@ -52,7 +21,7 @@ impl Layer {
             3 => &[Walk::Analog],
             _ => &[Walk::Counts, Walk::StepEvents],
         };
-        let most_words = if kind == 2 { lanes / 8 } else { most_words };
+        let most_words = if kind == 2 { core.lanes / 8 } else { core.max_fan_in / 8 } as usize;
         Layer {
             walk: random.pick(walks),
             wide: kind == 2,
@@ -65,15 +34,6 @@ impl Layer {
     }
 }
 
-/// What is loaded for one chunk of one token.
-#[derive(Clone, Debug)]
-struct Row {
-    /// The bytes, segment after segment.
-    bytes: Vec<u8>,
-    token_end: bool,
-    job_end: bool,
-}
-
 impl Row {
     fn random(random: &mut Random, layer: &Layer, segments: usize, token_end: bool, job_end: bool) -> Row {
         let (part, whole) = random.pick(&[(0, 1), (1, 40), (1, 4), (1, 1)]);
@@ -83,20 +43,6 @@ impl Row {
         let bytes = (0..length).map(|_| byte(random) & (0xff >> (8 - steps))).collect();
         Row { bytes, token_end, job_end }
     }
-}
-
-/// An event, without what a null event leaves open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Event {
-    job: usize,
-    /// Matrix row, bit plane, power of two, time steps of the entry; `None` for a null event.
-    entry: Option<(usize, u32, u32, u8)>,
-    last: bool,
-    job_scanned: bool,
-    /// The query whose bias row is loaded.
-    bias_row: Option<u64>,
-    /// A shortcut's bytes, one a lane of the segment.
-    own: Vec<u8>,
 }
 
 /// All events of a layer, from the text of `spike_scanner` and `spike_buffer`.
@@ -165,150 +111,7 @@ fn events(layer: &Layer, rows: &[Row]) -> Vec<Event> {
     events
 }
 
-/// Percentages of cycles in which the neighbours move.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// The array takes an event.
-    advance: u64,
-    /// A segment, a beat, the next job is there.
-    arrive: u64,
-}
-
 const FULL_SPEED: Pace = Pace { advance: 100, arrive: 100 };
-
-/// Cycles for which nothing more may come after a layer's last event.
-const SILENCE: u64 = 40;
-/// Most cycles without an event.
-const PATIENCE: u64 = 4000;
-
-struct Bench {
-    device: Device,
-    bus_bytes: usize,
-    random: Random,
-}
-
-impl Bench {
-    fn new(core: &CoreConfig, seed: u64) -> Bench {
-        let device = Device::new(&scanner_bench(core));
-        Bench { device, bus_bytes: core.bus_bytes() as usize, random: Random(seed) }
-    }
-
-    fn configure(&mut self, layer: &Layer) {
-        let device = &mut self.device;
-        for (port, value) in [
-            ("step_mode", layer.walk == Walk::Steps),
-            ("step_events", matches!(layer.walk, Walk::Steps | Walk::StepEvents)),
-            ("whole_bytes", layer.walk == Walk::WholeBytes),
-            ("count_spikes", layer.walk == Walk::Counts),
-            ("wide", layer.wide),
-            ("one_sum", layer.one_sum),
-            ("is_attention", layer.attention),
-            ("is_scores", layer.scores),
-        ] {
-            device.set(port, value);
-        }
-        device.set("tail_steps", layer.tail_steps);
-        device.set("segment_words", layer.segment_words as u64);
-        device.set("load_words", layer.segment_words as u64);
-    }
-
-    /// Feeds `rows` and returns the events that come, each with the cycle in which it was taken.
-    fn run(&mut self, layer: &Layer, rows: &[Row], pace: Pace) -> Vec<(u64, Event)> {
-        self.configure(layer);
-        let mut queue = segments(layer, rows, self.bus_bytes);
-        let jobs = rows.iter().filter(|row| row.job_end).count();
-        let (mut started, mut scanned) = (0, 0);
-        let mut announced = false;
-        let mut events: Vec<(u64, Event)> = Vec::new();
-        let mut own_bytes_due = false;
-        let mut quiet = 0;
-        while quiet < if scanned == jobs { SILENCE } else { PATIENCE } {
-            let (device, random) = (&mut self.device, &mut self.random);
-            announced = !queue.is_empty() && (announced || random.chance(pace.arrive, 100));
-            let beat_there = announced && random.chance(pace.arrive, 100);
-            device.set("segment_valid", announced);
-            device.set("in_valid", beat_there);
-            let noise = [random.bits().to_le_bytes(), random.bits().to_le_bytes()].concat();
-            device.set_bytes("in_data", &noise);
-            if let Some(segment) = queue.front() {
-                device.set("segment_row_end", segment.row_end);
-                device.set("segment_token_end", segment.token_end);
-                device.set("segment_job_end", segment.job_end);
-                if beat_there {
-                    device.set_bytes("in_data", &segment.beats[0]);
-                }
-            }
-            let start = started < jobs && started == scanned && random.chance(pace.arrive, 100);
-            started += usize::from(start);
-            device.set("job_start", start);
-            let advance = random.chance(pace.advance, 100);
-            device.set("advance", advance);
-            device.cycle();
-            quiet += 1;
-            if beat_there && device.is("in_ready") {
-                queue[0].beats.pop_front();
-                if device.is("segment_ready") {
-                    queue.pop_front();
-                    announced = false;
-                }
-            }
-            if let (true, Some((_, event))) = (std::mem::take(&mut own_bytes_due), events.last_mut()) {
-                event.own = device.bytes("segment_data")[..8 * layer.segment_words].to_vec();
-            }
-            if advance && device.is("event_valid") {
-                let event = self.taken(layer, scanned, started);
-                own_bytes_due = layer.wide && event.entry.is_some();
-                scanned += usize::from(event.job_scanned);
-                events.push((self.device.cycles() - 1, event));
-                quiet = 0;
-            }
-        }
-        assert!(queue.is_empty(), "{} segments were not loaded", queue.len());
-        assert!(self.device.is("waiting"), "no event is near, but the scanner does not say so");
-        events
-    }
-
-    /// The event at the output.
-    fn taken(&self, layer: &Layer, job: usize, started: usize) -> Event {
-        assert!(job < started, "an event of job {job}, which was not started");
-        let number = |port| self.device.get(port) as u32;
-        let null = self.device.is("event_null");
-        let row = number("event_row");
-        assert!(!layer.wide || null || row == number("event_segment"), "a shortcut has one matrix row a segment");
-        let entry = (row as usize, number("event_plane"), number("event_shift"), number("event_steps") as u8);
-        Event {
-            job,
-            entry: (!null).then_some(entry),
-            last: self.device.is("event_last"),
-            job_scanned: self.device.is("job_scanned"),
-            bias_row: self.device.is("load_bias_row").then_some(self.device.get("query")),
-            own: Vec::new(),
-        }
-    }
-}
-
-/// A segment on its way into the buffer.
-struct Segment {
-    beats: VecDeque<Vec<u8>>,
-    row_end: bool,
-    token_end: bool,
-    job_end: bool,
-}
-
-fn segments(layer: &Layer, rows: &[Row], bus_bytes: usize) -> VecDeque<Segment> {
-    let of_row = |row: &Row| -> Vec<Segment> {
-        let parts = row.bytes.chunks(8 * layer.segment_words);
-        let last = parts.len() - 1;
-        let segment = |(i, bytes): (usize, &[u8])| Segment {
-            beats: bytes.chunks(bus_bytes).map(<[u8]>::to_vec).collect(),
-            row_end: i == last,
-            token_end: row.token_end,
-            job_end: row.job_end,
-        };
-        parts.enumerate().map(segment).collect()
-    };
-    rows.iter().flat_map(of_row).collect()
-}
 
 /// The rows of one to three jobs of a random layer.
 fn random_rows(random: &mut Random, layer: &Layer, core: &CoreConfig) -> Vec<Row> {
@@ -335,37 +138,49 @@ fn random_rows(random: &mut Random, layer: &Layer, core: &CoreConfig) -> Vec<Row
     rows
 }
 
-#[test]
-fn every_active_entry_comes_once_in_order_and_none_is_invented() {
-    for (number, core) in small_cores().iter().enumerate() {
-        let mut bench = Bench::new(core, 7);
-        for seed in 0..300 {
-            let mut random = Random(seed << 1 | number as u64);
-            let row_words = core.max_fan_in as usize / 8;
-            let beat_words = core.bus_bits as usize / 64;
-            let layer = Layer::random(&mut random, beat_words, core.lanes as usize, row_words);
-            let rows = random_rows(&mut random, &layer, core);
-            let percent = [100, 100, 60, 15];
-            let pace = Pace { advance: random.pick(&percent), arrive: random.pick(&percent) };
-            let found: Vec<Event> = bench.run(&layer, &rows, pace).into_iter().map(|(_, e)| e).collect();
-            let expected = events(&layer, &rows);
-            let differs = (0..found.len().max(expected.len())).find(|&i| found.get(i) != expected.get(i));
-            if let Some(i) = differs {
-                panic!(
-                    "seed {seed}, {} lanes, {layer:?}, {pace:?}: event {i} is {:?}, expected {:?}",
-                    core.lanes,
-                    found.get(i),
-                    expected.get(i)
-                );
-            }
+/// Random layers on `core`, each event against the text.
+fn check_layers(core: &CoreConfig, seeds: Range<u64>) {
+    let mut bench = Bench::new(core, 7);
+    for seed in seeds {
+        let mut random = Random(seed);
+        let layer = Layer::random(&mut random, core);
+        let rows = random_rows(&mut random, &layer, core);
+        let percent = [100, 100, 60, 15];
+        let pace = Pace { advance: random.pick(&percent), arrive: random.pick(&percent) };
+        let found: Vec<Event> = bench.run(&layer, &rows, pace).into_iter().map(|(_, event)| event).collect();
+        let expected = events(&layer, &rows);
+        let differs = (0..found.len().max(expected.len())).find(|&i| found.get(i) != expected.get(i));
+        if let Some(i) = differs {
+            let (found, expected) = (found.get(i), expected.get(i));
+            panic!(
+                "seed {seed}, {layer:?}, {pace:?}: event {i} is {found:?}, expected {expected:?}; {core:?}"
+            );
         }
     }
 }
 
+#[test]
+fn every_active_entry_comes_once_in_order_and_none_is_invented() {
+    let [narrow, wide] = small_cores();
+    check_layers(&narrow, 0..300);
+    check_layers(&wide, 1000..1300);
+}
+
+#[test]
+fn the_smallest_rows_have_a_place_for_every_segment() {
+    let core = CoreConfig { max_fan_in: 64, ..small_cores()[0].clone() };
+    check_layers(&core, 2000..2200);
+}
+
+#[test]
+fn the_words_of_a_row_need_not_be_a_power_of_two() {
+    let core = CoreConfig { max_fan_in: 192, weight_rows: 256, ..small_cores()[0].clone() };
+    check_layers(&core, 3000..3200);
+}
+
 /// A layer at full speed, in one job: the number of beats a row, of events each row, and the cycles of the events.
 fn full_speed(bench: &mut Bench, core: &CoreConfig, random: &mut Random) -> (usize, Vec<usize>, Vec<u64>) {
-    let (beat_words, row_words) = (core.bus_bits as usize / 64, core.max_fan_in as usize / 8);
-    let layer = Layer::random(random, beat_words, core.lanes as usize, row_words);
+    let layer = Layer::random(random, core);
     let mut rows = random_rows(random, &layer, core);
     let count = rows.len();
     rows.iter_mut().enumerate().for_each(|(i, row)| row.job_end = i + 1 == count);
@@ -405,7 +220,11 @@ fn the_first_event_comes_one_cycle_a_stage_after_its_row() {
         let mut random = Random(200);
         for case in 0..50 {
             let (beats, events, cycles) = full_speed(&mut bench, &core, &mut random);
-            assert_eq!(cycles[0], beats as u64 + START_UP, "case {case}: {events:?} events, {beats} beats a row");
+            assert_eq!(
+                cycles[0],
+                beats as u64 + START_UP,
+                "case {case}: {events:?} events, {beats} beats a row"
+            );
         }
     }
 }

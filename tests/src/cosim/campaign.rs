@@ -1,0 +1,91 @@
+//! Many random networks at once, on all processors, and the smallest one that fails.
+
+use super::{Cosim, rough_world};
+use crate::random_network::{Case, MAX_SIZE};
+use driver::Counters;
+use sim::SimOptions;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// What a seed stands for besides its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worlds {
+    /// A memory that never stalls.
+    Quiet,
+    /// Every second network meets random stalls, latency and power-up state.
+    Mixed,
+    /// All networks do.
+    Rough,
+}
+
+impl Worlds {
+    fn of(self, seed: u64) -> SimOptions {
+        match self {
+            Worlds::Mixed if seed % 2 == 1 => rough_world(seed),
+            Worlds::Rough => rough_world(seed),
+            _ => SimOptions::default(),
+        }
+    }
+}
+
+/// Calls `job` with every item, on all processors. After a failure no further item is begun.
+///
+/// # Errors
+/// What the jobs that failed reported.
+pub fn in_parallel<T: Sync>(
+    items: &[T],
+    job: impl Fn(&T) -> Result<(), String> + Sync,
+) -> Result<(), String> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let errors = Mutex::new(Vec::new());
+    let work = || {
+        while !failed.load(Ordering::Relaxed) {
+            let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            if let Err(error) = job(item) {
+                failed.store(true, Ordering::Relaxed);
+                errors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(&work)));
+    });
+    let errors = errors.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+}
+
+/// Compares the random networks of `seeds`, sizes 1 to [`MAX_SIZE`] in turn. Of every fourth network a second image follows the first:
+/// nothing may be left of it.
+///
+/// # Errors
+/// For the first that fails, the smallest network of its seed that does, and the difference.
+pub fn random_networks(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Result<Counters, String> {
+    let total = Mutex::new(Counters::default());
+    let seeds: Vec<u64> = seeds.collect();
+    in_parallel(&seeds, |&seed| {
+        let size = 1 + (seed / 2 % u64::from(MAX_SIZE)) as u32;
+        let counters = case(cosim, seed, size, worlds).or_else(|error| {
+            let smaller = (1..size).find_map(|size| Some((size, case(cosim, seed, size, worlds).err()?)));
+            let (size, error) = smaller.unwrap_or((size, error));
+            let lanes = cosim.core.lanes;
+            Err(format!("{:?}, {lanes} lanes, {worlds:?}: {error}", Case::random(seed, size)))
+        })?;
+        *total.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += counters;
+        Ok(())
+    })?;
+    Ok(total.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
+
+fn case(cosim: &Cosim, seed: u64, size: u32, worlds: Worlds) -> Result<Counters, String> {
+    let case = Case::random(seed, size);
+    let network = case.configure();
+    let mut session = cosim.session(&network, &worlds.of(seed))?;
+    let counters = session.compare(&case.image)?;
+    if seed.is_multiple_of(4) {
+        let negative: Vec<u8> = case.image.iter().map(|pixel| 255 - pixel).collect();
+        session.compare(&negative).map_err(|error| format!("second image: {error}"))?;
+    }
+    Ok(counters)
+}

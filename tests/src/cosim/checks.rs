@@ -1,0 +1,254 @@
+//! What must hold for any core: events, masks, counters, interrupts.
+
+use super::{Cosim, Session, campaign::in_parallel, recovery, text};
+use crate::random::Random;
+use crate::random_network::{Case, MAX_SIZE};
+use driver::{Counters, Link};
+use isa::registers::{self, control, status};
+use isa::{CHUNK_STEPS, ErrorCode, Neuron};
+use model::network::{
+    Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
+};
+use model::work::{LayerWork, work};
+use model::{Configured, MaskRatio, RunOptions, Trace};
+use sim::SimOptions;
+use std::ops::Range;
+
+/// The events of the random networks of `seeds` are exactly those that their spikes ask for.
+///
+/// # Errors
+/// The first network with other counts.
+pub fn events_follow_spikes(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    each_case(seeds, |case, network| {
+        let mut session = cosim.session(network, &SimOptions::default())?;
+        let expected = session.expected(&case.image)?;
+        let counters = session.compare_with(&case.image, &expected)?;
+        let work = work_of(cosim, network, &case.image, &expected);
+        equal("events", counters.events, sum(&work, |layer| layer.events))?;
+        let null = sum(&work, |layer| layer.null_events);
+        if network.time_steps() > CHUNK_STEPS {
+            // Each chunk of a token is a row, and each row without a spike costs a null event.
+            return at_least("null events", counters.null_events, null);
+        }
+        equal("null events", counters.null_events, null + silent_readout(&session, &expected))
+    })
+}
+
+/// A layer that walks its spikes step by step gives the same spikes, in as many events as there are spikes.
+///
+/// # Errors
+/// The first network that differs.
+pub fn merged_events_change_nothing(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    each_case(seeds, |case, network| {
+        let mut session = cosim.session(network, &SimOptions::default())?;
+        let expected = session.expected(&case.image)?;
+        let merged = session.compare_with(&case.image, &expected)?;
+        session.program.walk_step_by_step();
+        session.accelerator.load(&session.program).map_err(text)?;
+        let stepped = session.compare_with(&case.image, &expected)?;
+        let work = work_of(cosim, network, &case.image, &expected);
+        equal("merged events", merged.events, sum(&work, |layer| layer.events))?;
+        equal("events step by step", stepped.events, sum(&work, |layer| layer.step_events))
+    })
+}
+
+/// Shares of spikes that are masked, in 1/256, ascending.
+const RATIOS: [u8; 4] = [0, 64, 128, 224];
+
+/// A spike that is masked costs no event and no cycle: with the ratio both fall by exactly as much as the transmitted spikes ask for.
+///
+/// # Errors
+/// The ratio at which they do not.
+pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
+    let (network, image) = one_masked_layer();
+    for neuron in [Neuron::If, Neuron::TwoPhase] {
+        let mut before: Option<(Counters, u64)> = None;
+        for ratio in RATIOS {
+            let options =
+                RunOptions { neuron: Some(neuron), mask: Some(MaskRatio(ratio)), ..RunOptions::new(8) };
+            let network = network.configure(&options).map_err(text)?;
+            let fails = |error| format!("{neuron:?}, ratio {ratio}/256: {error}");
+            let mut session = cosim.session(&network, &SimOptions::default())?;
+            let expected = session.expected(&image)?;
+            let counters = session.compare_with(&image, &expected).map_err(fails)?;
+            let work = work_of(cosim, &network, &image, &expected);
+            equal("events", counters.events, sum(&work, |layer| layer.events)).map_err(fails)?;
+            let needed = sum(&work, |layer| layer.needed_cycles);
+            if let Some((earlier, needed_before)) = before {
+                let saved = earlier.busy_cycles.saturating_sub(counters.busy_cycles);
+                let spared = needed_before.saturating_sub(needed);
+                at_least("cycles spared", spared, 1).map_err(fails)?;
+                // What is not saved is the wait for a memory that the compute no longer hides.
+                at_least("100 x cycles saved", 100 * saved, 98 * spared).map_err(fails)?;
+            }
+            before = Some((counters, needed));
+        }
+    }
+    Ok(())
+}
+
+/// The counters start from zero with each run of the driver, add up without it, and are cleared by `CONTROL`.
+///
+/// # Errors
+/// What they hold instead.
+pub fn counters_count_one_run(cosim: &Cosim) -> Result<(), String> {
+    let bench = recovery::Bench::new();
+    let mut session = bench.session(cosim, &SimOptions::default())?;
+    let once = session.compare_with(&bench.image, &bench.expected)?;
+    let again = session.compare_with(&bench.image, &bench.expected)?;
+    if once != again {
+        return Err(format!("the same run counts {once:?}, then {again:?}"));
+    }
+    start(&mut session)?;
+    recovery::ended_with(&mut session, None)?;
+    let both = session.accelerator.counters().map_err(text)?;
+    let mut twice = once;
+    twice += once;
+    if both != twice {
+        return Err(format!("two runs count {both:?}, one {once:?}"));
+    }
+    session.accelerator.link().write_register(registers::CONTROL, control::CLEAR_COUNTERS).map_err(text)?;
+    let cleared = session.accelerator.counters().map_err(text)?;
+    if cleared == Counters::default() { Ok(()) } else { Err(format!("cleared counters hold {cleared:?}")) }
+}
+
+/// The interrupt is raised by done and by errors, each only if it is enabled, until its cause is cleared.
+///
+/// # Errors
+/// When it is wrong.
+pub fn interrupts_follow_their_enables(cosim: &Cosim) -> Result<(), String> {
+    let bench = recovery::Bench::new();
+    let mut session = bench.session(cosim, &SimOptions::default())?;
+    bench.compare(&mut session)?;
+    for enable in 0..4 {
+        let expect = |session: &mut Session<'_>, when: &str, expected: bool| {
+            let link = session.accelerator.link();
+            link.step(2).map_err(text)?;
+            let found = link.interrupt();
+            if found == expected {
+                return Ok(());
+            }
+            Err(format!("INTERRUPT_ENABLE {enable:02b}, {when}: irq is {found}"))
+        };
+        let write = |session: &mut Session<'_>, register, value| {
+            session.accelerator.link().write_register(register, value).map_err(text)
+        };
+        write(&mut session, registers::INTERRUPT_ENABLE, enable)?;
+        start(&mut session)?;
+        expect(&mut session, "in a run", false)?;
+        wait_for(&mut session, status::DONE)?;
+        expect(&mut session, "done", enable & 1 != 0)?;
+        write(&mut session, registers::CONTROL, control::CLEAR_DONE)?;
+        expect(&mut session, "done is cleared", false)?;
+        write(&mut session, registers::DESCRIPTOR_COUNT, 0)?;
+        write(&mut session, registers::CONTROL, control::START)?;
+        wait_for(&mut session, status::ERROR)?;
+        let code = session.accelerator.link().read_register(registers::ERROR).map_err(text)?;
+        equal("ERROR", u64::from(code), ErrorCode::BadRun as u64)?;
+        expect(&mut session, "error", enable & 2 != 0)?;
+        write(&mut session, registers::CONTROL, control::SOFT_RESET)?;
+        expect(&mut session, "reset", false)?;
+    }
+    Ok(())
+}
+
+/// Starts the loaded program by hand, on the image of the run before.
+fn start(session: &mut Session<'_>) -> Result<(), String> {
+    let (base, count) = (session.program.descriptor_base, session.program.layers.len() as u32);
+    for (register, value) in [
+        (registers::DESCRIPTOR_BASE, base),
+        (registers::DESCRIPTOR_COUNT, count),
+        (registers::CONTROL, control::START),
+    ] {
+        session.accelerator.link().write_register(register, value).map_err(text)?;
+    }
+    Ok(())
+}
+
+fn wait_for(session: &mut Session<'_>, flag: u32) -> Result<(), String> {
+    for _ in 0..10_000 {
+        let link = session.accelerator.link();
+        if link.read_register(registers::STATUS).map_err(text)? & flag != 0 {
+            return Ok(());
+        }
+        link.step(20).map_err(text)?;
+    }
+    Err(format!("STATUS never had 0x{flag:x}"))
+}
+
+fn each_case(
+    seeds: Range<u64>,
+    check: impl Fn(&Case, &Configured) -> Result<(), String> + Sync,
+) -> Result<(), String> {
+    let seeds: Vec<u64> = seeds.collect();
+    in_parallel(&seeds, |&seed| {
+        let case = Case::random(seed, 1 + (seed % u64::from(MAX_SIZE)) as u32);
+        check(&case, &case.configure()).map_err(|error| format!("{case:?}: {error}"))
+    })
+}
+
+fn work_of(cosim: &Cosim, network: &Configured, image: &[u8], expected: &Trace) -> Vec<LayerWork> {
+    work(network, image, expected, cosim.core.lanes as usize, cosim.core.bus_bytes() as usize)
+}
+
+fn sum(work: &[LayerWork], of: impl Fn(&LayerWork) -> u64) -> u64 {
+    work.iter().map(of).sum()
+}
+
+/// Null events of the readout: the rows of its input without a spike, once for each tile.
+fn silent_readout(session: &Session<'_>, expected: &Trace) -> u64 {
+    let Some(Operation::Readout { input, .. }) = session.network.layers.last().map(|l| &l.operation) else {
+        return 0;
+    };
+    let plane = &expected.planes[input.0];
+    let silent = |token: &usize| (0..plane.channels()).all(|channel| plane.count(*token, channel) == 0);
+    let tiles = session.program.layers.last().map_or(0, |layer| layer.descriptor.tiles);
+    u64::from(tiles) * (0..plane.tokens()).filter(silent).count() as u64
+}
+
+fn equal(what: &str, found: u64, expected: u64) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found}, expected {expected}")) }
+}
+
+fn at_least(what: &str, found: u64, expected: u64) -> Result<(), String> {
+    if found >= expected { Ok(()) } else { Err(format!("{what}: {found}, expected at least {expected}")) }
+}
+
+/// A network that spends its time on the spikes of one layer, whose mask ratio is an option, and an image for it.
+fn one_masked_layer() -> (Network, Vec<u8>) {
+    let mut random = Random(5);
+    let grid = Grid { rows: 8, columns: 8 };
+    let mut weights = |outputs: usize, inputs: usize| {
+        let data = (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect();
+        (Weights { outputs, inputs, data }, vec![0; outputs])
+    };
+    let layer = |name: &str, operation, channels: usize, theta: i32| Layer {
+        name: name.to_owned(),
+        operation,
+        grid,
+        channels,
+        walk: Walk::Raster,
+        neuron: Neuron::TwoPhase,
+        theta: vec![theta; channels],
+        v0: vec![theta / 2; channels],
+        order: SlotOrder::Identity,
+        rotate: 1,
+        mask_site: None,
+        mask_ratio: 0,
+    };
+    let patch = Patch { kernel: 2, stride: 2, padding: 0 };
+    let ((embed, embed_bias), (fc1, fc1_bias)) = (weights(24, 4), weights(64, 24));
+    let ((fc2, fc2_bias), (head, head_bias)) = (weights(64, 64), weights(10, 64));
+    let fc1 = Operation::Dense { input: LayerId(0), gather: Gather::Token, weights: fc1, bias: fc1_bias };
+    let fc2 = Operation::Dense { input: LayerId(1), gather: Gather::Token, weights: fc2, bias: fc2_bias };
+    let head = Operation::Readout { input: LayerId(2), weights: head, bias: head_bias };
+    let layers = vec![
+        layer("embed", Operation::Analog { patch, weights: embed, bias: embed_bias }, 24, 10_000),
+        Layer { mask_site: Some(MaskSite::Fc1), ..layer("fc1", fc1, 64, 200) },
+        layer("fc2", fc2, 64, 500),
+        Layer { theta: Vec::new(), v0: Vec::new(), ..layer("head", head, 10, 0) },
+    ];
+    let image = ImageShape { height: 16, width: 16, channels: 1 };
+    let pixels = (0..image.bytes()).map(|_| random.bits() as u8).collect();
+    (Network { name: "one masked layer".to_owned(), image, classes: 10, layers, seed: 7 }, pixels)
+}

@@ -1,0 +1,50 @@
+//! Layers that read what the layer before them has just written, behind a memory whose reads overtake its writes.
+
+use super::{Cosim, campaign::in_parallel, rough_world};
+use crate::random_network::Case;
+use model::network::{LayerId, Network, Operation};
+use sim::SimOptions;
+use std::ops::Range;
+
+/// What a layer reads is in memory before it is read: inputs, keys and values.
+///
+/// The networks are small, so that a layer ends while its last writes are still under way, and keys and values are computed last.
+///
+/// # Errors
+/// The first network that differs.
+pub fn reads_wait_for_writes(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    let seeds: Vec<u64> = seeds.collect();
+    in_parallel(&seeds, |&seed| {
+        let case = Case::random(seed, 1);
+        let network = matrices_last(&case.network);
+        let network = network.configure(&case.options).map_err(|error| format!("seed {seed}: {error}"))?;
+        let world = SimOptions { latency: 0..=300, outstanding: 16, ..rough_world(seed) };
+        cosim.check(&network, &case.image, &world).map(drop).map_err(|error| format!("{case:?}: {error}"))
+    })
+}
+
+/// The same network with the layers of each attention in the order query, key, scores, value, context.
+fn matrices_last(network: &Network) -> Network {
+    let mut order: Vec<usize> = (0..network.layers.len()).collect();
+    for context in 0..network.layers.len() {
+        let Operation::Context { scores, value, .. } = network.layers[context].operation else { continue };
+        let Operation::Scores { query, key, .. } = network.layers[scores.0].operation else { continue };
+        let mut places = [query.0, key.0, scores.0, value.0, context];
+        places.sort_unstable();
+        for (place, layer) in places.into_iter().zip([query.0, key.0, scores.0, value.0, context]) {
+            order[place] = layer;
+        }
+    }
+    let moved = |id: &mut LayerId| id.0 = order.iter().position(|&old| old == id.0).unwrap_or(id.0);
+    let mut layers: Vec<_> = order.iter().map(|&old| network.layers[old].clone()).collect();
+    for layer in &mut layers {
+        match &mut layer.operation {
+            Operation::Analog { .. } => {}
+            Operation::Dense { input, .. } | Operation::Readout { input, .. } => moved(input),
+            Operation::Shortcut { inputs, .. } => inputs.iter_mut().for_each(moved),
+            Operation::Scores { query, key, .. } => [query, key].into_iter().for_each(moved),
+            Operation::Context { scores, value, .. } => [scores, value].into_iter().for_each(moved),
+        }
+    }
+    Network { layers, ..network.clone() }
+}

@@ -1,0 +1,215 @@
+//! Small errors planted in the generated Verilog, each of which a named check must find: what the checks are worth.
+//!
+//! All of them are compiled into one model. `BUG` in a changed line stands for "register `SCRATCH` holds this bug's number", so each is
+//! switched on at run time, and with 0 the model is the core as it is.
+
+use hdl::rtl::VerilogFile;
+use isa::CoreConfig;
+use sim::{Tracing, Verilated};
+use std::time::Instant;
+use tests::cosim::Cosim;
+use tests::cosim::campaign::{Worlds, random_networks};
+use tests::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
+use tests::cosim::order::reads_wait_for_writes;
+use tests::cosim::{checks, recovery};
+
+/// A check, by its name in the list of bugs.
+type Check = (&'static str, fn(&Cosim) -> Result<(), String>);
+
+const CHECKS: &[Check] = &[
+    ("networks", |core| random_networks(core, 0..100, Worlds::Quiet).map(drop)),
+    ("stalls", |core| random_networks(core, 0..60, Worlds::Rough).map(drop)),
+    ("order", |core| reads_wait_for_writes(core, 0..80)),
+    ("events", |core| checks::events_follow_spikes(core, 0..20)),
+    ("masks", checks::masked_spikes_cost_nothing),
+    ("merging", |core| checks::merged_events_change_nothing(core, 0..20)),
+    ("counters", checks::counters_count_one_run),
+    ("interrupts", checks::interrupts_follow_their_enables),
+    ("refusals", |core| malformed_descriptors(core, MALFORMED)),
+    ("bad runs", recovery::bad_runs),
+    ("busy starts", |core| recovery::starts_while_busy(core, 0..6)),
+    ("bus errors", |core| recovery::bus_errors(core, 211)),
+    ("soft resets", |core| recovery::soft_resets(core, 0..30)),
+    ("hard resets", |core| recovery::hard_resets(core, 0..10)),
+    ("random descriptors", |core| random_descriptors(core, 0..40).map(drop)),
+];
+
+/// One planted error.
+struct Bug {
+    /// What it breaks.
+    name: &'static str,
+    /// The file that it is planted in.
+    file: &'static str,
+    /// The text that it replaces; it must be there exactly once.
+    text: &'static str,
+    /// The changed text.
+    changed: &'static str,
+    /// The check that must find it.
+    check: &'static str,
+}
+
+macro_rules! bugs {
+    ($($check:literal $file:literal $name:literal: $text:literal => $changed:literal;)*) => {
+        const BUGS: &[Bug] = &[$(Bug {
+            name: $name, file: concat!($file, ".v"), text: $text, changed: $changed, check: $check,
+        },)*];
+    };
+}
+
+bugs! {
+    "networks" "if_neuron" "fires only above the threshold":
+        "fired = ~moved[25];" => "fired = ~moved[25] & ~(BUG & (moved[24:1] == 24'd0));";
+    "networks" "if_neuron" "reset to zero instead of by subtraction":
+        "membrane <= $signed(moved[24:1]);" => "membrane <= (BUG & step) ? 24'sd0 : $signed(moved[24:1]);";
+    "networks" "if_neuron" "membranes start from zero":
+        "membrane <= v0;" => "membrane <= BUG ? 24'sd0 : v0;";
+    "networks" "if_neuron" "weights are not sign-extended":
+        "weighted = $signed({{7{weight[7]}}, weight}) << shift" => "weighted = $signed({{7{weight[7] & ~BUG}}, weight}) << shift";
+    "networks" "if_neuron" "a slot compares its rank with >=":
+        "spike_count > rank" => "(spike_count > rank) | (BUG & (spike_count == rank))";
+    "networks" "if_neuron" "the shortcut looks at one bit of its spike count":
+        "own_spikes[plane]" => "own_spikes[BUG ? 3'd0 : plane]";
+    "networks" "if_neuron" "lanes without a channel fire":
+        "& valid & connected" => "& (valid | BUG) & connected";
+    "networks" "if_neuron" "the upper half of the bias is lost":
+        "bias <= $signed({half[7:0], bias[15:0]})" => "bias <= $signed({half[7:0] & {8{~BUG}}, bias[15:0]})";
+    "networks" "neuron_control" "a sum starts from the one before":
+        "first <= last_2;" => "first <= last_2 & ~BUG;";
+    "networks" "neuron_control" "events do not wait for the threshold steps":
+        "advance = ~drive_blocked;" => "advance = ~drive_blocked | BUG;";
+    "stalls" "neuron_control" "threshold steps do not wait for the packer":
+        "fire_advance = ~(bytes_valid & ~packer_ready);" => "fire_advance = ~(bytes_valid & ~packer_ready) | BUG;";
+    "networks" "neuron_control" "rotation does not wrap around":
+        "order_back + time_steps" => "order_back + (BUG ? 7'd0 : time_steps)";
+    "networks" "neuron_control" "rotation does not restart with a block":
+        "& last_of_block) ?" => "& last_of_block & ~BUG) ?";
+    "networks" "lfsr_mask_gate" "a tap of the LFSR is off by one":
+        "state[29] ^ state[27] ^ state[23] ^ state[22]" => "state[29] ^ state[27] ^ state[23] ^ (BUG ? state[21] : state[22])";
+    "networks" "lfsr_mask_gate" "a draw equal to the ratio is masked":
+        "fresh >= ratio" => "(fresh >= ratio) & ~(BUG & (fresh == ratio) & (|ratio))";
+    "networks" "sparse_attention" "coincidences are unions":
+        "both_3 = matrix_row[31:24] & event_steps" => "both_3 = BUG ? matrix_row[31:24] | event_steps : matrix_row[31:24] & event_steps";
+    "networks" "sparse_attention" "column bands are compared with row bands":
+        "{8{query_column_band}} ^ key_column_band" => "{8{query_column_band}} ^ (BUG ? key_row_band : key_column_band)";
+    "networks" "spike_scanner" "the highest byte of a word goes first":
+        "vector[0] ? 3'd0 :" => "(BUG & vector[7]) ? 3'd7 : vector[0] ? 3'd0 :";
+    "networks" "spike_scanner" "the third word of a row is taken for the fourth":
+        "remaining[2] ? 6'd2 :" => "remaining[2] ? (BUG ? 6'd3 : 6'd2) :";
+    "networks" "spike_scanner" "attention reads the rows of the first chunk only":
+        "row_moves & is_attention" => "row_moves & is_attention & ~BUG";
+    "networks" "spike_buffer" "two rows share their words":
+        "words[{held_row, held_word}]" => "words[{held_row & (BUG ? 3'd6 : 3'd7), held_word}]";
+    "networks" "weight_buffer" "the array reads the bank that is being filled":
+        "rows[{read_bank, read_row}]" => "rows[{read_bank ^ BUG, read_row}]";
+    "networks" "job_control" "queries take their neighbour's bias row":
+        "+ {1'b0, query};" => "+ {1'b0, query ^ {7'd0, BUG}};";
+    "networks" "job_control" "tiles are written a word apart too far":
+        "walk_base <= walk_base + 32'd8;" => "walk_base <= walk_base + (BUG ? 32'd16 : 32'd8);";
+    "networks" "spike_packer" "later chunks are written to the first one's place":
+        "address <= in_offset + chunk_offset;" => "address <= in_offset + (BUG ? 32'd0 : chunk_offset);";
+    "networks" "input_fetcher" "the chunk offset is added twice":
+        "token_address <= walk_offset + chunk_offset;" => "token_address <= walk_offset + chunk_offset + (BUG ? chunk_offset : 32'd0);";
+    "order" "input_fetcher" "inputs are read before they are in memory":
+        "layers_completed >= inputs_ready" => "(layers_completed >= inputs_ready) | BUG";
+    "order" "layer_loader" "keys are read before they are in memory":
+        "layers_completed >= descriptor_1[43:32]" => "(layers_completed >= descriptor_1[43:32]) | BUG";
+    "networks" "token_walker" "the row band begins a row late":
+        "row_band_start = inner_y - {8'd0, shift};" => "row_band_start = inner_y - {8'd0, shift} + {11'd0, BUG};";
+    "networks" "key_transposer" "a key's words are shifted past a row":
+        "row_3 <= by_row ? row_4 :" => "row_3 <= by_row ? (BUG ? row_5 : row_4) :";
+    "networks" "dma_read" "bursts cross 4 KiB":
+        "(weights_to_border < 10'd16) ?" => "((weights_to_border < 10'd16) & ~BUG) ?";
+    "networks" "dma_write" "the last beat is not marked":
+        "wlast <= beats_left == 5'd1;" => "wlast <= beats_left == (BUG ? 5'd2 : 5'd1);";
+    "networks" "dma_write" "the last byte of a word is not written":
+        "flush ? 8'd0 : 8'd255" => "flush ? 8'd0 : BUG ? 8'd127 : 8'd255";
+    "networks" "dma_write" "a burst is a beat longer than its data":
+        "awlen <= {3'd0, write_burst_words[4:0] - 5'd1};" => "awlen <= {3'd0, write_burst_words[4:0] - {4'd0, ~BUG}};";
+    "stalls" "stream_fifo_37x16" "the burst queue takes one more than it holds":
+        "full = stored == 5'd16;" => "full = stored == (BUG ? 5'd17 : 5'd16);";
+    "stalls" "csr" "read data does not wait to be taken":
+        "end else if (rready) begin" => "end else if (rready | BUG) begin";
+    "events" "engine" "null events count as events":
+        "count_event = event_taken & ~scanner_event_null;" => "count_event = event_taken & (~scanner_event_null | BUG);";
+    "events" "perf_counters" "events are counted in 16 bits":
+        "count_events <= count_events + 32'd1;" => "count_events <= BUG ? {16'd0, count_events[15:0] + 16'd1} : count_events + 32'd1;";
+    "masks" "lfsr_mask_gate" "masks do nothing":
+        "transmitted = spike &" => "transmitted = spike & BUG | spike &";
+    "merging" "spike_scanner" "step by step, an event has the weight of its bit plane":
+        "step_events ? 3'd0 : bits_plane" => "(step_events & ~BUG) ? 3'd0 : bits_plane";
+    "counters" "perf_counters" "one counter is not cleared":
+        "end else if (clear) begin\n            count_read_beats <= 32'd0;" => "end else if (clear & ~BUG) begin\n            count_read_beats <= 32'd0;";
+    "interrupts" "run_control" "the enable of errors enables done":
+        "done_flag & interrupt_enable[0]" => "done_flag & (BUG ? interrupt_enable[1] : interrupt_enable[0])";
+    "refusals" "descriptor_check" "a shift as large as the block passes":
+        "{8'd0, shift} >= inner_x" => "({8'd0, shift} > inner_x) | (~BUG & ({8'd0, shift} == inner_x))";
+    "refusals" "run_control" "errors name the layer that completed last":
+        "(weights_fault & running) ? loader_index :" => "(weights_fault & running) ? (BUG ? layers_completed : loader_index) :";
+    "refusals" "dma_read" "reads may leave the memory window":
+        "inputs_outside = inputs_end > {1'b0, memory_size};" => "inputs_outside = (inputs_end > {1'b0, memory_size}) & ~BUG;";
+    "bad runs" "run_control" "the descriptor base may have any alignment":
+        "| (|descriptor_base[7:0])" => "| (|descriptor_base[7:0] & ~BUG)";
+    "busy starts" "run_control" "a start in a run starts over":
+        "(running | start_pending)\n        | (descriptor_count" => "((running | start_pending) & ~BUG)\n        | (descriptor_count";
+    "bus errors" "dma_read" "DECERR passes for success":
+        "rvalid & rresp[1]" => "rvalid & (BUG ? rresp == 2'd2 : rresp[1])";
+    "soft resets" "run_control" "the bus is not drained":
+        "draining & bus_idle" => "draining & (bus_idle | BUG)";
+    "soft resets" "dma_write" "the burst on the bus is not finished":
+        "words_pop_valid | flush" => "words_pop_valid | (flush & ~BUG)";
+    "hard resets" "dma_read" "a hard reset does not lower ARVALID":
+        "if (rst) begin\n            arvalid <= 1'b0;" => "if (rst) begin\n            arvalid <= BUG & arvalid;";
+}
+
+/// The core of `tiny` with all bugs compiled in and none switched on.
+fn planted() -> Cosim {
+    let core = CoreConfig::preset("tiny").expect("a preset");
+    let top = hdl::core::mst_core(&core).unwrap_or_else(|error| panic!("{error}"));
+    let verilated =
+        Verilated::build_edited(&top, Tracing::None, plant).unwrap_or_else(|error| panic!("{error}"));
+    Cosim { core, verilated, scratch: 0 }
+}
+
+fn plant(files: &mut [VerilogFile]) {
+    for (bug, number) in BUGS.iter().zip(1..) {
+        let file = files.iter_mut().find(|file| file.name == bug.file);
+        let file = file.unwrap_or_else(|| panic!("{}: no file {}", bug.name, bug.file));
+        assert_eq!(file.text.matches(bug.text).count(), 1, "{}: `{}` in {}", bug.name, bug.text, bug.file);
+        let on = format!("(mst_core.csr_scratch == 32'd{number})");
+        file.text = file.text.replace(bug.text, &bug.changed.replace("BUG", &on));
+    }
+}
+
+fn check(name: &str) -> fn(&Cosim) -> Result<(), String> {
+    CHECKS.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no check `{name}`")).1
+}
+
+#[test]
+fn every_check_passes_without_a_bug() {
+    let core = planted();
+    for (name, check) in CHECKS {
+        let start = Instant::now();
+        check(&core).unwrap_or_else(|error| panic!("{name}: {error}"));
+        eprintln!("{name:20} {:5.1} s", start.elapsed().as_secs_f64());
+    }
+}
+
+#[test]
+fn every_planted_bug_is_found_by_its_check() {
+    let core = planted();
+    let mut missed = Vec::new();
+    for (bug, number) in BUGS.iter().zip(1..) {
+        if std::env::var("B").is_ok_and(|b| !b.split(',').any(|x| x == number.to_string())) {
+            continue;
+        }
+        let start = Instant::now();
+        let outcome = check(bug.check)(&Cosim { scratch: number, ..core.clone() });
+        let seconds = start.elapsed().as_secs_f64();
+        let message = outcome.err().map(|error| error.chars().take(300).collect::<String>());
+        eprintln!("{number:3} {:60} {:12} {seconds:5.1} s  {message:?}", bug.name, bug.check);
+        if message.is_none() {
+            missed.push(bug.name);
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:#?}");
+}
