@@ -7,7 +7,7 @@
 //! - [`errors`]: the codes with which the core refuses work.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
-//! - [`reference`]: renders all of it as the page `docs/isa.md`.
+//! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
 
 pub mod config;
 pub mod descriptor;

@@ -1,26 +1,122 @@
-//! c
-use tests::cosim::Cosim;
-use tests::cosim::checks::*;
-#[test]
-fn ev() {
-    events_follow_spikes(&Cosim::preset("tiny"), 0..200).unwrap();
-    events_follow_spikes(&Cosim::preset("ecp5"), 0..60).unwrap();
+//! Random networks: every spike of the Verilated core equals the reference's, and its counters say what it did.
+
+use isa::CoreConfig;
+use model::MaskRatio;
+use sim::SimOptions;
+use tests::cosim::campaign::{Worlds, in_parallel, networks_that_fit, random_networks};
+use tests::cosim::order::reads_wait_for_writes;
+use tests::cosim::{Cosim, checks};
+use tests::random_network::Case;
+
+/// The largest buffers, the widest membrane, and 16 lanes that take two beats a row.
+fn large() -> Cosim {
+    Cosim::new(CoreConfig {
+        lanes: 16,
+        bus_bits: 64,
+        address_bits: 40,
+        membrane_bits: 32,
+        max_fan_in: 1024,
+        weight_rows: 1024,
+        bias_rows: 192,
+    })
 }
-#[test]
-fn me() {
-    merged_events_change_nothing(&Cosim::preset("tiny"), 0..200).unwrap();
-    merged_events_change_nothing(&Cosim::preset("ecp5"), 0..60).unwrap()
+
+/// The smallest buffers, and 16 lanes that take one beat a row.
+fn small() -> Cosim {
+    Cosim::new(CoreConfig {
+        lanes: 16,
+        bus_bits: 128,
+        address_bits: 32,
+        membrane_bits: 24,
+        max_fan_in: 64,
+        weight_rows: 64,
+        bias_rows: 16,
+    })
 }
-#[test]
-fn ma() {
-    masked_spikes_cost_nothing(&Cosim::preset("tiny")).unwrap();
-    masked_spikes_cost_nothing(&Cosim::preset("ecp5")).unwrap();
+
+fn holds(outcome: Result<(), String>) {
+    outcome.unwrap_or_else(|error| panic!("{error}"));
 }
+
 #[test]
-fn co() {
-    counters_count_one_run(&Cosim::preset("tiny")).unwrap();
+fn random_networks_agree_with_8_lanes() {
+    holds(random_networks(&Cosim::preset("tiny"), 0..200, Worlds::Mixed).map(drop));
 }
+
 #[test]
-fn irq() {
-    interrupts_follow_their_enables(&Cosim::preset("tiny")).unwrap();
+fn random_networks_agree_with_32_lanes() {
+    holds(random_networks(&Cosim::preset("ecp5"), 0..60, Worlds::Mixed).map(drop));
+}
+
+#[test]
+fn random_networks_agree_with_64_lanes() {
+    holds(random_networks(&Cosim::preset("pcie"), 0..60, Worlds::Mixed).map(drop));
+}
+
+#[test]
+fn random_networks_agree_with_the_largest_buffers() {
+    holds(random_networks(&large(), 0..60, Worlds::Mixed).map(drop));
+}
+
+#[test]
+fn random_networks_agree_with_the_smallest_buffers() {
+    let fitting = networks_that_fit(&small(), 0..200).unwrap_or_else(|error| panic!("{error}"));
+    assert!(fitting >= 40, "{fitting} networks fit");
+}
+
+#[test]
+#[ignore = "a minute or two; for changes to the core"]
+fn two_thousand_random_networks_agree() {
+    holds(random_networks(&Cosim::preset("tiny"), 10_000..12_000, Worlds::Mixed).map(drop));
+}
+
+#[test]
+fn lanes_do_not_change_any_spike() {
+    let cores = [Cosim::preset("tiny"), large(), Cosim::preset("ecp5"), Cosim::preset("pcie")];
+    let seeds: Vec<u64> = (300..324).collect();
+    holds(in_parallel(&seeds, |&seed| {
+        let mut case = Case::random(seed, 3);
+        case.options.mask = Some(MaskRatio(128));
+        let network = case.configure();
+        for core in &cores {
+            // One reference for all: the network, its masks included, knows nothing of lanes.
+            core.check(&network, &case.image, &SimOptions::default())
+                .map_err(|error| format!("{case:?}, {} lanes: {error}", core.core.lanes))?;
+        }
+        Ok(())
+    }));
+}
+
+#[test]
+fn reads_wait_for_the_writes_of_earlier_layers() {
+    holds(reads_wait_for_writes(&Cosim::preset("tiny"), 0..80));
+    holds(reads_wait_for_writes(&Cosim::preset("ecp5"), 0..40));
+}
+
+#[test]
+fn events_are_those_that_the_spikes_ask_for() {
+    holds(checks::events_follow_spikes(&Cosim::preset("tiny"), 0..60));
+    holds(checks::events_follow_spikes(&Cosim::preset("ecp5"), 0..40));
+}
+
+#[test]
+fn merged_events_change_nothing_but_their_number() {
+    holds(checks::merged_events_change_nothing(&Cosim::preset("tiny"), 0..40));
+    holds(checks::merged_events_change_nothing(&Cosim::preset("ecp5"), 0..20));
+}
+
+#[test]
+fn masked_spikes_cost_no_cycles() {
+    holds(checks::masked_spikes_cost_nothing(&Cosim::preset("tiny")));
+    holds(checks::masked_spikes_cost_nothing(&Cosim::preset("ecp5")));
+}
+
+#[test]
+fn counters_count_one_run_and_are_cleared() {
+    holds(checks::counters_count_one_run(&Cosim::preset("tiny")));
+}
+
+#[test]
+fn interrupts_are_raised_on_done_and_on_error_only_when_enabled() {
+    holds(checks::interrupts_follow_their_enables(&Cosim::preset("tiny")));
 }

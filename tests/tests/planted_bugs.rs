@@ -29,7 +29,7 @@ const CHECKS: &[Check] = &[
     ("bad runs", recovery::bad_runs),
     ("busy starts", |core| recovery::starts_while_busy(core, 0..6)),
     ("bus errors", |core| recovery::bus_errors(core, 211)),
-    ("soft resets", |core| recovery::soft_resets(core, 0..30)),
+    ("soft resets", |core| recovery::soft_resets(core, 0..100)),
     ("hard resets", |core| recovery::hard_resets(core, 0..10)),
     ("random descriptors", |core| random_descriptors(core, 0..40).map(drop)),
 ];

@@ -1,39 +1,84 @@
-//! r
+//! Bad descriptors, bus errors and resets at any time: a clear error, no rule of the bus broken, no access outside the memory window, and
+//! after a reset the next run is right to the last spike.
+
+use isa::ErrorCode;
 use tests::cosim::Cosim;
-use tests::cosim::malformed::*;
-use tests::cosim::recovery::*;
-#[test]
-fn soft() {
-    soft_resets(&Cosim::preset("tiny"), 0..std::env::var("N").map_or(50, |v| v.parse().unwrap())).unwrap();
+use tests::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
+use tests::cosim::recovery;
+
+fn tiny() -> Cosim {
+    Cosim::preset("tiny")
 }
-#[test]
-fn hard() {
-    hard_resets(&Cosim::preset("tiny"), 0..50).unwrap();
+
+fn holds(outcome: Result<(), String>) {
+    outcome.unwrap_or_else(|error| panic!("{error}"));
 }
+
 #[test]
-fn bus() {
-    bus_errors(&Cosim::preset("tiny"), 97).unwrap();
+fn malformed_descriptors_are_refused_with_their_code_and_index() {
+    holds(malformed_descriptors(&tiny(), MALFORMED));
 }
+
 #[test]
-fn mal() {
-    malformed_descriptors(&Cosim::preset("tiny"), MALFORMED).unwrap();
+fn every_error_code_has_a_test() {
+    // ReadError and WriteError below, as are StartWhileBusy and BadRun.
+    use ErrorCode::{BadRun, ReadError, StartWhileBusy, WriteError};
+    for code in ErrorCode::ALL {
+        let elsewhere = [ReadError, WriteError, StartWhileBusy, BadRun].contains(code);
+        assert!(elsewhere || MALFORMED.iter().any(|case| case.code == *code), "{code:?}");
+    }
 }
+
 #[test]
-fn fuzz() {
-    println!(
-        "{:?}",
-        random_descriptors(
-            &Cosim::preset("tiny"),
-            1000..1000 + std::env::var("N").map_or(100, |v| v.parse().unwrap())
-        )
-        .unwrap()
-    );
+fn bad_run_registers_are_refused() {
+    holds(recovery::bad_runs(&tiny()));
 }
+
 #[test]
-fn busy() {
-    starts_while_busy(&Cosim::preset("tiny"), 0..20).unwrap();
+fn a_start_in_a_run_is_refused() {
+    holds(recovery::starts_while_busy(&tiny(), 0..20));
 }
+
 #[test]
-fn badrun() {
-    bad_runs(&Cosim::preset("tiny")).unwrap();
+fn bus_errors_stop_the_run_and_a_reset_recovers() {
+    holds(recovery::bus_errors(&tiny(), 97));
+}
+
+#[test]
+fn random_descriptors_never_wedge_the_core() {
+    let endings = random_descriptors(&tiny(), 0..100).unwrap_or_else(|error| panic!("{error}"));
+    eprintln!("{endings:?}");
+    assert!(endings.finished >= 20 && endings.refused >= 20 && endings.endless >= 3, "{endings:?}");
+}
+
+#[test]
+fn resets_at_some_cycles_recover() {
+    holds(recovery::soft_resets(&tiny(), 1000..1024));
+    holds(recovery::hard_resets(&tiny(), 1000..1024));
+}
+
+#[test]
+fn slow_bus_errors_at_every_third_beat_are_reported() {
+    holds(recovery::bus_errors(&tiny(), 3));
+    holds(recovery::bus_errors(&Cosim::preset("ecp5"), 7));
+}
+
+#[test]
+fn slow_random_descriptors_never_wedge_the_core() {
+    for preset in ["tiny", "ecp5"] {
+        let endings = random_descriptors(&Cosim::preset(preset), 100..600);
+        eprintln!("{preset}: {:?}", endings.unwrap_or_else(|error| panic!("{preset}: {error}")));
+    }
+}
+
+#[test]
+fn slow_soft_reset_at_any_cycle_recovers() {
+    holds(recovery::soft_resets(&tiny(), 0..200));
+    holds(recovery::soft_resets(&Cosim::preset("ecp5"), 0..200));
+}
+
+#[test]
+fn slow_hard_reset_at_any_cycle_recovers() {
+    holds(recovery::hard_resets(&tiny(), 0..200));
+    holds(recovery::hard_resets(&Cosim::preset("ecp5"), 0..100));
 }

@@ -50,7 +50,7 @@ pub fn in_parallel<T: Sync>(
     };
     std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(&work)));
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
     });
     let errors = errors.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
@@ -66,11 +66,11 @@ pub fn random_networks(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Resu
     let seeds: Vec<u64> = seeds.collect();
     in_parallel(&seeds, |&seed| {
         let size = 1 + (seed / 2 % u64::from(MAX_SIZE)) as u32;
-        let counters = case(cosim, seed, size, worlds).or_else(|error| {
+        let counters = case(cosim, seed, size, worlds).map_err(|error| {
             let smaller = (1..size).find_map(|size| Some((size, case(cosim, seed, size, worlds).err()?)));
             let (size, error) = smaller.unwrap_or((size, error));
             let lanes = cosim.core.lanes;
-            Err(format!("{:?}, {lanes} lanes, {worlds:?}: {error}", Case::random(seed, size)))
+            format!("{:?}, {lanes} lanes, {worlds:?}: {error}", Case::random(seed, size))
         })?;
         *total.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += counters;
         Ok(())
@@ -88,4 +88,20 @@ fn case(cosim: &Cosim, seed: u64, size: u32, worlds: Worlds) -> Result<Counters,
         session.compare(&negative).map_err(|error| format!("second image: {error}"))?;
     }
     Ok(counters)
+}
+
+/// Compares those random networks of `seeds` that fit the core's buffers, and returns how many they were.
+///
+/// # Errors
+/// The first that fails.
+pub fn networks_that_fit(cosim: &Cosim, seeds: Range<u64>) -> Result<usize, String> {
+    let memory = SimOptions::default().memory_bytes as u64;
+    let cases = seeds.map(|seed| Case::random(seed, 1));
+    let fitting: Vec<Case> = cases.filter(|case| cosim.program(&case.configure(), memory).is_ok()).collect();
+    in_parallel(&fitting, |case| {
+        let world = Worlds::Mixed.of(case.seed);
+        let outcome = cosim.check(&case.configure(), &case.image, &world);
+        outcome.map(drop).map_err(|error| format!("{case:?}: {error}"))
+    })?;
+    Ok(fitting.len())
 }

@@ -12,7 +12,7 @@ use isa::{ErrorCode, Op, descriptor};
 use model::network::{Operation, Walk};
 use model::{Configured, Executor, Trace};
 use sim::SimOptions;
-use sim::axi::{Fault, FaultTarget, Response};
+use sim::axi::{Fault, FaultTarget, Response, Stalls};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -172,8 +172,11 @@ pub fn bus_errors(cosim: &Cosim, stride: usize) -> Result<(), String> {
             } else {
                 (FaultTarget::ReadBeat(read_before + beat), ErrorCode::ReadError)
             };
-            let response =
-                if beat / stride as u64 % 2 == 0 { Response::SlaveError } else { Response::DecodeError };
+            let response = if (beat / stride as u64).is_multiple_of(2) {
+                Response::SlaveError
+            } else {
+                Response::DecodeError
+            };
             let fails = |error| format!("{response:?} at beat {beat}, write {write}: {error}");
             *session.accelerator.link().memory().faults_mut() = vec![Fault { target, response }];
             let fault = bench.refused(&mut session, code, None).map_err(fails)?;
@@ -267,7 +270,12 @@ fn at_random_cycles(
     let seeds: Vec<u64> = seeds.collect();
     in_parallel(&seeds, |&seed| {
         let mut random = Random(seed);
-        let world = if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() };
+        let world = match seed % 4 {
+            0 | 2 => SimOptions::default(),
+            1 => rough_world(seed),
+            // So slow that bursts queue up in front of the bus.
+            _ => SimOptions { stalls: Some(Stalls { seed, percent: 85 }), ..rough_world(seed) },
+        };
         let mut session = bench.session(cosim, &world)?;
         let whole = session.compare_with(&bench.image, &bench.expected)?.busy_cycles as i64;
         let cycle = random.between(0, whole + 100) as u32;

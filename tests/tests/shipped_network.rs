@@ -1,0 +1,111 @@
+//! The trained network that ships, on real images: every spike plane and every logit of the Verilated core equals the reference's.
+
+use isa::Neuron;
+use model::{Checkpoint, ConvertOptions, Dataset, MaskRatio, Network, RunOptions, convert};
+use sim::SimOptions;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tests::cosim::campaign::in_parallel;
+use tests::cosim::{Cosim, rough_world, text};
+
+/// Simulated time after which a run counts as hung: forty million cycles.
+const DEADLINE: Duration = Duration::from_millis(400);
+
+/// One run.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    preset: &'static str,
+    neuron: Neuron,
+    time_steps: u32,
+    /// Masked share of spikes at all sites, in 1/256.
+    mask: u8,
+    /// Seed of random stalls.
+    stalls: Option<u64>,
+    image: usize,
+}
+
+/// What `README` runs: two_phase, 8 steps, no masks, image 0.
+const DEFAULT: Run =
+    Run { preset: "ecp5", neuron: Neuron::TwoPhase, time_steps: 8, mask: 0, stalls: None, image: 0 };
+
+fn models(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(path)
+}
+
+/// The converted network, or the checkpoint converted with the defaults.
+fn network() -> Network {
+    let converted = models("fashion-mnist/net.mst");
+    if converted.is_file() {
+        return Network::load(&converted).unwrap();
+    }
+    let checkpoint = Checkpoint::load(&models("fashion-mnist/checkpoint.safetensors")).unwrap();
+    convert(&checkpoint, &ConvertOptions::new("fashion-mnist")).unwrap()
+}
+
+fn agree(runs: &[Run]) {
+    let (network, data) = (network(), Dataset::load(&models("data/fashion-mnist")).unwrap());
+    let presets = ["tiny", "ecp5", "pcie"].into_iter().filter(|name| runs.iter().any(|r| r.preset == *name));
+    let cores: Vec<(&str, Cosim)> = presets.map(|name| (name, Cosim::preset(name))).collect();
+    let outcome = in_parallel(runs, |run| {
+        let options = RunOptions {
+            neuron: Some(run.neuron),
+            mask: Some(MaskRatio(run.mask)),
+            ..RunOptions::new(run.time_steps)
+        };
+        let configured = network.configure(&options).map_err(text)?;
+        let (_, cosim) = cores.iter().find(|(name, _)| *name == run.preset).expect("compiled above");
+        let world = run.stalls.map_or_else(SimOptions::default, rough_world);
+        let mut session = cosim.session(&configured, &world)?;
+        session.accelerator.set_deadline(DEADLINE);
+        let counters = session.compare(data.image(run.image)).map_err(|error| format!("{run:?}: {error}"))?;
+        eprintln!(
+            "{:5} {:9} T {:2}  mask {:3}/256  image {}  {:6}: {:8} cycles, {:8} events, {:7} spikes",
+            run.preset,
+            format!("{:?}", run.neuron),
+            run.time_steps,
+            run.mask,
+            run.image,
+            if run.stalls.is_some() { "stalls" } else { "" },
+            counters.busy_cycles,
+            counters.events,
+            counters.spikes
+        );
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn the_first_image_agrees() {
+    agree(&[DEFAULT, Run { stalls: Some(1), ..DEFAULT }]);
+}
+
+#[test]
+fn the_first_image_agrees_with_64_lanes() {
+    agree(&[Run { preset: "pcie", ..DEFAULT }]);
+}
+
+#[test]
+fn slow_every_mode_mask_and_core_agrees() {
+    let mut runs = Vec::new();
+    // The longest first, so that no processor is left alone with one at the end.
+    for (preset, neuron, time_steps) in [
+        ("tiny", Neuron::If, 32),
+        ("tiny", Neuron::If, 8),
+        ("ecp5", Neuron::If, 32),
+        ("tiny", Neuron::TwoPhase, 8),
+        ("tiny", Neuron::TwoPhase, 4),
+        ("ecp5", Neuron::If, 8),
+        ("ecp5", Neuron::TwoPhase, 8),
+        ("ecp5", Neuron::TwoPhase, 4),
+    ] {
+        for image in 0..3 {
+            for mask in [0, 128] {
+                for stalls in [None, Some(image as u64 + 1)] {
+                    runs.push(Run { preset, neuron, time_steps, mask, stalls, image });
+                }
+            }
+        }
+    }
+    agree(&runs);
+}
