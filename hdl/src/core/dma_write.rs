@@ -90,10 +90,9 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let w_valid = m.reg_reset("wvalid", 1, 0);
         let w_free = m.named("w_free", &(!&w_valid | &w_ready));
         let (beats, burst_words) = burst(m, "write", &offset, &left, bus_words);
-        let issue = m.named(
-            "issue",
-            &(&pending & &checked & !&flush & beats_left.is_zero() & (!&aw_valid | &aw_ready)),
-        );
+        // At most 128 bursts wait for their response, however slow the memory is: the count must not wrap.
+        let may_go = beats_left.is_zero() & (!&aw_valid | &aw_ready) & !under_way.bit(7);
+        let issue = m.named("issue", &(&pending & &checked & !&flush & may_go));
         let rest = m.named("rest", &(&left - burst_words.zext(BURST_WORD_BITS + 3)));
         let finishes = m.named("finishes", &(&issue & rest.is_zero()));
         let take = m.named("take", &(&head_valid & !&marker & !&pending & !&flush));
