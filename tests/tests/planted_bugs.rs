@@ -185,7 +185,18 @@ fn check(name: &str) -> fn(&Cosim) -> Result<(), String> {
 }
 
 #[test]
-fn every_check_passes_without_a_bug() {
+fn the_list_fits_the_generated_verilog() {
+    let top = hdl::core::mst_core(&CoreConfig::preset("tiny").expect("a preset"));
+    let mut files = hdl::rtl::emit(&top.unwrap_or_else(|error| panic!("{error}"))).unwrap();
+    plant(&mut files);
+    for bug in BUGS {
+        check(bug.check);
+        assert!(bug.changed.contains("BUG"), "{}", bug.name);
+    }
+}
+
+#[test]
+fn slow_every_check_passes_without_a_bug() {
     let core = planted();
     for (name, check) in CHECKS {
         let start = Instant::now();
@@ -195,19 +206,16 @@ fn every_check_passes_without_a_bug() {
 }
 
 #[test]
-fn every_planted_bug_is_found_by_its_check() {
+fn slow_every_planted_bug_is_found_by_its_check() {
     let core = planted();
     let mut missed = Vec::new();
     for (bug, number) in BUGS.iter().zip(1..) {
-        if std::env::var("B").is_ok_and(|b| !b.split(',').any(|x| x == number.to_string())) {
-            continue;
-        }
         let start = Instant::now();
-        let outcome = check(bug.check)(&Cosim { scratch: number, ..core.clone() });
+        let found = check(bug.check)(&Cosim { scratch: number, ..core.clone() }).err();
         let seconds = start.elapsed().as_secs_f64();
-        let message = outcome.err().map(|error| error.chars().take(300).collect::<String>());
-        eprintln!("{number:3} {:60} {:12} {seconds:5.1} s  {message:?}", bug.name, bug.check);
-        if message.is_none() {
+        let how: String = found.as_deref().unwrap_or("NOT FOUND").chars().take(100).collect();
+        eprintln!("{number:2} {:19} {:55} {:18} {seconds:4.1} s  {how:?}", bug.file, bug.name, bug.check);
+        if found.is_none() {
             missed.push(bug.name);
         }
     }

@@ -1,9 +1,9 @@
 //! Bad descriptors, bus errors and resets at any time: a clear error, no rule of the bus broken, no access outside the memory window, and
 //! after a reset the next run is right to the last spike.
 
-use isa::ErrorCode;
+use isa::{ErrorCode, Op};
 use tests::cosim::Cosim;
-use tests::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
+use tests::cosim::malformed::{MALFORMED, Malformed, malformed_descriptors, random_descriptors};
 use tests::cosim::recovery;
 
 fn tiny() -> Cosim {
@@ -17,6 +17,19 @@ fn holds(outcome: Result<(), String>) {
 #[test]
 fn malformed_descriptors_are_refused_with_their_code_and_index() {
     holds(malformed_descriptors(&tiny(), MALFORMED));
+}
+
+/// A read of no words would become a burst of 32 beats that nobody waits for.
+#[test]
+fn a_shortcut_with_more_tiles_than_words_is_refused() {
+    let case = Malformed {
+        what: "more tiles than words of a segment",
+        op: Op::Shortcut,
+        code: ErrorCode::BadShape,
+        spoil: |d| (d.tiles, d.output_words) = (4095, 4095),
+        address: None,
+    };
+    holds(malformed_descriptors(&tiny(), &[case]));
 }
 
 #[test]

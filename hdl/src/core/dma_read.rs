@@ -193,7 +193,7 @@ pub(super) fn burst(
     (burst_words.slice(bus_words - 1, 5), burst_words)
 }
 
-/// Whether a request leaves the memory window or is not aligned to the bus, and the error code.
+/// Whether a request is empty, leaves the memory window or is not aligned to the bus, and the error code.
 pub(super) fn fault(
     m: &mut Builder,
     name: &str,
@@ -211,6 +211,9 @@ pub(super) fn fault(
         unaligned = unaligned | offset.bit(3) | words.bit(0);
     }
     let unaligned = m.named(&format!("{name}_unaligned"), &unaligned);
+    // AXI has no burst without beats: its length would wrap, and the bus would never count as idle again.
+    let empty = m.named(&format!("{name}_empty"), &words.is_zero());
     let code = mux(&unaligned, &lit(ErrorCode::Unaligned as u64, 8), &lit(ErrorCode::OutOfRange as u64, 8));
-    (m.named(&format!("{name}_refused"), &(check & (outside | unaligned))), code)
+    let code = mux(&empty, &lit(ErrorCode::BadShape as u64, 8), &code);
+    (m.named(&format!("{name}_refused"), &(check & (outside | unaligned | empty))), code)
 }

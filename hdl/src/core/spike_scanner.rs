@@ -12,7 +12,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 ///
 /// A row is walked in *passes*, one for each bit plane that has any bit set: time steps of an `if` layer (all of them, since each
 /// is a step of the neuron), powers of two of spike counts or inputs otherwise. A pass visits its active words, a word its active bytes. So an inactive spike
-/// costs nothing; a token or time step without any is one null event.
+/// costs nothing; a row (or, of an `if` layer, a time step) without any is one null event.
 ///
 /// Stages: *pass* (its bitmap) → *walk* (next word of the bitmap, reads it) → *read* → *bits* (next byte of the word)
 /// → *event* (registered output; reads the matrix row). They move when the next one takes; `advance` is the array's consent.

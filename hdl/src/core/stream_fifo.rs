@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::rtl::{Builder, Module, RtlError, index_width, lit};
 
-/// A FIFO of `depth` words of `width` bits with ready/valid on both sides; one word a cycle in each direction.
+/// A FIFO of `depth` (a power of two) words of `width` bits with ready/valid on both sides; one word a cycle in each direction.
 ///
 /// Words wait in a memory with a registered read port, which is also the output register: `depth + 1` words fit.
 /// `flush` empties it. `push_ready` is registered state, so it never depends on `pop_ready` in the same cycle.

@@ -70,7 +70,7 @@ pub fn random_networks(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Resu
             let smaller = (1..size).find_map(|size| Some((size, case(cosim, seed, size, worlds).err()?)));
             let (size, error) = smaller.unwrap_or((size, error));
             let lanes = cosim.core.lanes;
-            format!("{:?}, {lanes} lanes, {worlds:?}: {error}", Case::random(seed, size))
+            format!("{error}; {:?}, {lanes} lanes, {worlds:?}", Case::random(seed, size))
         })?;
         *total.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += counters;
         Ok(())
@@ -101,7 +101,7 @@ pub fn networks_that_fit(cosim: &Cosim, seeds: Range<u64>) -> Result<usize, Stri
     in_parallel(&fitting, |case| {
         let world = Worlds::Mixed.of(case.seed);
         let outcome = cosim.check(&case.configure(), &case.image, &world);
-        outcome.map(drop).map_err(|error| format!("{case:?}: {error}"))
+        outcome.map(drop).map_err(|error| format!("{error}; {case:?}"))
     })?;
     Ok(fitting.len())
 }

@@ -183,7 +183,7 @@ fn each_case(
     let seeds: Vec<u64> = seeds.collect();
     in_parallel(&seeds, |&seed| {
         let case = Case::random(seed, 1 + (seed % u64::from(MAX_SIZE)) as u32);
-        check(&case, &case.configure()).map_err(|error| format!("{case:?}: {error}"))
+        check(&case, &case.configure()).map_err(|error| format!("{error}; {case:?}"))
     })
 }
 

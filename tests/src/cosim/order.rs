@@ -19,7 +19,7 @@ pub fn reads_wait_for_writes(cosim: &Cosim, seeds: Range<u64>) -> Result<(), Str
         let network = matrices_last(&case.network);
         let network = network.configure(&case.options).map_err(|error| format!("seed {seed}: {error}"))?;
         let world = SimOptions { latency: 0..=300, outstanding: 16, ..rough_world(seed) };
-        cosim.check(&network, &case.image, &world).map(drop).map_err(|error| format!("{case:?}: {error}"))
+        cosim.check(&network, &case.image, &world).map(drop).map_err(|error| format!("{error}; {case:?}"))
     })
 }
 

@@ -246,6 +246,7 @@ fn a_second_write_may_come_before_the_first_is_answered() {
                 device.set(valid, false);
             }
         }
+        (0..5).for_each(|_| device.cycle());
         device.set("bready", true);
         for _ in 0..10 {
             device.cycle();

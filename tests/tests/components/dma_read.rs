@@ -256,11 +256,14 @@ fn a_long_request_keeps_the_data_channel_busy() {
 }
 
 #[test]
-fn a_request_outside_the_window_or_off_the_bus_width_is_refused_before_the_bus() {
+fn a_request_that_is_empty_outside_the_window_or_off_the_bus_width_is_refused_before_the_bus() {
     for mut bench in benches(Some(20)) {
         let bus = bench.bus_bytes;
         let (outside, unaligned) = (ErrorCode::OutOfRange as u64, ErrorCode::Unaligned as u64);
+        let empty = ErrorCode::BadShape as u64;
         let mut refused = vec![
+            (Request { offset: 0, words: 0 }, empty),
+            (Request { offset: WINDOW, words: 0 }, empty),
             (Request { offset: WINDOW, words: bus / 8 }, outside),
             (Request { offset: WINDOW - bus, words: bus / 4 }, outside),
             (Request { offset: (1 << 32) - bus, words: bus / 8 }, outside),

@@ -177,6 +177,7 @@ impl Bench {
         self.configure(layer);
         let mut queue = segments(layer, rows, self.bus_bytes);
         let jobs = rows.iter().filter(|row| row.job_end).count();
+        let most_events: usize = rows.iter().map(|row| 8 * row.bytes.len() + 8).sum();
         let (mut started, mut scanned) = (0, 0);
         let mut announced = false;
         let mut events: Vec<(u64, Event)> = Vec::new();
@@ -220,6 +221,7 @@ impl Bench {
                 own_bytes_due = layer.wide && event.entry.is_some();
                 scanned += usize::from(event.job_scanned);
                 events.push((self.device.cycles() - 1, event));
+                assert!(events.len() <= most_events, "events without end");
                 quiet = 0;
             }
         }
