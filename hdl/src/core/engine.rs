@@ -16,7 +16,7 @@ use super::spike_buffer::spike_buffer;
 use super::spike_packer::spike_packer;
 use super::spike_scanner::spike_scanner;
 use super::stream_fifo::stream_fifo;
-use super::token_walker::{SHAPE, token_walker};
+use super::token_walker::{SHAPE, side, token_walker};
 use super::weight_buffer::weight_buffer;
 use crate::rtl::{Builder, Expr, Instance, Module, RtlError, cat, lit};
 
@@ -24,7 +24,7 @@ use crate::rtl::{Builder, Expr, Instance, Module, RtlError, cat, lit};
 const SEGMENTS: u32 = 64;
 
 /// Fields that the engine uses directly, or that its output walk needs.
-const OWN: [&str; 12] = [
+const OWN: [&str; 14] = [
     "op",
     "neuron",
     "segment_words",
@@ -37,14 +37,14 @@ const OWN: [&str; 12] = [
     "output_y_stride",
     "output_x_stride",
     "output_chunk_stride",
+    "output_wrap_y",
+    "output_wrap_x",
 ];
-const WRAPS: [&str; 2] = ["output_wrap_y", "output_wrap_x"];
 
 /// The layer engine: loader, fetcher, scanner, array and packer with their buffers. Held in reset between runs.
 pub fn engine(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let names: BTreeSet<&'static str> = OWN
         .iter()
-        .chain(&WRAPS)
         .chain(&SHAPE)
         .chain(&input_fetcher::FIELDS)
         .chain(&neuron_control::FIELDS)
@@ -314,17 +314,11 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     let array = m.instance("array", &parts.array, &inputs);
 
     m.comment("The output walk and the way to memory.");
-    let mut inputs = layer.connect(&SHAPE);
+    let mut inputs = side(&layer, &layer, "output");
     inputs.extend([
         ("start", walk_start),
         ("base", nets.later(m, "jobs", "walk_base", 32)),
         ("step", control.output("token_step")),
-        ("block_y_stride", layer["output_block_y_stride"].clone()),
-        ("block_x_stride", layer["output_block_x_stride"].clone()),
-        ("y_stride", layer["output_y_stride"].clone()),
-        ("x_stride", layer["output_x_stride"].clone()),
-        ("wrap_y", layer["output_wrap_y"].clone()),
-        ("wrap_x", layer["output_wrap_x"].clone()),
     ]);
     let walk = m.instance("walk", &parts.walker, &inputs);
     nets.resolve(m, "walk", &walk);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, MAX_SEGMENTS, Op};
 
 use super::fields::Fields;
-use super::token_walker::{SHAPE, token_walker};
+use super::token_walker::{SHAPE, side, token_walker};
 use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
 /// Descriptor fields that the fetcher reads besides the walk's shape.
@@ -79,17 +79,11 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&chunk_offset, &token_end, &lit(0, 32));
         m.set_if(&chunk_offset, &row_end, &(&chunk_offset + &layer["input_chunk_stride"]));
 
-        let mut walk_inputs = shape.connect(&SHAPE);
+        let mut walk_inputs = side(&layer, &shape, "input");
         walk_inputs.extend([
             ("start", walk_next.clone()),
             ("base", walk_base.clone()),
             ("step", token_end.clone()),
-            ("block_y_stride", layer["input_block_y_stride"].clone()),
-            ("block_x_stride", layer["input_block_x_stride"].clone()),
-            ("y_stride", layer["input_y_stride"].clone()),
-            ("x_stride", layer["input_x_stride"].clone()),
-            ("wrap_y", layer["input_wrap_y"].clone()),
-            ("wrap_x", layer["input_wrap_x"].clone()),
         ]);
         let walk = m.instance("walk", &walker, &walk_inputs);
         let attention = layer.is_attention();

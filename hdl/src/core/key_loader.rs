@@ -6,7 +6,8 @@ use isa::{CoreConfig, Op};
 
 use super::fields::Fields;
 use super::key_transposer::key_transposer;
-use crate::rtl::{Builder, Module, RtlError, cat, index_width, lit, mux};
+use super::weight_buffer::chunk_rows;
+use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
 /// Descriptor fields that shape K and V.
 pub(super) const FIELDS: [&str; 5] =
@@ -78,11 +79,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&word, &take, &next_word);
         m.set_if(&row, &(&idle | (&take & &rows_end)), &lit(0, 12));
         m.set_if(&row, &(&take & &key_end), &row.inc());
-        if row_bits < 15 {
-            m.unused(&layer["segment_words"].slice(row_bits - 3, 15 - row_bits));
-        }
-        let chunk_rows =
-            cat(&[layer["segment_words"].clone(), lit(0, 3)]).zext(row_bits.max(15)).trunc(row_bits);
+        let chunk_rows = chunk_rows(m, &layer["segment_words"], row_bits);
         let value_base = m.reg_reset("value_row_base", row_bits, 0);
         m.set_if(&value_base, &idle, &lit(0, row_bits));
         m.set_if(&value_base, &(&take & &rows_end), &(&value_base + &chunk_rows));

@@ -54,6 +54,24 @@ enum State {
     Handed,
 }
 
+/// The states and the names of their flags, in the order of the enumeration.
+const STATES: [(State, &str); 14] = [
+    (State::Next, "next"),
+    (State::Request, "request"),
+    (State::Receive, "receive"),
+    (State::Check, "check"),
+    (State::Wait, "wait"),
+    (State::Parameters, "parameters"),
+    (State::TakeParameters, "take_parameters"),
+    (State::Matrix, "matrix"),
+    (State::TakeMatrix, "take_matrix"),
+    (State::Bias, "bias"),
+    (State::TakeBias, "take_bias"),
+    (State::Keys, "keys"),
+    (State::Loaded, "loaded"),
+    (State::Handed, "handed"),
+];
+
 /// Fetches and checks one descriptor after the other, and loads the parameters and the matrix of each of its jobs into the bank
 /// that the array does not use.
 ///
@@ -84,10 +102,6 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn at(&self, state: State) -> Expr {
-        self.state.eq_lit(state as u64)
-    }
-
     fn go(&mut self, condition: &Expr, state: State) {
         let (register, to) = (self.state.clone(), lit(state as u64, 4));
         self.m.set_if(&register, condition, &to);
@@ -123,25 +137,9 @@ impl Loader<'_> {
         let request_ready = this.m.input("request_ready", 1);
         let in_valid = this.m.input("in_valid", 1);
         let in_data = this.m.input("in_data", config.bus_bits);
-        let in_state = [
-            State::Next,
-            State::Request,
-            State::Receive,
-            State::Check,
-            State::Wait,
-            State::Parameters,
-            State::TakeParameters,
-            State::Matrix,
-            State::TakeMatrix,
-            State::Bias,
-            State::TakeBias,
-            State::Keys,
-            State::Loaded,
-            State::Handed,
-        ]
-        .map(|s| {
-            let flag = this.at(s);
-            this.m.named(&format!("is_{}", snake(s)), &flag)
+        let in_state = STATES.map(|(state, name)| {
+            let flag = this.state.eq_lit(state as u64);
+            this.m.named(&format!("is_{name}"), &flag)
         });
         let is = |s: State| in_state[s as usize].clone();
 
@@ -389,25 +387,6 @@ impl Loader<'_> {
         for &name in layer_fields {
             this.m.output(&format!("layer_{name}"), &layer[name]);
         }
-    }
-}
-
-fn snake(state: State) -> &'static str {
-    match state {
-        State::Next => "next",
-        State::Request => "request",
-        State::Receive => "receive",
-        State::Check => "check",
-        State::Wait => "wait",
-        State::Parameters => "parameters",
-        State::TakeParameters => "take_parameters",
-        State::Matrix => "matrix",
-        State::TakeMatrix => "take_matrix",
-        State::Bias => "bias",
-        State::TakeBias => "take_bias",
-        State::Keys => "keys",
-        State::Loaded => "loaded",
-        State::Handed => "handed",
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::CoreConfig;
 use isa::layout::flag;
 
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, mux};
+use crate::rtl::{Builder, Expr, Module, RtlError, cat};
 
 /// Bits of a shifted coincidence count: at most 8 times 2^7.
 const COINCIDENCE_BITS: u32 = 11;
@@ -65,12 +65,4 @@ pub(super) fn popcount(byte: &Expr) -> Expr {
     let pair = |i: u32| byte.bit(i).add_wide(&byte.bit(i + 1));
     let nibble = |i: u32| pair(i).add_wide(&pair(i + 2));
     nibble(0).add_wide(&nibble(4))
-}
-
-/// The position of the lowest set bit of `bits`; 0 if none is set.
-pub(super) fn lowest(bits: &Expr, width: u32) -> Expr {
-    let last = bits.width() - 1;
-    (0..last).rev().fold(crate::rtl::lit(u64::from(last), width), |later, i| {
-        mux(&bits.bit(i), &crate::rtl::lit(u64::from(i), width), &later)
-    })
 }

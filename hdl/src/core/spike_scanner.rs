@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
-use super::sparse_attention::lowest;
 use super::spike_buffer::{ROW_BITS, row_words};
+use super::weight_buffer::chunk_rows;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Visits the active entries of each row, one a cycle, without a bubble between words, planes or rows.
@@ -178,10 +178,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let row_moves = m.named("row_moves", &(&bits_moves & &row_ends));
         m.comment("Attention keeps one set of matrix rows a chunk.");
         m.set_if(&row_base, &(&row_moves & &bits_flags[2]), &lit(0, row_bits));
-        if row_bits < 15 {
-            m.unused(&segment_words.slice(row_bits - 3, 15 - row_bits));
-        }
-        let chunk_rows = cat(&[segment_words.clone(), lit(0, 3)]).zext(row_bits.max(15)).trunc(row_bits);
+        let chunk_rows = chunk_rows(m, &segment_words, row_bits);
         m.set_if(&row_base, &(&row_moves & &is_attention), &(&row_base + &chunk_rows));
 
         m.comment("Event.");
@@ -232,4 +229,12 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("job_scanned", &(&moves & &event_job_end), "the job's last event is taken");
         m.output_doc("waiting", &(!&valid & !&bits_valid), "no event is near");
     })
+}
+
+/// The position of the lowest set bit of `bits`; 0 if none is set.
+fn lowest(bits: &Expr, width: u32) -> Expr {
+    let last = bits.width() - 1;
+    (0..last)
+        .rev()
+        .fold(lit(u64::from(last), width), |later, i| mux(&bits.bit(i), &lit(u64::from(i), width), &later))
 }

@@ -3,10 +3,18 @@
 use std::rc::Rc;
 
 use super::fields::Fields;
-use crate::rtl::{Builder, Module, RtlError, mux};
+use crate::rtl::{Builder, Expr, Module, RtlError, mux};
 
 /// Descriptor fields that shape a walk, whatever is addressed.
 pub(super) const SHAPE: [&str; 5] = ["blocks_y", "blocks_x", "inner_y", "inner_x", "shift"];
+
+/// Connections of a walk over one side of a layer, `input` or `output`: the shape, and that side's strides and wraps.
+pub(super) fn side<'a>(layer: &Fields, shape: &Fields, side: &str) -> Vec<(&'a str, Expr)> {
+    let mut inputs = shape.connect(&SHAPE);
+    let strides = ["block_y_stride", "block_x_stride", "y_stride", "x_stride", "wrap_y", "wrap_x"];
+    inputs.extend(strides.map(|name| (name, layer[format!("{side}_{name}").as_str()].clone())));
+    inputs
+}
 
 /// Visits the tokens of all blocks in order of evaluation, with the byte offset of each (see [`isa::descriptor`]).
 ///

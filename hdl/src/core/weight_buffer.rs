@@ -39,3 +39,12 @@ pub(super) fn enables(m: &mut Builder, valid: &Expr, index: &Expr, count: u32) -
     }
     valid.repeat(count) & lit(1, count).shl_by(index)
 }
+
+/// Matrix rows of one chunk of an attention layer, eight for each word of its input row, as a row number of `row_bits` bits.
+pub(super) fn chunk_rows(m: &mut Builder, segment_words: &Expr, row_bits: u32) -> Expr {
+    let rows = cat(&[segment_words.clone(), lit(0, 3)]);
+    if row_bits < rows.width() {
+        m.unused(&segment_words.slice(row_bits - 3, rows.width() - row_bits));
+    }
+    rows.zext(row_bits.max(rows.width())).trunc(row_bits)
+}
