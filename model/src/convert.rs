@@ -39,7 +39,8 @@ const ROOM: f64 = 0.98 * (1 << 23) as f64;
 /// Largest fraction of scores and context.
 const MAX_FRACTION: u32 = 7;
 
-/// Converts a checkpoint. Layers keep the checkpoint's names; scores and context are `attn.scores` and `attn.context`.
+/// Converts a checkpoint. Layers keep the checkpoint's names; scores and context are `attn.scores` and `attn.context`. Layers
+/// that were trained with masks are masked.
 ///
 /// # Errors
 /// If a value is too large for an integer network, or the result does not [validate](Network::validate).
@@ -326,7 +327,7 @@ impl Converter<'_> {
             order: SlotOrder::Identity,
             rotate: 1,
             mask_site: None,
-            mask_ratio: 0,
+            mask_ratio: self.checkpoint.masks.get(name).map_or(0, |ratio| ratio.0),
         });
         LayerId(self.layers.len() - 1)
     }

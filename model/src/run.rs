@@ -13,6 +13,13 @@ pub const MAX_TIME_STEPS: u32 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskRatio(pub u8);
 
+impl MaskRatio {
+    /// Share of spikes that are transmitted.
+    pub fn kept(self) -> f64 {
+        1.0 - f64::from(self.0) / 256.0
+    }
+}
+
 impl TryFrom<f64> for MaskRatio {
     type Error = ModelError;
 
