@@ -50,7 +50,7 @@ pub enum Command {
     /// Convert a trained checkpoint into an integer network.
     #[command(
         after_help = "Example:\n  gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst\n\n\
-        The checkpoint's layout is described in train/README.md. The same checkpoint and options give the same bytes."
+        The checkpoint's layout is described in docs/checkpoint.md. The same checkpoint and options give the same bytes."
     )]
     Convert(ConvertArgs),
     /// Show a network: layers, thresholds, memory, and the range that each layer's sums were proven to keep.
