@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod info;
 mod inputs;
+mod precision;
 mod run;
 mod screen;
 mod verilog;
