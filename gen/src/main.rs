@@ -13,6 +13,7 @@ mod inputs;
 mod precision;
 mod run;
 mod screen;
+mod spikes;
 mod verilog;
 
 use clap::Parser;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Convert(options) => convert::convert(options, cli.format()),
         Command::Info(options) => info::info(options, cli.format()),
         Command::Run(options) => run::run(options, cli.format()),
+        Command::Spikes(options) => spikes::spikes(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),
     };
     match outcome {
