@@ -149,7 +149,7 @@ impl Attention {
             Product::Scores { key, head_size, .. } => {
                 for (j, &token) in tokens {
                     let cells = head_cells(&planes[key.0], token, head, head_size);
-                    self.layout.put_all(matrix, (j, self.windows.tokens()), 0, cells);
+                    self.layout.put_all(matrix, (j, self.windows.tokens()), cells);
                 }
             }
             Product::Context { value, head_size, .. } => {
@@ -174,7 +174,7 @@ impl Attention {
             }
             Product::Context { scores, .. } => planes[scores.0].row(self.score_token(head, window, query)),
         };
-        self.layout.put_all(row, (0, 1), 0, cells);
+        self.layout.put_all(row, (0, 1), cells);
     }
 
     /// `bias + coincidences << F`, summed over all time steps (two_phase) or for each of them (`if`).

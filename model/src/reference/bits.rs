@@ -58,10 +58,10 @@ impl Layout {
         }
     }
 
-    /// Adds neighbouring cells to a row, the first of them as cell `at`.
+    /// Fills a row with neighbouring cells. It must be empty.
     #[inline(always)]
-    pub fn put_all(&self, bits: &mut [u64], (row, rows): (usize, usize), at: usize, cells: &[u8]) {
-        if self.neuron == Neuron::TwoPhase && at == 0 {
+    pub fn put_all(&self, bits: &mut [u64], (row, rows): (usize, usize), cells: &[u8]) {
+        if self.neuron == Neuron::TwoPhase {
             let row = &mut bits[row * self.words..][..self.words];
             let (whole, rest) = cells.as_chunks();
             row.iter_mut().zip(whole).for_each(|(word, &bytes)| *word = u64::from_le_bytes(bytes));
@@ -70,7 +70,7 @@ impl Layout {
             }
         } else {
             for (i, cell) in cells.chunks_exact(self.cell_bytes).enumerate() {
-                self.put(bits, (row, rows), at + i, cell);
+                self.put(bits, (row, rows), i, cell);
             }
         }
     }
@@ -78,7 +78,7 @@ impl Layout {
 
 /// Positions of the set bits, ascending.
 #[inline(always)]
-pub(super) fn set_bits(mut word: u64) -> impl Iterator<Item = usize> {
+fn set_bits(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = word.trailing_zeros() as usize;
         word &= word.wrapping_sub(1);
@@ -129,6 +129,18 @@ pub(super) fn counts(cells: &[u8], cell_bytes: usize, counts: &mut [i16]) {
     }
 }
 
+/// Whether each cell of a row spikes at time step `t`: 0 or 1.
+#[inline(always)]
+pub(super) fn spikes_at(cells: &[u8], cell_bytes: usize, t: usize, spikes: &mut [i16]) {
+    let spike = |(spike, byte): (&mut i16, &u8)| *spike = i16::from(byte >> (t % 8) & 1);
+    // Neighbouring bytes are a vector.
+    if cell_bytes == 1 {
+        spikes.iter_mut().zip(cells).for_each(spike);
+    } else {
+        spikes.iter_mut().zip(cells[t / 8..].iter().step_by(cell_bytes)).for_each(spike);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +162,7 @@ mod tests {
                 let layout = Layout::new(neuron, 75, time_steps);
                 let mut bits = vec![0; 2 * layout.size()];
                 // One row at once, one cell by cell.
-                layout.put_all(&mut bits, (0, 2), 0, &cells[0].concat());
+                layout.put_all(&mut bits, (0, 2), &cells[0].concat());
                 (0..75).for_each(|c| layout.put(&mut bits, (1, 2), c, &cells[1][c]));
                 for row in 0..2 {
                     for c in 0..75 {

@@ -1,6 +1,6 @@
 //! Drives of the layers that take each token on its own: analog, dense and shortcut.
 
-use super::bits::{Layout, counts, set_bits};
+use super::bits::{counts, spikes_at};
 use crate::network::{Gather, Layer, LayerId, Network, Operation, Patch, Weights};
 use crate::run::Configured;
 use crate::spikes::SpikePlane;
@@ -11,7 +11,8 @@ pub(super) struct Drive<'a> {
     network: &'a Network,
     layer: &'a Layer,
     time_steps: usize,
-    layout: Layout,
+    /// Whether a neuron needs only sums over all time steps.
+    merged: bool,
     source: Source<'a>,
 }
 
@@ -43,7 +44,6 @@ struct Matrix {
 pub(super) struct Scratch {
     counts: Vec<i16>,
     sums: Vec<[i32; LANES]>,
-    bits: Vec<u64>,
     drives: Vec<i32>,
 }
 
@@ -51,22 +51,21 @@ impl<'a> Drive<'a> {
     /// # Panics
     /// If the layer is attention or readout, which have no drive a token.
     pub fn new(configured: &'a Configured, layer: &'a Layer) -> Drive<'a> {
-        let steps = configured.time_steps();
+        let steps = configured.time_steps() as usize;
         let merged = layer.neuron == Neuron::TwoPhase;
-        let (source, inputs) = match &layer.operation {
+        let source = match &layer.operation {
             Operation::Analog { patch, weights, bias } => {
-                (Source::Analog { patch: *patch, matrix: Matrix::new(weights, bias, 1, 255) }, weights.inputs)
+                Source::Analog { patch: *patch, matrix: Matrix::new(weights, bias, 1, 255) }
             }
             Operation::Dense { input, gather, weights, bias } => {
-                let matrix =
-                    Matrix::new(weights, bias, if merged { steps as i32 } else { 1 }, steps as usize);
-                (Source::Dense { input: *input, gather: *gather, matrix }, weights.inputs)
+                let times = if merged { steps } else { 1 };
+                let matrix = Matrix::new(weights, bias, times as i32, times);
+                Source::Dense { input: *input, gather: *gather, matrix }
             }
-            Operation::Shortcut { inputs, gains, bias } => (Source::Shortcut { inputs, gains, bias }, 0),
+            Operation::Shortcut { inputs, gains, bias } => Source::Shortcut { inputs, gains, bias },
             other => unreachable!("{other:?} has no drive a token"),
         };
-        let layout = Layout::new(layer.neuron, inputs, steps);
-        Drive { network: configured, layer, time_steps: steps as usize, layout, source }
+        Drive { network: configured, layer, time_steps: steps, merged, source }
     }
 
     pub fn scratch(&self) -> Scratch {
@@ -76,11 +75,10 @@ impl<'a> Drive<'a> {
             }
             Source::Shortcut { .. } => (self.layer.channels, 0),
         };
-        let rows = if self.layer.neuron == Neuron::If { self.time_steps } else { 1 };
+        let rows = if self.merged { 1 } else { self.time_steps };
         Scratch {
             counts: vec![0; inputs],
             sums: vec![[0; LANES]; blocks],
-            bits: vec![0; self.layout.size()],
             drives: vec![0; rows * self.layer.channels],
         }
     }
@@ -95,66 +93,52 @@ impl<'a> Drive<'a> {
         planes: &[SpikePlane],
         scratch: &'s mut Scratch,
     ) -> &'s [i32] {
-        let merged = self.layer.neuron == Neuron::TwoPhase;
+        let channels = self.layer.channels;
+        let times = if self.merged { self.time_steps as i32 } else { 1 };
         match &self.source {
             Source::Analog { patch, matrix } => {
                 self.pixels(token, *patch, image, &mut scratch.counts[..matrix.inputs]);
                 matrix.product(&scratch.counts, &mut scratch.sums);
-                let channels = self.layer.channels;
                 let sums = &scratch.sums.as_flattened()[..channels];
-                let times = if merged { self.time_steps as i32 } else { 1 };
                 for row in scratch.drives.chunks_exact_mut(channels) {
                     row.iter_mut().zip(sums).for_each(|(drive, sum)| *drive = times * sum);
                 }
             }
             Source::Dense { input, gather, matrix } => {
                 let plane = &planes[input.0];
-                let (channels, cell_bytes) = (plane.channels(), plane.cell_bytes());
-                let parts = gather.tokens(self.layer.grid, token).enumerate();
-                if merged {
-                    for (part, token) in parts {
-                        let part = &mut scratch.counts[part * channels..][..channels];
-                        counts(plane.row(token), cell_bytes, part);
+                for (t, drives) in scratch.drives.chunks_exact_mut(channels).enumerate() {
+                    let parts = scratch.counts.chunks_exact_mut(plane.channels());
+                    for (part, token) in parts.zip(gather.tokens(self.layer.grid, token)) {
+                        self.inputs(plane, token, t, part);
                     }
                     matrix.product(&scratch.counts, &mut scratch.sums);
-                    return &scratch.sums.as_flattened()[..self.layer.channels];
-                }
-                scratch.bits.fill(0);
-                for (part, token) in parts {
-                    self.layout.put_all(&mut scratch.bits, (0, 1), part * channels, plane.row(token));
-                }
-                for (t, drives) in scratch.drives.chunks_exact_mut(self.layer.channels).enumerate() {
-                    matrix.events(self.layout.vector(&scratch.bits, 1, t), drives);
+                    drives.copy_from_slice(&scratch.sums.as_flattened()[..channels]);
                 }
             }
             Source::Shortcut { inputs, gains, bias } => {
-                let channels = self.layer.channels;
-                let gains = gains.chunks_exact(channels);
-                let weighted = inputs.iter().zip(gains).map(|(id, gains)| (&planes[id.0], gains));
-                if merged {
-                    start(&mut scratch.drives, bias, self.time_steps as i32);
-                    for (plane, gains) in weighted {
-                        counts(plane.row(token), plane.cell_bytes(), &mut scratch.counts);
+                for (t, drives) in scratch.drives.chunks_exact_mut(channels).enumerate() {
+                    drives.iter_mut().zip(*bias).for_each(|(drive, &bias)| *drive = times * bias);
+                    for (id, gains) in inputs.iter().zip(gains.chunks_exact(channels)) {
+                        self.inputs(&planes[id.0], token, t, &mut scratch.counts);
                         let terms = gains.iter().zip(&scratch.counts);
-                        for (drive, (&gain, &count)) in scratch.drives.iter_mut().zip(terms) {
+                        for (drive, (&gain, &count)) in drives.iter_mut().zip(terms) {
                             *drive += i32::from(gain) * i32::from(count);
-                        }
-                    }
-                } else {
-                    scratch.drives.chunks_exact_mut(channels).for_each(|row| start(row, bias, 1));
-                    for (plane, gains) in weighted {
-                        for (c, &gain) in gains.iter().enumerate() {
-                            for (i, &byte) in plane.cell(token, c).iter().enumerate() {
-                                set_bits(byte.into()).for_each(|t| {
-                                    scratch.drives[(8 * i + t) * channels + c] += i32::from(gain)
-                                });
-                            }
                         }
                     }
                 }
             }
         }
         &scratch.drives
+    }
+
+    /// What a neuron gets from each channel of a token: the spikes of all time steps (two_phase), or that of step `t` (`if`).
+    #[inline(always)]
+    fn inputs(&self, plane: &SpikePlane, token: usize, t: usize, inputs: &mut [i16]) {
+        if self.merged {
+            counts(plane.row(token), plane.cell_bytes(), inputs);
+        } else {
+            spikes_at(plane.row(token), plane.cell_bytes(), t, inputs);
+        }
     }
 
     /// The pixels of a patch, channel by channel, row by row; 0 outside the image.
@@ -176,11 +160,6 @@ impl<'a> Drive<'a> {
             }
         }
     }
-}
-
-#[inline(always)]
-fn start(drives: &mut [i32], bias: &[i32], times: i32) {
-    drives.iter_mut().zip(bias).for_each(|(drive, &bias)| *drive = times * bias);
 }
 
 impl Matrix {
@@ -217,21 +196,6 @@ impl Matrix {
             *sums = if self.narrow { narrow(*start, weights, x) } else { wide(*start, weights, x) };
         }
     }
-
-    /// `drives[o] = start[o] + sum_i w[o,i] * s[i]`, for spikes in a bit vector.
-    #[inline(always)]
-    fn events(&self, spikes: &[u64], drives: &mut [i32]) {
-        for (drives, (start, weights)) in drives.chunks_mut(LANES).zip(self.blocks()) {
-            let mut sums = *start;
-            for (i, &word) in spikes.iter().enumerate() {
-                for bit in set_bits(word) {
-                    let column = &weights[64 * i + bit];
-                    sums.iter_mut().zip(column).for_each(|(sum, &w)| *sum += i32::from(w));
-                }
-            }
-            drives.copy_from_slice(&sums[..drives.len()]);
-        }
-    }
 }
 
 /// Sums of a group in 16 bits: twice as many fit a vector as of 32.
@@ -251,8 +215,14 @@ fn narrow(mut sums: [i32; LANES], weights: &[[i16; LANES]], x: &[i16]) -> [i32; 
 
 #[inline(always)]
 fn wide(mut sums: [i32; LANES], weights: &[[i16; LANES]], x: &[i16]) -> [i32; LANES] {
-    for (&x, weights) in x.iter().zip(weights) {
-        sums.iter_mut().zip(weights).for_each(|(sum, &w)| *sum += i32::from(w) * i32::from(x));
+    for (x, weights) in x.as_chunks::<GROUP>().0.iter().zip(weights.as_chunks::<GROUP>().0) {
+        let mut group = [0i32; LANES];
+        for (lane, group) in group.iter_mut().enumerate() {
+            for i in 0..GROUP {
+                *group += i32::from(weights[i][lane]) * i32::from(x[i]);
+            }
+        }
+        sums.iter_mut().zip(group).for_each(|(sum, group)| *sum += group);
     }
     sums
 }
