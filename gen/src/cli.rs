@@ -2,6 +2,7 @@
 
 use crate::error::GenError;
 use crate::screen::Format;
+use crate::synth::Family;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use isa::{CoreConfig, Neuron};
 use model::{MaskRatio, RunOptions};
@@ -72,6 +73,14 @@ pub enum Command {
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
         `useful` is the share of busy cycles that the network's spikes need on that many lanes.")]
     Cosim(CosimArgs),
+    /// Synthesise a core with Yosys: cells of each module, and no multiplier, latch or undriven net.
+    #[command(after_help = "Examples:\n  \
+        gen synth                                  the core for an ECP5 board\n  \
+        gen synth --preset tiny --family xc7 --json\n\n\
+        Yosys keeps modules apart, so that cells can be counted by module. The Verilog, Yosys' script and its log stay in\n\
+        the folder. Exit code 1 if a defect was found: a DSP block, a latch, an undriven or multiply driven net, a memory over\n\
+        1 kbit that is no block RAM, a warning of Yosys that is not known to be harmless.")]
+    Synth(SynthArgs),
 }
 
 /// Sizes of the core.
@@ -287,6 +296,23 @@ pub struct CosimArgs {
     /// How the simulation goes.
     #[command(flatten)]
     pub simulation: SimulationArgs,
+}
+
+/// `gen synth`.
+#[derive(Args, Debug)]
+pub struct SynthArgs {
+    /// Sizes.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// FPGA family.
+    #[arg(long, value_enum, default_value_t = Family::Ecp5)]
+    pub family: Family,
+    /// Folder for Verilog, script and log [default: out/synth/PRESET-FAMILY]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Markdown page whose section for this preset and family is replaced by the new figures.
+    #[arg(long, value_name = "FILE")]
+    pub update: Option<PathBuf>,
 }
 
 /// How the simulation goes.

@@ -1,7 +1,7 @@
 //! The command line: Verilog generation, conversion, reference runs, cosimulation.
 //!
 //! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is
-//! success, 1 a difference between core and reference, 2 a refusal.
+//! success, 1 a defect (core and reference differ, or the synthesised core has what it must not have), 2 a refusal.
 
 mod cli;
 mod convert;
@@ -12,6 +12,7 @@ mod info;
 mod inputs;
 mod run;
 mod screen;
+mod synth;
 mod verilog;
 
 use clap::Parser;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Info(options) => info::info(options, cli.format()),
         Command::Run(options) => run::run(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),
+        Command::Synth(options) => synth::synth(options, cli.format()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

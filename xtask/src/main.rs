@@ -7,6 +7,7 @@ mod error;
 mod packages;
 mod setup;
 mod steps;
+mod synth;
 mod workspace;
 
 use check::Selection;
@@ -45,6 +46,8 @@ enum Command {
     },
     /// The same as `test`.
     Ci,
+    /// Synthesise the core with Yosys and count its cells; fails on multipliers, latches, undriven nets, warnings.
+    Synth(synth::SynthArgs),
     /// Measure simulation, reference, and what merged events save.
     Bench {
         /// Print one JSON document instead of text.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::demo(),
         Command::Test { selection } => check::check(selection),
         Command::Ci => check::check(Selection::All),
+        Command::Synth(args) => synth::synth(&args),
         Command::Bench { json } => bench::bench(json),
     };
     match outcome {

@@ -6,6 +6,7 @@ mod shim;
 mod tools;
 
 pub use build::{BuildError, Tracing, Verilated};
+pub use tools::{tools, verilator};
 
 use ffi::Instance;
 use std::path::{Path, PathBuf};
