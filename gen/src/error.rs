@@ -54,6 +54,14 @@ pub enum GenError {
         /// What is allowed.
         allowed: String,
     },
+    /// A file of points belongs to something else.
+    #[error("{}: {reason}; write to another file", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What does not belong.
+        reason: String,
+    },
     /// A file could not be written or read.
     #[error("{}: {source}", path.display())]
     File {

@@ -1,4 +1,4 @@
-//! The command line: Verilog generation, conversion, reference runs, cosimulation.
+//! The command line: Verilog generation, conversion, reference runs, sweeps, cosimulation.
 //!
 //! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is
 //! success, 1 a defect (core and reference differ, or the synthesised core has what it must not have), 2 a refusal.
@@ -7,11 +7,13 @@ mod cli;
 mod convert;
 mod cosim;
 mod error;
+mod evaluation;
 mod files;
 mod info;
 mod inputs;
 mod run;
 mod screen;
+mod sweep;
 mod synth;
 mod verilog;
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Command::Convert(options) => convert::convert(options, cli.format()),
         Command::Info(options) => info::info(options, cli.format()),
         Command::Run(options) => run::run(options, cli.format()),
+        Command::Sweep(options) => sweep::sweep(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),
         Command::Synth(options) => synth::synth(options, cli.format()),
     };

@@ -8,6 +8,7 @@ mod attention;
 mod bits;
 mod drive;
 mod fire;
+mod observer;
 
 use crate::error::ModelError;
 use crate::network::{Layer, LayerId, Operation, Walk};
@@ -17,6 +18,8 @@ use crate::walk::Step;
 use attention::Attention;
 use drive::Drive;
 use fire::{Masks, Neurons};
+use observer::FiredSpikes;
+pub use observer::Observer;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,13 +60,21 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// If the image does not have the size that the network takes.
     pub fn trace(&self, image: &[u8]) -> Result<Trace, ModelError> {
+        self.observe(image, &mut ())
+    }
+
+    /// Runs one image and keeps every spike; `observer` sees what is no transmitted spike.
+    ///
+    /// # Errors
+    /// If the image does not have the size that the network takes.
+    pub fn observe(&self, image: &[u8], observer: &mut impl Observer) -> Result<Trace, ModelError> {
         let expected = self.configured.image.bytes();
         if image.len() != expected {
             return Err(ModelError::ImageSize { found: image.len(), expected });
         }
         let mut planes = Vec::with_capacity(self.layers.len() - 1);
         for prepared in &self.layers[..self.layers.len() - 1] {
-            planes.push(prepared.run(self.configured, image, &planes));
+            planes.push(prepared.run(self.configured, image, &planes, observer));
         }
         let logits = readout(self.configured, &planes);
         Ok(Trace { planes, logits })
@@ -74,8 +85,10 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// If the image does not have the size that the network takes.
     pub fn classify(&self, image: &[u8]) -> Result<Classification, ModelError> {
-        let trace = self.trace(image)?;
+        let mut fired = FiredSpikes(vec![0; self.layers.len() - 1]);
+        let trace = self.observe(image, &mut fired)?;
         Ok(Classification {
+            fired: fired.0,
             spikes: trace.planes.iter().map(SpikePlane::spikes).collect(),
             logits: trace.logits,
         })
@@ -115,14 +128,23 @@ impl<'a> Prepared<'a> {
             }
             _ => Kind::Tokens { drive: Drive::new(configured, layer), steps: layer.walk.steps(layer.grid) },
         };
-        let neurons = Neurons::new(layer, configured.slots(LayerId(index)), configured.time_steps());
+        let neurons =
+            Neurons::new(LayerId(index), layer, configured.slots(LayerId(index)), configured.time_steps());
         Prepared { layer, index, neurons, kind }
     }
 
-    fn run(&self, configured: &Configured, image: &[u8], planes: &[SpikePlane]) -> SpikePlane {
+    fn run(
+        &self,
+        configured: &Configured,
+        image: &[u8],
+        planes: &[SpikePlane],
+        observer: &mut impl Observer,
+    ) -> SpikePlane {
         match &self.kind {
             Kind::Readout => unreachable!("validated: the readout is last"),
-            Kind::Attention(attention) => attention.run(&self.neurons, configured.seed, self.index, planes),
+            Kind::Attention(attention) => {
+                attention.run(&self.neurons, configured.seed, self.index, planes, observer)
+            }
             Kind::Tokens { drive, steps } => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
@@ -131,8 +153,8 @@ impl<'a> Prepared<'a> {
                 for step in steps {
                     let drives = drive.token(step.token, image, planes, &mut scratch);
                     let row = plane.row_mut(step.token, 0, channels);
-                    self.neurons.fire(0, step.index, drives, row);
-                    masks.apply(row, configured.time_steps() as usize);
+                    self.neurons.fire(0, step.index, drives, row, observer);
+                    self.neurons.transmit(row, &mut masks, observer);
                 }
                 plane
             }

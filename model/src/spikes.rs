@@ -138,7 +138,10 @@ impl Trace {
 pub struct Classification {
     /// One a class.
     pub logits: Vec<i32>,
-    /// Transmitted spikes of each layer but the readout.
+    /// Spikes that each layer but the readout fired.
+    pub fired: Vec<u64>,
+    /// Those of them that it transmitted: a masked spike stays in its neuron, costs its consumers nothing and counts here no
+    /// more.
     pub spikes: Vec<u64>,
 }
 

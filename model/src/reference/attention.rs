@@ -2,6 +2,7 @@
 
 use super::bits::{Layout, coincidences};
 use super::fire::{Masks, Neurons};
+use super::observer::Observer;
 use crate::network::{Grid, Layer, LayerId, Operation, Windows};
 use crate::run::Configured;
 use crate::spikes::SpikePlane;
@@ -69,7 +70,14 @@ impl<'a> Attention<'a> {
     }
 
     /// Evaluates the layer: head by head, window by window, query by query.
-    pub fn run(&self, neurons: &Neurons, seed: u32, layer: usize, planes: &[SpikePlane]) -> SpikePlane {
+    pub fn run(
+        &self,
+        neurons: &Neurons,
+        seed: u32,
+        layer: usize,
+        planes: &[SpikePlane],
+        observer: &mut impl Observer,
+    ) -> SpikePlane {
         let (tokens, windows) = (self.windows.tokens(), self.windows.count(self.grid));
         let channels = self.channels();
         let mut plane = match self.product {
@@ -92,9 +100,9 @@ impl<'a> Attention<'a> {
                     self.fill_row(head, window, query, planes, &mut scratch.row);
                     self.drives(neurons.mode, head, query, &mut scratch);
                     let row = self.output(&mut plane, head, window, query);
-                    neurons.fire(head * channels, query, &scratch.drives, row);
+                    neurons.fire(head * channels, query, &scratch.drives, row, observer);
                     self.separate_regions(window, query, row);
-                    masks.apply(row, neurons.time_steps);
+                    neurons.transmit(row, &mut masks, observer);
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The neuron: from drives to transmitted spikes.
 
+use super::observer::Observer;
 use crate::mask::Lfsr;
-use crate::network::{Layer, Operation};
+use crate::network::{Layer, LayerId, Operation};
 use crate::run::Slots;
 use isa::Neuron;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::ops::Range;
 pub(super) struct Neurons {
     pub mode: Neuron,
     pub time_steps: usize,
+    layer: LayerId,
     slots: Slots,
     /// Spikes of a two-phase neuron by their number, for token index 0: `by_count[n]` has the slots `order[0..n]` set. Only for
     /// `T <= 64`, else empty.
@@ -20,7 +22,7 @@ pub(super) struct Neurons {
 
 impl Neurons {
     /// Thresholds of a scores layer, one a head, are repeated for all keys of the head.
-    pub fn new(layer: &Layer, slots: &Slots, time_steps: u32) -> Neurons {
+    pub fn new(id: LayerId, layer: &Layer, slots: &Slots, time_steps: u32) -> Neurons {
         let repeat = if let Operation::Scores { .. } = layer.operation { layer.channels } else { 1 };
         let spread = |values: &[i32]| values.iter().flat_map(|&v| std::iter::repeat_n(v, repeat)).collect();
         let mut by_count = Vec::new();
@@ -34,6 +36,7 @@ impl Neurons {
         Neurons {
             mode: layer.neuron,
             time_steps: time_steps as usize,
+            layer: id,
             slots: slots.clone(),
             by_count,
             theta: spread(&layer.theta),
@@ -44,24 +47,46 @@ impl Neurons {
     /// Fires the neurons `first..` of one token into `row`, one cell a neuron.
     ///
     /// `drives` holds the sum over all time steps of each neuron (two_phase), or T rows of one drive a neuron (`if`).
-    pub fn fire(&self, first: usize, index: usize, drives: &[i32], row: &mut [u64]) {
+    pub fn fire(
+        &self,
+        first: usize,
+        index: usize,
+        drives: &[i32],
+        row: &mut [u64],
+        observer: &mut impl Observer,
+    ) {
         match self.mode {
-            Neuron::TwoPhase => self.two_phase(first, index, drives, row),
-            Neuron::If => self.integrate_and_fire(first, drives, row),
+            Neuron::TwoPhase => self.two_phase(first, index, drives, row, observer),
+            Neuron::If => self.integrate_and_fire(first, drives, row, observer),
         }
+    }
+
+    /// Shows the spikes of one token, which [`Neurons::fire`] made and no mask has touched, and masks them.
+    pub fn transmit(&self, row: &mut [u64], masks: &mut Masks, observer: &mut impl Observer) {
+        observer.fired(self.layer, row);
+        masks.apply(row, self.time_steps);
     }
 
     /// `count = clip(floor((v0 + sum of drives) / theta), 0, T)`: the T threshold steps `s = (v >= theta); v -= s * theta` spike
     /// as often as theta fits, first step first.
-    fn two_phase(&self, first: usize, index: usize, drives: &[i32], row: &mut [u64]) {
+    fn two_phase(
+        &self,
+        first: usize,
+        index: usize,
+        drives: &[i32],
+        row: &mut [u64],
+        observer: &mut impl Observer,
+    ) {
         let cell_words = row.len() / drives.len();
         let rotation = self.slots.rotate as usize * index % self.time_steps;
         for (c, (&drive, cell)) in drives.iter().zip(row.chunks_exact_mut(cell_words)).enumerate() {
             let (v, theta) = (self.v0[first + c] + drive, self.theta[first + c]);
             if v < theta {
+                observer.membrane(self.layer, v, theta);
                 continue;
             }
             let count = ((v / theta) as usize).min(self.time_steps);
+            observer.membrane(self.layer, v - count as i32 * theta, theta);
             if let [word] = cell {
                 *word = self.rotate(self.by_count[count], rotation);
             } else {
@@ -83,7 +108,13 @@ impl Neurons {
     }
 
     /// `u = v + drive(t); s = (u >= theta); v = u - s * theta`.
-    fn integrate_and_fire(&self, first: usize, drives: &[i32], row: &mut [u64]) {
+    fn integrate_and_fire(
+        &self,
+        first: usize,
+        drives: &[i32],
+        row: &mut [u64],
+        observer: &mut impl Observer,
+    ) {
         let neurons = drives.len() / self.time_steps;
         let cell_words = row.len() / neurons;
         for (c, cell) in row.chunks_exact_mut(cell_words).enumerate() {
@@ -95,6 +126,7 @@ impl Neurons {
                     cell[t / 64] |= 1 << (t % 64);
                 }
             }
+            observer.membrane(self.layer, v, theta);
         }
     }
 }
@@ -112,7 +144,7 @@ impl Masks {
     }
 
     /// Drops spikes of one token, one cell a neuron.
-    pub fn apply(&mut self, row: &mut [u64], time_steps: usize) {
+    fn apply(&mut self, row: &mut [u64], time_steps: usize) {
         let cell_words = time_steps.div_ceil(64);
         for (register, cell) in self.registers.iter_mut().zip(row.chunks_exact_mut(cell_words)) {
             for (i, word) in cell.iter_mut().enumerate() {
@@ -141,7 +173,7 @@ mod tests {
         for slot in &slots.order {
             by_count.push(by_count[by_count.len() - 1] | 1u64 << (slot % 64));
         }
-        Neurons { mode, time_steps: time_steps as usize, slots, by_count, theta, v0 }
+        Neurons { mode, time_steps: time_steps as usize, layer: LayerId(0), slots, by_count, theta, v0 }
     }
 
     #[test]
@@ -150,7 +182,7 @@ mod tests {
             let neurons = neurons(Neuron::TwoPhase, &SlotOrder::Spread, 3, time_steps, theta, theta / 2);
             for sum in -3 * theta..theta * (time_steps as i32 + 3) {
                 let mut row = [0];
-                neurons.fire(0, 5, &[sum], &mut row);
+                neurons.fire(0, 5, &[sum], &mut row, &mut ());
                 // QCFS with x = sum / T, lambda = theta, L = T: clip(floor(x * L / lambda + 1/2), 0, L).
                 let qcfs = (2 * sum + theta).div_euclid(2 * theta).clamp(0, time_steps as i32);
                 assert_eq!(row[0].count_ones() as i32, qcfs, "T {time_steps}, theta {theta}, sum {sum}");
@@ -168,7 +200,7 @@ mod tests {
             }
             for index in 0..20 {
                 let mut row = vec![0u64; (time_steps as usize).div_ceil(64)];
-                neurons.fire(0, index, &[25], &mut row);
+                neurons.fire(0, index, &[25], &mut row, &mut ());
                 let set: Vec<usize> =
                     (0..time_steps as usize).filter(|t| row[t / 64] >> (t % 64) & 1 == 1).collect();
                 let mut expected =
@@ -183,7 +215,7 @@ mod tests {
     fn if_neurons_keep_what_is_left_over() {
         let neurons = neurons(Neuron::If, &SlotOrder::Identity, 0, 6, 10, 5);
         let mut row = [0];
-        neurons.fire(0, 0, &[4, 1, 25, -30, 9, 12], &mut row);
+        neurons.fire(0, 0, &[4, 1, 25, -30, 9, 12], &mut row, &mut ());
         // u = 9, 10, 25, -15, -6, 6
         assert_eq!(row[0], 0b000110);
     }

@@ -60,7 +60,7 @@ pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
         let mut before: Option<(Counters, u64)> = None;
         for ratio in RATIOS {
             let options =
-                RunOptions { neuron: Some(neuron), mask: Some(MaskRatio(ratio)), ..RunOptions::new(8) };
+                RunOptions { neuron: Some(neuron), mask: MaskRatio(ratio).into(), ..RunOptions::new(8) };
             let network = network.configure(&options).map_err(text)?;
             let fails = |error| format!("{neuron:?}, ratio {ratio}/256: {error}");
             let mut session = cosim.session(&network, &SimOptions::default())?;

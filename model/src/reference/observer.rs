@@ -1,0 +1,29 @@
+//! What can be seen of a run beside the spikes that it transmits.
+
+use crate::network::LayerId;
+
+/// Watches the neurons of a run. What is not asked for costs nothing.
+pub trait Observer {
+    /// A neuron's membrane after its last time step.
+    fn membrane(&mut self, layer: LayerId, membrane: i32, threshold: i32) {
+        let _ = (layer, membrane, threshold);
+    }
+
+    /// Spikes that some neurons of one token fired, before the mask.
+    fn fired(&mut self, layer: LayerId, row: &[u64]) {
+        let _ = (layer, row);
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {}
+
+/// Counts the spikes that each layer fires, also those that its mask drops.
+#[derive(Clone, Debug)]
+pub(super) struct FiredSpikes(pub Vec<u64>);
+
+impl Observer for FiredSpikes {
+    fn fired(&mut self, layer: LayerId, row: &[u64]) {
+        self.0[layer.0] += row.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
+    }
+}
