@@ -50,10 +50,10 @@ pub enum Command {
         driver compares with the core's own). The same options give the same bytes. Other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
-    #[command(
-        after_help = "Example:\n  gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst\n\n\
-        The checkpoint's layout is described in train/README.md. The same checkpoint and options give the same bytes."
-    )]
+    #[command(after_help = "Examples:\n  \
+        gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst\n  \
+        gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst --room-for 32 --report\n\n\
+        The checkpoint's layout is described in docs/checkpoint.md. The same checkpoint and options give the same bytes.")]
     Convert(ConvertArgs),
     /// Show a network: layers, thresholds, memory, and the range that each layer's sums were proven to keep.
     #[command(after_help = "Examples:\n  gen info\n  gen info net.mst --time-steps 16 --json")]
@@ -310,6 +310,9 @@ pub struct ConvertArgs {
     /// Time steps that integer scales leave room for in a 24-bit membrane.
     #[arg(long, value_name = "T", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub room_for: u32,
+    /// Show for each layer what rounding cost, its threshold, and the range that its sums were proven to keep.
+    #[arg(long)]
+    pub report: bool,
 }
 
 /// `gen info`.

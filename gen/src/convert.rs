@@ -4,6 +4,7 @@ use crate::cli::ConvertArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs::neuron_name;
+use crate::precision::{self, PrecisionReport};
 use crate::screen::{Format, count, grouped, print, print_json};
 use model::network::Operation;
 use model::{Checkpoint, ConvertOptions, Network};
@@ -19,6 +20,8 @@ struct Report<'a> {
     classes: usize,
     neuron: &'static str,
     bytes: u64,
+    #[serde(flatten)]
+    precision: Option<PrecisionReport>,
 }
 
 /// Converts and writes the network.
@@ -29,7 +32,7 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
         time_steps: args.room_for,
         ..ConvertOptions::new(args.name.clone().unwrap_or_else(|| name_of(&args.checkpoint)))
     };
-    let network = model::convert(&checkpoint, &options)?;
+    let (network, layers) = model::convert::convert_and_measure(&checkpoint, &options)?;
     if let Some(folder) = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(files::at(folder))?;
     }
@@ -42,17 +45,19 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
         classes: network.classes,
         neuron: neuron_name(&network),
         bytes: std::fs::metadata(&args.out).map_err(files::at(&args.out))?.len(),
+        precision: args.report.then(|| precision::report(&network, &layers, args.room_for)),
     };
     match format {
         Format::Json => print_json(&report),
         Format::Text => print(&format!(
-            "network `{}` in {}: {}, {} 8-bit weights, {} bytes, {} neurons\n",
+            "network `{}` in {}: {}, {} 8-bit weights, {} bytes, {} neurons\n{}",
             report.name,
             args.out.display(),
             count(report.layers, "layer"),
             grouped(report.weights as u64),
             grouped(report.bytes),
             report.neuron,
+            report.precision.as_ref().map(PrecisionReport::text).unwrap_or_default(),
         )),
     }
 }

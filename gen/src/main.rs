@@ -11,6 +11,7 @@ mod evaluation;
 mod files;
 mod info;
 mod inputs;
+mod precision;
 mod run;
 mod screen;
 mod sweep;

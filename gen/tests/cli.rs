@@ -86,6 +86,37 @@ fn the_same_checkpoint_gives_the_same_network() {
 }
 
 #[test]
+fn a_conversion_reports_what_rounding_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.mst");
+    let checkpoint = checkpoint();
+    let arguments = ["convert", text(&checkpoint), "--out", text(&out), "--report"];
+    let said = json(&[&arguments[..], &["--room-for", "32"]].concat());
+    assert_eq!(said["proved_for"], 32);
+    let layers = said["layers"].as_array().expect("layers are listed");
+    assert_eq!(layers.len(), 45);
+    for layer in layers {
+        let number = |field: &str| layer[field].as_f64();
+        let (context, readout) = (layer["op"] == "context", layer["op"] == "readout");
+        assert_eq!(number("relative_rms").is_none(), context, "{layer}");
+        assert!(
+            number("relative_rms").unwrap_or(0.0) < 0.02 && number("largest").unwrap_or(0.0) < 0.02,
+            "{layer}"
+        );
+        assert_eq!(number("threshold").is_none(), readout, "{layer}");
+        assert_eq!(layer["integer_threshold"].is_null(), readout, "{layer}");
+        assert!(
+            number("sum_low") < number("sum_high") && number("sum_bits").is_some_and(|bits| bits <= 24.0)
+        );
+    }
+    let shown = succeeds(&arguments);
+    assert!(
+        shown.contains("stages.0.blocks.1.attn.scores")
+            && shown.contains("proven from the weights for T = 16")
+    );
+}
+
+#[test]
 fn networks_that_cannot_be_read_are_refused_with_their_path() {
     let (folder, net) = converted();
     let truncated = folder.path().join("truncated.mst");

@@ -11,11 +11,17 @@
 //! head    logits = W mean over tokens of QCFS(BN(x)) + b
 //! ```
 
-use crate::container::{self, Tensors, check, format_error};
+mod masks;
+mod reader;
+mod unmappable;
+
+use crate::container::{self, format_error};
 use crate::error::ModelError;
+use crate::mask_rules::MaskRatio;
 use crate::network::{Grid, ImageShape, Windows};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The metadata key of the header.
@@ -61,6 +67,8 @@ pub struct Checkpoint {
     pub stages: Vec<Stage>,
     /// Classifier.
     pub head: Head,
+    /// Share of spikes that training dropped, by the name of the layer in the converted network. Empty if it dropped none.
+    pub masks: BTreeMap<String, MaskRatio>,
 }
 
 /// Batch norm as an affine map: `y = gain * x + offset`, one each a channel.
@@ -81,12 +89,12 @@ pub struct Norm {
     pub threshold: f32,
 }
 
-/// Linear, BN, then QCFS.
+/// Linear, BN if there is one, then QCFS.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Outputs x inputs.
     pub weight: Array2<f32>,
-    /// Batch norm; a bias of the linear layer is folded into its offset.
+    /// Batch norm, the identity if there is none; a bias of the linear layer is folded into its offset.
     pub norm: BatchNorm,
     /// Threshold.
     pub threshold: f32,
@@ -244,8 +252,9 @@ impl Checkpoint {
     /// Reads a checkpoint from the bytes of its file.
     ///
     /// # Errors
-    /// If it is truncated, corrupt or foreign, if a tensor is missing, superfluous or of another shape than the architecture
-    /// says, if an element is not finite, a variance negative or a threshold not positive.
+    /// If it is truncated, corrupt or foreign, if it names or holds something that has no spiking counterpart (layer norm, softmax,
+    /// GELU), if a tensor is missing, superfluous or of another shape than the architecture says, if an element is not finite, a
+    /// variance negative, a threshold not positive or a mask out of range.
     pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
         let (text, tensors) = container::open(bytes, KEY, "a checkpoint of this project")?;
         let header: serde_json::Value = container::header(&text, KEY, VERSION)?;
@@ -255,128 +264,11 @@ impl Checkpoint {
                 "unknown architecture: format `{format}`, expected `{FORMAT}`"
             )));
         }
+        unmappable::check_header(&header)?;
+        unmappable::check_tensors(&tensors)?;
         let architecture: Architecture = container::header(&text, KEY, VERSION)?;
         architecture.validate()?;
-        let mut reader = Reader { architecture: &architecture, tensors };
-        let patch_embed = reader.patch_embed()?;
-        let stages =
-            (0..architecture.dims.len()).map(|stage| reader.stage(stage)).collect::<Result<_, _>>()?;
-        let head = reader.head()?;
-        reader.nothing_left()?;
-        Ok(Checkpoint { architecture, patch_embed, stages, head })
-    }
-}
-
-struct Reader<'a> {
-    architecture: &'a Architecture,
-    tensors: Tensors<'a>,
-}
-
-impl Reader<'_> {
-    fn patch_embed(&mut self) -> Result<Linear, ModelError> {
-        let Architecture { image, patch, ref dims, .. } = *self.architecture;
-        self.linear("patch_embed", dims[0], image.channels * patch * patch)
-    }
-
-    fn stage(&mut self, stage: usize) -> Result<Stage, ModelError> {
-        let dims = &self.architecture.dims;
-        let blocks = (0..self.architecture.depths[stage]).map(|block| self.block(stage, block));
-        let blocks = blocks.collect::<Result<_, _>>()?;
-        let merge = match dims.get(stage + 1) {
-            None => None,
-            Some(&next) => Some(Merge {
-                norm: self.norm(&format!("stages.{stage}.merge.norm"), dims[stage])?,
-                reduction: self.linear(&format!("stages.{stage}.merge.reduction"), next, 4 * dims[stage])?,
-            }),
-        };
-        Ok(Stage { blocks, merge })
-    }
-
-    fn block(&mut self, stage: usize, block: usize) -> Result<Block, ModelError> {
-        let (dim, heads) = (self.architecture.dims[stage], self.architecture.heads[stage]);
-        let positions = self.architecture.windows(stage, block).positions();
-        let hidden = dim * self.architecture.mlp_ratio;
-        let name = |part: &str| format!("stages.{stage}.blocks.{block}.{part}");
-        Ok(Block {
-            norm1: self.norm(&name("norm1"), dim)?,
-            attention: Attention {
-                q: self.linear(&name("attn.q"), dim, dim)?,
-                k: self.linear(&name("attn.k"), dim, dim)?,
-                v: self.linear(&name("attn.v"), dim, dim)?,
-                bias_table: self.matrix(&name("attn.bias_table"), positions, heads)?,
-                score_threshold: self.threshold(&name("attn.score_threshold"))?,
-                context_threshold: self.threshold(&name("attn.context_threshold"))?,
-                proj: self.linear(&name("attn.proj"), dim, dim)?,
-            },
-            norm2: self.norm(&name("norm2"), dim)?,
-            fc1: self.linear(&name("mlp.fc1"), hidden, dim)?,
-            fc2: self.linear(&name("mlp.fc2"), dim, hidden)?,
-        })
-    }
-
-    fn head(&mut self) -> Result<Head, ModelError> {
-        let (dim, classes) =
-            (self.architecture.dims[self.architecture.dims.len() - 1], self.architecture.classes);
-        Ok(Head {
-            norm: self.norm("head.norm", dim)?,
-            weight: self.matrix("head.weight", classes, dim)?,
-            bias: self.tensors.floats("head.bias", &[classes])?,
-        })
-    }
-
-    fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, ModelError> {
-        let weight = self.matrix(&format!("{name}.weight"), outputs, inputs)?;
-        let mut norm = self.batch_norm(&format!("{name}.bn"), outputs)?;
-        let bias = format!("{name}.bias");
-        if self.tensors.contains(&bias) {
-            let bias = self.tensors.floats(&bias, &[outputs])?;
-            for ((offset, gain), bias) in norm.offset.iter_mut().zip(&norm.gain).zip(bias) {
-                *offset += gain * f64::from(bias);
-            }
-        }
-        Ok(Linear { weight, norm, threshold: self.threshold(&format!("{name}.threshold"))? })
-    }
-
-    fn norm(&mut self, name: &str, channels: usize) -> Result<Norm, ModelError> {
-        let norm = self.batch_norm(name, channels)?;
-        Ok(Norm { norm, threshold: self.threshold(&format!("{name}.threshold"))? })
-    }
-
-    fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm, ModelError> {
-        let mut part = |part: &str| self.tensors.floats(&format!("{name}.{part}"), &[channels]);
-        let (weight, bias, mean, variance) =
-            (part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?);
-        let eps = self.architecture.bn_eps;
-        check(&format!("{name}.running_var"), &variance, "0 or more, and with bn_eps above 0", |value| {
-            value >= 0.0 && f64::from(value) + eps > 0.0
-        })?;
-        let gain = weight.iter().zip(&variance).map(|(&w, &v)| f64::from(w) / (f64::from(v) + eps).sqrt());
-        let gain: Vec<f64> = gain.collect();
-        let offset = bias.iter().zip(&gain).zip(&mean).map(|((&b, g), &m)| f64::from(b) - g * f64::from(m));
-        Ok(BatchNorm { offset: offset.collect(), gain })
-    }
-
-    fn threshold(&mut self, name: &str) -> Result<f32, ModelError> {
-        let values = self.tensors.floats(name, &[1])?;
-        check(name, &values, "positive", |value| value > 0.0)?;
-        Ok(values[0])
-    }
-
-    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Array2<f32>, ModelError> {
-        let values = self.tensors.floats(name, &[rows, columns])?;
-        Ok(Array2::from_shape_vec((rows, columns), values).expect("as many values as the shape says"))
-    }
-
-    fn nothing_left(&self) -> Result<(), ModelError> {
-        let Some(name) = self.tensors.left() else { return Ok(()) };
-        let lower = name.to_lowercase();
-        let unsupported =
-            ["layernorm", "layer_norm", "softmax", "gelu", "relu"].iter().any(|part| lower.contains(part));
-        let hint = if unsupported {
-            ": layer norm, softmax, GELU and ReLU do not convert to integrate-and-fire neurons; train with BN and QCFS"
-        } else {
-            ""
-        };
-        Err(ModelError::UnexpectedTensor { name: name.to_owned(), hint })
+        let masks = masks::read(&header, &architecture)?;
+        reader::read(architecture, masks, tensors)
     }
 }

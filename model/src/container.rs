@@ -92,9 +92,19 @@ impl Tensors<'_> {
         Ok(data.iter().map(|&byte| byte as i8).collect())
     }
 
+    /// The names of all tensors that were not taken.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Number of dimensions of a tensor that was not taken.
+    pub fn rank(&self, name: &str) -> Option<usize> {
+        self.0.get(name).map(|stored| stored.shape.len())
+    }
+
     /// The name of a tensor that was not taken.
     pub fn left(&self) -> Option<&str> {
-        self.0.keys().next().map(String::as_str)
+        self.names().next()
     }
 
     fn length(&self, name: &str) -> usize {

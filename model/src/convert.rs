@@ -6,12 +6,16 @@
 //! neuron gives integers: `w = round(a / scale)`, `b = round(offset / scale)`, `theta = round(l_out / scale)`, and with
 //! `v0 = theta / 2` the spike count of a two-phase neuron is QCFS's clip-floor-shift with `levels = T`.
 
+mod quantise;
+
 use crate::checkpoint::{Attention, BatchNorm, Block, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
 use crate::network::{
     Gather, Grid, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
 };
 use isa::Neuron;
+use quantise::{Deviations, ROOM, integer, largest, one_sided, quantise, theta_fits};
+use serde::Serialize;
 
 /// How to convert.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,19 +36,28 @@ impl ConvertOptions {
     }
 }
 
-/// Largest threshold.
-const MAX_THETA: f64 = (1 << 20) as f64;
-/// Largest value that a sum in a 24-bit membrane should reach; the rest is for rounding.
-const ROOM: f64 = 0.98 * (1 << 23) as f64;
 /// Largest fraction of scores and context.
 const MAX_FRACTION: u32 = 7;
 
-/// Converts a checkpoint. Layers keep the checkpoint's names; scores and context are `attn.scores` and `attn.context`.
+/// Converts a checkpoint. Layers keep the checkpoint's names; scores and context are `attn.scores` and `attn.context`. Layers
+/// that were trained with masks are masked.
 ///
 /// # Errors
 /// If a value is too large for an integer network, or the result does not [validate](Network::validate).
 pub fn convert(checkpoint: &Checkpoint, options: &ConvertOptions) -> Result<Network, ModelError> {
-    let mut converter = Converter { checkpoint, options, layers: Vec::new(), thresholds: Vec::new() };
+    convert_and_measure(checkpoint, options).map(|(network, _)| network)
+}
+
+/// Converts a checkpoint like [`convert`], and says for each layer what became of its float values.
+///
+/// # Errors
+/// Like [`convert`].
+pub fn convert_and_measure(
+    checkpoint: &Checkpoint,
+    options: &ConvertOptions,
+) -> Result<(Network, Vec<Precision>), ModelError> {
+    let (layers, precision) = (Vec::new(), Vec::new());
+    let mut converter = Converter { checkpoint, options, layers, thresholds: Vec::new(), precision };
     converter.network()?;
     let network = Network {
         name: options.name.clone(),
@@ -54,14 +67,25 @@ pub fn convert(checkpoint: &Checkpoint, options: &ConvertOptions) -> Result<Netw
         seed: 1,
     };
     network.validate()?;
-    Ok(network)
+    Ok((network, converter.precision))
 }
 
-/// The integers of one neuron.
-struct Quantised {
-    weights: Vec<i8>,
-    bias: i32,
-    theta: i32,
+/// What a layer's threshold was, and what rounding did to what it adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Precision {
+    /// Threshold of the activation in the checkpoint; absent for the readout.
+    pub threshold: Option<f32>,
+    /// Of weights, gains or (scores) position biases; absent for context, which adds nothing but spikes.
+    pub rounding: Option<Rounding>,
+}
+
+/// How far rounded values lie from those of the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Rounding {
+    /// Root of the mean square error, as a share of that of the values.
+    pub relative_rms: f64,
+    /// Largest error, as a share of the largest value of the same neuron.
+    pub largest: f64,
 }
 
 struct Converter<'a> {
@@ -70,6 +94,7 @@ struct Converter<'a> {
     layers: Vec<Layer>,
     /// What a spike of each layer stands for.
     thresholds: Vec<f64>,
+    precision: Vec<Precision>,
 }
 
 /// Where a layer's tokens lie and how they are walked.
@@ -77,6 +102,14 @@ struct Converter<'a> {
 struct Place {
     grid: Grid,
     walk: Walk,
+}
+
+/// The integers of a linear layer.
+struct Rounded {
+    weights: Weights,
+    bias: Vec<i32>,
+    theta: Vec<i32>,
+    deviations: Deviations,
 }
 
 impl Converter<'_> {
@@ -106,9 +139,11 @@ impl Converter<'_> {
         let architecture = &self.checkpoint.architecture;
         let (name, linear) = ("patch_embed", &self.checkpoint.patch_embed);
         let place = Place { grid: architecture.grid(0), walk: Walk::Raster };
-        let (weights, bias, theta) = self.matrix(name, linear, 1.0 / 255.0, 255.0)?;
+        let Rounded { weights, bias, theta, deviations } = self.matrix(name, linear, 1.0 / 255.0, 255.0)?;
         let patch = Patch { kernel: architecture.patch, stride: architecture.patch, padding: 0 };
-        Ok(self.push(name, Operation::Analog { patch, weights, bias }, place, theta, linear.threshold))
+        let operation = Operation::Analog { patch, weights, bias };
+        let id = self.push(name, operation, place, theta, Some(linear.threshold));
+        Ok(self.measured(id, &deviations))
     }
 
     fn block(
@@ -164,16 +199,18 @@ impl Converter<'_> {
         let BatchNorm { gain, offset } = &norm.norm;
         let channels = gain.len();
         let mut gains = vec![0; stream.len() * channels];
-        let (mut bias, mut theta) = (Vec::new(), Vec::new());
+        let (mut bias, mut theta, mut deviations) = (Vec::new(), Vec::new(), Deviations::default());
         for c in 0..channels {
             let terms: Vec<f64> = stream.iter().map(|id| gain[c] * self.thresholds[id.0]).collect();
-            let neuron = self.quantise(name, &terms, offset[c], norm.threshold, 1.0)?;
+            let neuron = quantise(name, &terms, offset[c], norm.threshold, 1.0, self.options.time_steps)?;
+            deviations.add(&terms, neuron.scale);
             neuron.weights.iter().enumerate().for_each(|(k, &gain)| gains[k * channels + c] = gain);
             bias.push(neuron.bias);
             theta.push(neuron.theta);
         }
         let operation = Operation::Shortcut { inputs: stream.to_vec(), gains, bias };
-        Ok(self.push(name, operation, place, theta, norm.threshold))
+        let id = self.push(name, operation, place, theta, Some(norm.threshold));
+        Ok(self.measured(id, &deviations))
     }
 
     fn dense(
@@ -184,9 +221,11 @@ impl Converter<'_> {
         input: LayerId,
         gather: Gather,
     ) -> Result<LayerId, ModelError> {
-        let (weights, bias, theta) = self.matrix(name, linear, self.thresholds[input.0], 1.0)?;
+        let Rounded { weights, bias, theta, deviations } =
+            self.matrix(name, linear, self.thresholds[input.0], 1.0)?;
         let operation = Operation::Dense { input, gather, weights, bias };
-        Ok(self.push(name, operation, place, theta, linear.threshold))
+        let id = self.push(name, operation, place, theta, Some(linear.threshold));
+        Ok(self.measured(id, &deviations))
     }
 
     /// Eq. 7: `QCFS(q k' / sqrt(d) + bias)`, divided by what one coincidence stands for.
@@ -214,8 +253,13 @@ impl Converter<'_> {
         let theta = integer(name, threshold / scale)?.max(1);
         let by_head = attention.bias_table.t();
         let bias = by_head.iter().map(|&b| integer(name, f64::from(b) / scale)).collect::<Result<_, _>>()?;
+        let mut deviations = Deviations::default();
+        for head in by_head.rows() {
+            deviations.add(&head.iter().map(|&b| b.into()).collect::<Vec<_>>(), scale);
+        }
         let operation = Operation::Scores { query, key, heads, bias, fraction };
-        let id = self.push(name, operation, place, vec![theta; heads], attention.score_threshold);
+        let id = self.push(name, operation, place, vec![theta; heads], Some(attention.score_threshold));
+        self.measured(id, &deviations);
         self.layers[id.0].mask_site = Some(MaskSite::Attention);
         self.decorrelate(id);
         Ok(id)
@@ -236,7 +280,7 @@ impl Converter<'_> {
         let theta = integer(name, ratio * f64::from(1 << fraction))?.max(1);
         let operation = Operation::Context { scores, value, heads, fraction };
         let channels = attention.v.weight.nrows();
-        Ok(self.push(name, operation, place, vec![theta; channels], attention.context_threshold))
+        Ok(self.push(name, operation, place, vec![theta; channels], Some(attention.context_threshold)))
     }
 
     /// All classes share one scale, so that their logits compare. A logit times `T * tokens * scale / threshold` is the
@@ -257,47 +301,30 @@ impl Converter<'_> {
         let weights = Weights { outputs, inputs, data: head.weight.iter().map(weight).collect() };
         let bias =
             head.bias.iter().map(|&b| integer("head", per_step(b) / scale)).collect::<Result<_, _>>()?;
-        self.push("head", Operation::Readout { input, weights, bias }, place, Vec::new(), 1.0);
+        let mut deviations = Deviations::default();
+        for row in head.weight.rows() {
+            deviations.add(&row.iter().map(|&w| w.into()).collect::<Vec<_>>(), scale);
+        }
+        let id = self.push("head", Operation::Readout { input, weights, bias }, place, Vec::new(), None);
+        self.measured(id, &deviations);
         Ok(())
     }
 
     /// Integers of a linear layer with BN. `unit` is what an input of 1 stands for, `most` its largest value.
-    fn matrix(
-        &self,
-        name: &str,
-        linear: &Linear,
-        unit: f64,
-        most: f64,
-    ) -> Result<(Weights, Vec<i32>, Vec<i32>), ModelError> {
+    fn matrix(&self, name: &str, linear: &Linear, unit: f64, most: f64) -> Result<Rounded, ModelError> {
         let (outputs, inputs) = linear.weight.dim();
         let (mut data, mut bias, mut theta) = (Vec::with_capacity(outputs * inputs), Vec::new(), Vec::new());
+        let mut deviations = Deviations::default();
         for (o, row) in linear.weight.rows().into_iter().enumerate() {
             let terms: Vec<f64> = row.iter().map(|&w| linear.norm.gain[o] * f64::from(w) * unit).collect();
-            let neuron = self.quantise(name, &terms, linear.norm.offset[o], linear.threshold, most)?;
+            let (offset, steps) = (linear.norm.offset[o], self.options.time_steps);
+            let neuron = quantise(name, &terms, offset, linear.threshold, most, steps)?;
+            deviations.add(&terms, neuron.scale);
             data.extend(neuron.weights);
             bias.push(neuron.bias);
             theta.push(neuron.theta);
         }
-        Ok((Weights { outputs, inputs, data }, bias, theta))
-    }
-
-    /// One neuron: the smallest scale for which weights fit 8 bits, the threshold 20 and all sums the membrane.
-    fn quantise(
-        &self,
-        name: &str,
-        terms: &[f64],
-        bias: f64,
-        threshold: f32,
-        most: f64,
-    ) -> Result<Quantised, ModelError> {
-        let threshold = f64::from(threshold);
-        let reach = f64::from(self.options.time_steps) * (most * one_sided(terms) + bias.abs()) + threshold;
-        let scale = (largest(terms) / 127.0).max(threshold / MAX_THETA).max(reach / ROOM);
-        Ok(Quantised {
-            weights: terms.iter().map(|term| (term / scale).round() as i8).collect(),
-            bias: integer(name, bias / scale)?,
-            theta: integer(name, threshold / scale)?.max(1),
-        })
+        Ok(Rounded { weights: Weights { outputs, inputs, data }, bias, theta, deviations })
     }
 
     fn push(
@@ -306,14 +333,16 @@ impl Converter<'_> {
         operation: Operation,
         place: Place,
         theta: Vec<i32>,
-        threshold: f32,
+        threshold: Option<f32>,
     ) -> LayerId {
         let channels = match (&operation, place.walk) {
             (Operation::Scores { .. }, Walk::Windows(windows)) => windows.tokens(),
             (Operation::Readout { weights, .. }, _) => weights.outputs,
             _ => theta.len(),
         };
-        self.thresholds.push(threshold.into());
+        // Nothing reads the readout.
+        self.thresholds.push(threshold.map_or(1.0, f64::from));
+        self.precision.push(Precision { threshold, rounding: None });
         self.layers.push(Layer {
             name: name.to_owned(),
             operation,
@@ -326,31 +355,13 @@ impl Converter<'_> {
             order: SlotOrder::Identity,
             rotate: 1,
             mask_site: None,
-            mask_ratio: 0,
+            mask_ratio: self.checkpoint.masks.get(name).map_or(0, |ratio| ratio.0),
         });
         LayerId(self.layers.len() - 1)
     }
-}
 
-fn largest(terms: &[f64]) -> f64 {
-    terms.iter().fold(0.0, |largest, term| largest.max(term.abs()))
-}
-
-/// The larger of the sum of all positive and the sum of all negative terms.
-fn one_sided(terms: &[f64]) -> f64 {
-    let positive: f64 = terms.iter().filter(|term| **term > 0.0).sum();
-    let all: f64 = terms.iter().sum();
-    positive.max(positive - all)
-}
-
-fn theta_fits(ratio: f64, fraction: u32) -> bool {
-    ratio * f64::from(1 << fraction) <= MAX_THETA
-}
-
-fn integer(name: &str, value: f64) -> Result<i32, ModelError> {
-    let rounded = value.round();
-    if rounded.abs() < f64::from(i32::MAX) {
-        return Ok(rounded as i32);
+    fn measured(&mut self, id: LayerId, deviations: &Deviations) -> LayerId {
+        self.precision[id.0].rounding = Some(deviations.rounding());
+        id
     }
-    Err(ModelError::Scale { layer: name.to_owned(), value })
 }

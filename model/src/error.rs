@@ -152,8 +152,28 @@ pub enum ModelError {
     UnexpectedTensor {
         /// Its name.
         name: String,
-        /// What it may mean, or nothing.
+        /// What to do about it, or nothing.
         hint: &'static str,
+    },
+    /// A part of a checkpoint has no counterpart in a spiking network of this kind.
+    #[error("module `{module}`: {found}; {remedy}")]
+    Unmappable {
+        /// The module's name.
+        module: String,
+        /// What was found there.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// An entry of a file's metadata has a value that means nothing there.
+    #[error("metadata entry {entry} is {found}, allowed: {allowed}")]
+    Metadata {
+        /// The entry.
+        entry: String,
+        /// The value.
+        found: String,
+        /// The allowed values, in words.
+        allowed: String,
     },
     /// A tensor has another shape or element type than the architecture says.
     #[error("tensor `{name}` is {found}, expected {expected}")]

@@ -1,4 +1,7 @@
 //! The float forward pass of a checkpoint: the analog network whose accuracy the integer one is measured against.
+//!
+//! Masks are random, activations are not: a masked site passes on its expected activation, QCFS times the share of spikes that
+//! are kept. So the logits of a masked checkpoint are those of the expected activations, not the mean of masked runs.
 
 use crate::checkpoint::{Architecture, Attention, BatchNorm, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
@@ -26,7 +29,7 @@ impl Checkpoint {
         images.par_iter().map(|image| self.logits(image)).collect()
     }
 
-    /// The logits of one image; `observer` sees every activation. Tokens are in raster order; `scores` come head by head, window
+    /// The logits of one image; `observer` sees every activation as it is passed on. Tokens are in raster order; `scores` come head by head, window
     /// by window, query by query.
     ///
     /// # Errors
@@ -37,7 +40,7 @@ impl Checkpoint {
         if image.len() != expected {
             return Err(ModelError::ImageSize { found: image.len(), expected });
         }
-        let mut forward = Forward { architecture, observer };
+        let mut forward = Forward { checkpoint: self, observer };
         let mut x = forward.linear("patch_embed", &self.patch_embed, patches(architecture, image).view());
         for (stage, parts) in self.stages.iter().enumerate() {
             for (number, block) in parts.blocks.iter().enumerate() {
@@ -98,15 +101,16 @@ struct Place {
 }
 
 struct Forward<'a, 'o> {
-    architecture: &'a Architecture,
+    checkpoint: &'a Checkpoint,
     observer: Observer<'o>,
 }
 
 impl Forward<'_, '_> {
-    /// `threshold * clip(floor(x * levels / threshold + 1/2) / levels, 0, 1)`.
+    /// `threshold * clip(floor(x * levels / threshold + 1/2) / levels, 0, 1)`, times the share of spikes that a mask keeps.
     fn qcfs(&mut self, name: &str, x: &mut Array2<f32>, threshold: f32) {
-        let levels = self.architecture.levels as f32;
-        x.mapv_inplace(|x| threshold * ((x * (levels / threshold) + 0.5).floor() / levels).clamp(0.0, 1.0));
+        let levels = self.checkpoint.architecture.levels as f32;
+        let top = threshold * self.checkpoint.masks.get(name).map_or(1.0, |ratio| ratio.kept() as f32);
+        x.mapv_inplace(|x| top * ((x * (levels / threshold) + 0.5).floor() / levels).clamp(0.0, 1.0));
         (self.observer)(name, x.view());
     }
 

@@ -23,6 +23,11 @@ impl MaskRatio {
     pub fn share(self) -> f64 {
         f64::from(self.0) / 256.0
     }
+
+    /// Share of spikes that are transmitted.
+    pub fn kept(self) -> f64 {
+        1.0 - self.share()
+    }
 }
 
 impl TryFrom<f64> for MaskRatio {

@@ -98,13 +98,79 @@ fn tensors_are_checked() {
         ("`head.norm.threshold`, element 0: 0 is not positive", "threshold", |t| {
             tensor(t, "head.norm.threshold").2[0] = 0.0;
         }),
-        ("`stages.0.layernorm.weight` is not part of the architecture: layer norm", "unexpected", |t| {
-            t.push(("stages.0.layernorm.weight".to_owned(), vec![1], vec![0.0]));
+        ("`neck.weight` is not part of the architecture: leave it out", "unexpected", |t| {
+            t.push(("neck.weight".to_owned(), vec![1, 1], vec![0.0]));
         }),
     ];
     for (expected, what, change) in cases {
         let error = refusal(Some(synthetic::HEADER), change);
         assert!(error.contains(expected), "{what}: {error}");
+    }
+}
+
+/// What cannot spike is named with its module and with what to do.
+#[test]
+fn what_has_no_spiking_counterpart_is_named() {
+    let added = |name: &str, shape: &[usize]| {
+        let values = vec![0.5; shape.iter().product()];
+        refusal(Some(synthetic::HEADER), |t| t.push((name.to_owned(), shape.to_vec(), values)))
+    };
+    let swin = "layers.0.blocks.0.attn.relative_position_bias_table";
+    let cases = [
+        ("stages.0.layernorm.weight", &[6][..], "module `stages.0.layernorm`: ", "by batch norm"),
+        ("stages.0.blocks.0.mlp.gelu.scale", &[1], "module `stages.0.blocks.0.mlp.gelu`: ", "by QCFS"),
+        ("stages.0.blocks.0.attn.qkv.weight", &[18, 6], "module `stages.0.blocks.0.attn.qkv`: ", "split it"),
+        (swin, &[9, 2], "module `layers.0.blocks.0.attn`: ", "export it as `attn.bias_table`"),
+        ("neck.norm.weight", &[6], "module `neck.norm`: ", "layer norm or RMS norm"),
+    ];
+    for (name, shape, module, remedy) in cases {
+        let error = added(name, shape);
+        assert!(error.contains(module) && error.contains(remedy), "{name}: {error}");
+    }
+    let error = refusal(Some(synthetic::HEADER), |t| {
+        t.retain(|(name, ..)| !name.starts_with("stages.1.blocks.0.norm2.running"));
+    });
+    assert!(error.contains("module `stages.1.blocks.0.norm2`") && error.contains("layer norm"), "{error}");
+    let said = |entry: &str| {
+        let header = synthetic::HEADER.replace("\"patch\"", &format!("{entry}, \"patch\""));
+        Checkpoint::from_bytes(&synthetic::file(Some(&header), &synthetic::tensors(3))).map(|_| ())
+    };
+    said(r#""activation": "QCFS", "attention": "qcfs", "norm": {"head.norm": "BatchNorm"}"#).unwrap();
+    let cases = [
+        (r#""activation": "gelu""#, "every module", "activation \"gelu\", allowed: \"qcfs\""),
+        (r#""attention": "softmax""#, "every module", "replace softmax by QCFS"),
+        (r#""norm": {"stages.0.blocks.0.norm1": "layernorm"}"#, "`stages.0.blocks.0.norm1`", "by batch norm"),
+        (r#""activation": 3"#, "every module", "activation 3"),
+    ];
+    for (entry, module, expected) in cases {
+        let error = said(entry).unwrap_err().to_string();
+        assert!(error.contains(module) && error.contains(expected), "{entry}: {error}");
+    }
+}
+
+#[test]
+fn masks_of_a_checkpoint_are_checked() {
+    let refused = |masks: &str| {
+        let header = synthetic::HEADER.replace("\"patch\"", &format!("\"masks\": {masks}, \"patch\""));
+        refusal(Some(&header), |_| ())
+    };
+    let cases = [
+        ("[0.5]", "masks is [0.5], allowed: a map from layer names to ratios"),
+        (
+            r#"{"stages.0.blocks.2.attn.q": 0.5}"#,
+            "a layer of masks is \"stages.0.blocks.2.attn.q\", allowed: `stages.",
+        ),
+        (r#"{"stages.0.blocks.0.attn.v": 0.5}"#, "`attn.scores`, `mlp.fc1`, for a block of the network"),
+        (
+            r#"{"stages.0.blocks.0.attn.q": 1.0}"#,
+            "masks of `stages.0.blocks.0.attn.q` is 1.0, allowed: a share",
+        ),
+        (r#"{"stages.0.blocks.0.attn.q": -0.1}"#, "is -0.1, allowed"),
+        (r#"{"stages.0.blocks.0.attn.q": "half"}"#, "is \"half\", allowed"),
+    ];
+    for (masks, expected) in cases {
+        let error = refused(masks);
+        assert!(error.contains(expected), "{masks}: {error}");
     }
 }
 

@@ -1,0 +1,240 @@
+//! An integer network against the float network it comes from, layer by layer, from the same inputs.
+
+use model::network::{Operation, Walk};
+use model::{Checkpoint, Configured, Executor, Layer, LayerId, SpikePlane, Trace};
+use ndarray::Array2;
+
+/// How many spike counts were compared with QCFS, and how many differ.
+#[derive(Debug, Default)]
+pub struct Agreement {
+    pub layers: usize,
+    pub cells: usize,
+    pub different: usize,
+}
+
+impl Agreement {
+    /// Runs one image with T = levels and compares every layer.
+    ///
+    /// # Panics
+    /// If a count differs by more than rounding of weights, bias and threshold explains.
+    pub fn of(checkpoint: &Checkpoint, configured: &Configured, image: &[u8]) -> Agreement {
+        let trace = Executor::new(configured).trace(image).unwrap();
+        let pair = Pair { checkpoint, configured, trace: &trace, image };
+        let mut result = Agreement::default();
+        for (layer, plane) in configured.layers.iter().zip(&trace.planes) {
+            result.layers += 1;
+            pair.compare(layer, plane, &mut result);
+        }
+        result
+    }
+
+    pub fn add(&mut self, other: &Agreement) {
+        self.layers += other.layers;
+        self.cells += other.cells;
+        self.different += other.different;
+    }
+}
+
+/// Float drives of a layer (tokens x channels), and the sum of its inputs' rates, which rounded weights are multiplied with.
+struct Drive {
+    value: Array2<f64>,
+    inputs: Array2<f64>,
+}
+
+struct Pair<'a> {
+    checkpoint: &'a Checkpoint,
+    configured: &'a Configured,
+    trace: &'a Trace,
+    image: &'a [u8],
+}
+
+impl Pair<'_> {
+    fn compare(&self, layer: &Layer, plane: &SpikePlane, result: &mut Agreement) {
+        let levels = f64::from(self.configured.time_steps());
+        let (drive, unit) = (self.drive(layer), self.threshold(&layer.name));
+        for ((n, c), &value) in drive.value.indexed_iter() {
+            if !value.is_finite() {
+                assert_eq!(plane.count(n, c), 0, "`{}`: a pair of different regions fires", layer.name);
+                continue;
+            }
+            let exact = value * levels / unit;
+            let difference = f64::from(plane.count(n, c)) - (exact + 0.5).floor().clamp(0.0, levels);
+            let to_level = (exact + 0.5 - (exact + 0.5).round()).abs();
+            // Half a unit for each weight that is added and for bias, threshold and initial membrane; a unit is 1 / theta.
+            let neuron = if layer.theta.len() == plane.channels() {
+                c
+            } else {
+                n / (plane.tokens() / layer.theta.len())
+            };
+            let rounding = 0.5 * (levels * (drive.inputs[(n, c)] + 1.0) + exact.abs() + 1.0)
+                / f64::from(layer.theta[neuron]);
+            let what =
+                format!("`{}`, token {n}, channel {c}: {exact} became {}", layer.name, plane.count(n, c));
+            assert!(difference.abs() <= rounding + 1.0, "{what}: off by {difference}");
+            assert!(difference == 0.0 || to_level < rounding + 1e-4, "{what}, no close call: {rounding}");
+            result.cells += 1;
+            result.different += usize::from(difference != 0.0);
+        }
+    }
+
+    fn threshold(&self, name: &str) -> f64 {
+        let block = || self.block(name).unwrap();
+        let threshold = match name.rsplit('.').next().unwrap() {
+            "scores" => block().attention.score_threshold,
+            "context" => block().attention.context_threshold,
+            _ => match self.linear(name) {
+                Some(linear) => linear.threshold,
+                None => self.norm(name).threshold,
+            },
+        };
+        threshold.into()
+    }
+
+    fn numbers(name: &str) -> Vec<usize> {
+        name.split('.').filter_map(|part| part.parse().ok()).collect()
+    }
+
+    fn block(&self, name: &str) -> Option<&model::checkpoint::Block> {
+        let numbers = Pair::numbers(name);
+        self.checkpoint.stages.get(*numbers.first()?)?.blocks.get(*numbers.get(1)?)
+    }
+
+    fn merge(&self, name: &str) -> &model::checkpoint::Merge {
+        self.checkpoint.stages[Pair::numbers(name)[0]].merge.as_ref().unwrap()
+    }
+
+    fn linear(&self, name: &str) -> Option<&model::checkpoint::Linear> {
+        let block = self.block(name);
+        Some(match (name.rsplit('.').next().unwrap(), block) {
+            ("patch_embed", _) => &self.checkpoint.patch_embed,
+            ("reduction", _) => &self.merge(name).reduction,
+            ("q", Some(block)) => &block.attention.q,
+            ("k", Some(block)) => &block.attention.k,
+            ("v", Some(block)) => &block.attention.v,
+            ("proj", Some(block)) => &block.attention.proj,
+            ("fc1", Some(block)) => &block.fc1,
+            ("fc2", Some(block)) => &block.fc2,
+            _ => return None,
+        })
+    }
+
+    fn norm(&self, name: &str) -> &model::checkpoint::Norm {
+        match (name.rsplit('.').next().unwrap(), self.block(name)) {
+            ("norm1", Some(block)) => &block.norm1,
+            ("norm2", Some(block)) => &block.norm2,
+            _ if name == "head.norm" => &self.checkpoint.head.norm,
+            _ => &self.merge(name).norm,
+        }
+    }
+
+    /// Firing rates of a plane, 0 to 1, and what a rate of 1 stands for.
+    fn input(&self, id: LayerId) -> (Array2<f64>, f64) {
+        let plane = &self.trace.planes[id.0];
+        let steps = f64::from(self.configured.time_steps());
+        let rate = |(n, c)| f64::from(plane.count(n, c)) / steps;
+        let rates = Array2::from_shape_fn((plane.tokens(), plane.channels()), rate);
+        (rates, self.threshold(&self.configured.layer(id).name))
+    }
+
+    fn drive(&self, layer: &Layer) -> Drive {
+        match &layer.operation {
+            Operation::Analog { patch, .. } => {
+                let shape = self.configured.image;
+                let size = patch.kernel * patch.kernel;
+                let pixel = |(n, i): (usize, usize)| {
+                    let (row, column) = (n / layer.grid.columns, n % layer.grid.columns);
+                    let (y, x) = (i % size / patch.kernel, i % patch.kernel);
+                    let y = i / size * shape.height + row * patch.stride + y;
+                    f64::from(self.image[y * shape.width + column * patch.stride + x])
+                };
+                let x = Array2::from_shape_fn((layer.grid.tokens(), size * shape.channels), pixel);
+                // A weight is rounded for a pixel of 1, not for the largest.
+                self.linear_drive(&layer.name, &x, 1.0 / 255.0)
+            }
+            Operation::Dense { input, gather, .. } => {
+                let (x, unit) = self.input(*input);
+                let channels = x.ncols();
+                let row = |n| gather.tokens(layer.grid, n).collect::<Vec<_>>();
+                let inputs = row(0).len() * channels;
+                let gathered = |(n, i): (usize, usize)| x[(row(n)[i / channels], i % channels)];
+                let x = Array2::from_shape_fn((layer.grid.tokens(), inputs), gathered);
+                self.linear_drive(&layer.name, &x, unit)
+            }
+            Operation::Shortcut { inputs, .. } => {
+                let norm = &self.norm(&layer.name).norm;
+                let inputs: Vec<_> = inputs.iter().map(|&id| self.input(id)).collect();
+                let sum = |weighted: bool| {
+                    let planes = inputs.iter().map(|(x, unit)| if weighted { x * *unit } else { x.clone() });
+                    planes.reduce(|a, b| a + b).unwrap()
+                };
+                let mut value = sum(true);
+                value.indexed_iter_mut().for_each(|((_, c), y)| *y = *y * norm.gain[c] + norm.offset[c]);
+                Drive { value, inputs: sum(false) }
+            }
+            Operation::Scores { query, key, heads, .. } => self.scores(layer, *query, *key, *heads),
+            Operation::Context { scores, value, heads, .. } => self.context(layer, *scores, *value, *heads),
+            Operation::Readout { .. } => unreachable!("the readout has no plane"),
+        }
+    }
+
+    fn linear_drive(&self, name: &str, x: &Array2<f64>, unit: f64) -> Drive {
+        let linear = self.linear(name).unwrap();
+        let mut value = (x * unit).dot(&linear.weight.mapv(f64::from).t());
+        let norm = &linear.norm;
+        value.indexed_iter_mut().for_each(|((_, c), y)| *y = *y * norm.gain[c] + norm.offset[c]);
+        let inputs = Array2::from_shape_fn(value.raw_dim(), |(n, _)| x.row(n).sum());
+        Drive { value, inputs }
+    }
+
+    /// Mean over time of what two spike trains have in common.
+    fn coincidences(&self, a: (&SpikePlane, usize, usize), b: (&SpikePlane, usize, usize)) -> f64 {
+        let steps = self.configured.time_steps() as usize;
+        let both = (0..steps).filter(|&t| a.0.get(a.1, a.2, t) && b.0.get(b.1, b.2, t)).count();
+        both as f64 / steps as f64
+    }
+
+    fn scores(&self, layer: &Layer, query: LayerId, key: LayerId, heads: usize) -> Drive {
+        let Walk::Windows(windows) = layer.walk else { panic!("attention walks windows") };
+        let (tokens, count) = (windows.tokens(), windows.count(layer.grid));
+        let (q, k) = (&self.trace.planes[query.0], &self.trace.planes[key.0]);
+        let head_size = q.channels() / heads;
+        let unit = self.threshold(&self.configured.layer(query).name)
+            * self.threshold(&self.configured.layer(key).name)
+            / (head_size as f64).sqrt();
+        let table = &self.block(&layer.name).unwrap().attention.bias_table;
+        let value = |(n, j): (usize, usize)| {
+            let (head, window, i) = (n / tokens / count, n / tokens % count, n % tokens);
+            if windows.region(layer.grid, window, i) != windows.region(layer.grid, window, j) {
+                return f64::NEG_INFINITY;
+            }
+            let token = |inner| windows.token(layer.grid, window, inner);
+            let channels = head * head_size..(head + 1) * head_size;
+            let sum: f64 = channels.map(|c| self.coincidences((q, token(i), c), (k, token(j), c))).sum();
+            unit * sum + f64::from(table[(windows.relative(i, j), head)])
+        };
+        let value = Array2::from_shape_fn((heads * count * tokens, tokens), value);
+        // Coincidences are exact.
+        Drive { inputs: Array2::zeros(value.raw_dim()), value }
+    }
+
+    fn context(&self, layer: &Layer, scores: LayerId, value: LayerId, heads: usize) -> Drive {
+        let Walk::Windows(windows) = layer.walk else { panic!("attention walks windows") };
+        let (tokens, count) = (windows.tokens(), windows.count(layer.grid));
+        let (a, v) = (&self.trace.planes[scores.0], &self.trace.planes[value.0]);
+        let unit = self.threshold(&self.configured.layer(scores).name)
+            * self.threshold(&self.configured.layer(value).name);
+        let mut drive = Array2::zeros((layer.grid.tokens(), layer.channels));
+        for window in 0..count {
+            let token = |inner| windows.token(layer.grid, window, inner);
+            for i in 0..tokens {
+                for c in 0..layer.channels {
+                    let row = (c / (layer.channels / heads) * count + window) * tokens + i;
+                    let sum: f64 =
+                        (0..tokens).map(|j| self.coincidences((a, row, j), (v, token(j), c))).sum();
+                    drive[(token(i), c)] = unit * sum;
+                }
+            }
+        }
+        Drive { inputs: Array2::zeros(drive.raw_dim()), value: drive }
+    }
+}
