@@ -30,7 +30,9 @@ def save(path: Path, network: MaskedSpikingTransformer, training: dict) -> None:
     fields = dataclasses.asdict(network.arch)
     image = {name: fields.pop(name) for name in ("height", "width", "channels")}
     thresholds = {name: value.item() for name, value in exported.items() if name.endswith("threshold")}
-    header = {"format": FORMAT, "version": VERSION, "image": image, **fields, "thresholds": thresholds, "training": training}
+    masks = {layer: mask.ratio for layer, mask in network.masks().items() if mask.ratio}
+    header = {"format": FORMAT, "version": VERSION, "image": image, **fields}
+    header |= {"thresholds": thresholds, "masks": masks, "training": training}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(exported, partial, {"mst": json.dumps(header)})
@@ -51,4 +53,5 @@ def load(path: Path) -> tuple[MaskedSpikingTransformer, dict]:
         state[name + ".log"] = state.pop(name).log()
     network = MaskedSpikingTransformer(arch)
     network.load_state_dict(state)
+    network.set_masks(header.get("masks", {}))
     return network.eval(), header

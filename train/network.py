@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from masking import SpikeMask, meeting_noise
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -86,13 +88,16 @@ class Qcfs(nn.Module):
         self.log = nn.Parameter(torch.zeros(1))
         self.calibrating = False
 
+    def value(self) -> torch.Tensor:
+        return self.log.exp()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.calibrating:
             # 2^20 values at most: torch.quantile refuses more than 2^24.
             sample = x.detach().float().flatten()[: 1 << 20]
             self.log.data.fill_(math.log(max(torch.quantile(sample, 0.99).item(), 1e-2)))
         # Half precision would blur the level boundaries.
-        return qcfs(x.float(), self.log.exp(), self.levels).to(x.dtype)
+        return qcfs(x.float(), self.value(), self.levels).to(x.dtype)
 
 
 class TokenBatchNorm(nn.Module):
@@ -132,9 +137,10 @@ class SpikingLinear(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs))
         self.bn = TokenBatchNorm(outputs, arch.bn_eps)
         self.threshold = Qcfs(arch.levels)
+        self.mask = SpikeMask(arch.levels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.threshold(self.bn(F.linear(x, self.weight)))
+        return self.mask(self.threshold(self.bn(F.linear(x, self.weight))), self.threshold.value())
 
 
 def partition_windows(x: torch.Tensor, window: int, shift: int) -> torch.Tensor:
@@ -186,7 +192,9 @@ class WindowAttention(nn.Module):
         self.v = SpikingLinear(dim, dim, arch)
         self.bias_table = nn.Parameter(torch.zeros((2 * arch.window - 1) ** 2, heads))
         self.score_threshold = Qcfs(arch.levels)
+        self.score_mask = SpikeMask(arch.levels)
         self.context_threshold = Qcfs(arch.levels)
+        self.meetings = False
         self.proj = SpikingLinear(dim, dim, arch)
         self.register_buffer("relative", relative_positions(arch.window), persistent=False)
         self.register_buffer("allowed", same_region(*tokens, arch.window, shift)[:, None], persistent=False)
@@ -196,15 +204,27 @@ class WindowAttention(nn.Module):
         x = partition_windows(x.view(batch, *self.tokens, dim), self.window, self.shift)
         # [B, windows, heads, W, C / heads]
         q, k, v = (site(x).unflatten(-1, (self.heads, -1)).transpose(2, 3) for site in (self.q, self.k, self.v))
-        scores = q @ k.transpose(-2, -1) / math.sqrt(dim // self.heads)
+        scores = self.product(q, self.q.threshold, k.transpose(-2, -1), self.k.threshold) / math.sqrt(dim // self.heads)
         if self.score_threshold.calibrating:
             # Spikes are never negative, so neither are scores: without an offset every key would fire for every query.
             self.bias_table.data.sub_(scores.mean())
         bias = self.bias_table[self.relative].permute(2, 0, 1)
         attention = self.score_threshold(scores + bias) * self.allowed
-        context = self.context_threshold(attention.to(v.dtype) @ v)
+        attention = self.score_mask(attention, self.score_threshold.value()).to(v.dtype)
+        context = self.context_threshold(self.product(attention, self.score_threshold, v, self.v.threshold))
         out = self.proj(context.transpose(2, 3).flatten(3))
         return reverse_windows(out, self.window, self.shift, *self.tokens).view(batch, tokens, dim)
+
+
+    def product(self, a: torch.Tensor, a_site: Qcfs, b: torch.Tensor, b_site: Qcfs) -> torch.Tensor:
+        """`a @ b`, as it is on average over the time slots that spikes fire into, or as it comes out in one draw."""
+        mean = a @ b
+        if not self.meetings:
+            return mean
+        with torch.no_grad():
+            scale = a_site.value() * b_site.value()
+            noise = scale * meeting_noise(a / a_site.value().to(a.dtype), b / b_site.value().to(b.dtype), a_site.levels)
+        return mean + noise.to(mean.dtype)
 
 
 class Mlp(nn.Module):
@@ -291,6 +311,41 @@ class MaskedSpikingTransformer(nn.Module):
         for stage in self.stages:
             x = stage(x)
         return self.head(x)
+
+    def masks(self) -> dict[str, SpikeMask]:
+        """Every mask by the name of its layer in the converted network."""
+        found = {}
+        for stage, blocks in enumerate(self.stages):
+            for index, block in enumerate(blocks.blocks):
+                name = f"stages.{stage}.blocks.{index}"
+                attention = {"q": block.attn.q.mask, "k": block.attn.k.mask, "scores": block.attn.score_mask}
+                found |= {f"{name}.attn.{layer}": mask for layer, mask in attention.items()}
+                found[f"{name}.mlp.fc1"] = block.mlp.fc1.mask
+        return found
+
+    def set_masks(self, ratios: dict[str, float]) -> None:
+        """Masks the layers named, and no others."""
+        masks = self.masks()
+        if unknown := ratios.keys() - masks.keys():
+            raise ValueError(f"no mask sites: {', '.join(sorted(unknown))}; there are {', '.join(masks)}")
+        for layer, mask in masks.items():
+            mask.set_ratio(ratios.get(layer, 0.0))
+
+    def set_meetings(self, drawn: bool) -> None:
+        """Whether products of spike trains carry the noise of spikes that meet by chance."""
+        for module in self.modules():
+            if isinstance(module, WindowAttention):
+                module.meetings = drawn
+
+    @torch.no_grad()
+    def expect_masks(self) -> None:
+        """Scales what follows a product by the share of spikes that the masks leave, so that rates start out unchanged."""
+        for module in self.modules():
+            if isinstance(module, WindowAttention):
+                left = (1 - module.q.mask.ratio) * (1 - module.k.mask.ratio)
+                module.score_threshold.log.add_(math.log(left))
+                module.bias_table.mul_(left)
+                module.context_threshold.log.add_(math.log(1 - module.score_mask.ratio))
 
     @torch.no_grad()
     def calibrate(self, pixels: torch.Tensor) -> None:

@@ -18,11 +18,12 @@ import torch.nn.functional as F
 
 import checkpoint
 import dataset
+import masking
 from network import Architecture, MaskedSpikingTransformer, TokenBatchNorm
 
 
 # What a run must keep from its first epoch to its last; recorded in every export.
-RECIPE = ("seed", "epochs", "early_epochs", "early_schedule", "batch", "learning_rate", "weight_decay", "average", "label_smoothing")
+RECIPE = ("seed", "epochs", "early_epochs", "early_schedule", "batch", "learning_rate", "weight_decay", "average", "label_smoothing", "distill", "meetings")
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -44,6 +45,11 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--eager", action="store_true", help="do without torch.compile")
+    tuning = parser.add_argument_group("fine-tuning")
+    tuning.add_argument("--teacher", type=Path, help="checkpoint to start from and to learn from; fixes the architecture")
+    tuning.add_argument("--mask", default="", help="e.g. q=0.75,k=0.75,attn=0.75,fc1=0.5 or stages.0.blocks.1:attn=0.5")
+    tuning.add_argument("--distill", type=float, default=0.5, help="weight of the teacher's answers against the labels")
+    tuning.add_argument("--meetings", action="store_true", help="train with the noise of spike trains that meet by chance")
     shape = parser.add_argument_group("architecture")
     for name, value in vars(Architecture()).items():
         many = isinstance(value, tuple)
@@ -96,6 +102,8 @@ def remeasure_norms(network: MaskedSpikingTransformer, images: torch.Tensor) -> 
 @torch.no_grad()
 def accuracy(network: MaskedSpikingTransformer, images: torch.Tensor, labels: torch.Tensor) -> float:
     network.eval()
+    # The same masks whenever a network is measured.
+    torch.manual_seed(0)
     correct = [
         (network(dataset.to_pixels(batch)).argmax(1) == target).sum()
         for batch, target in zip(images.split(500), labels.split(500))
@@ -114,8 +122,8 @@ class Run:
         self.images, self.labels = dataset.load(args.data, "train")
         self.held_out = dataset.load(args.data, "held-out")
         self.steps = len(self.images) // args.batch
-        self.network = MaskedSpikingTransformer(architecture(args))
-        self.network.calibrate(dataset.to_pixels(self.images[:512]))
+        self.teacher = checkpoint.load(args.teacher)[0].requires_grad_(False) if args.teacher else None
+        self.network = self.student() if self.teacher else self.untrained()
         self.averaged = copy.deepcopy(self.network)
         self.optimizer = optimizer_for(self.network, args)
         self.epoch, self.best = 0, 0.0
@@ -124,6 +132,31 @@ class Run:
         else:
             (self.folder / "log.jsonl").unlink(missing_ok=True)
         self.forward = self.network if args.eager else torch.compile(self.network)
+        self.teacher_forward = self.teacher if args.eager or not self.teacher else torch.compile(self.teacher)
+
+    def untrained(self) -> MaskedSpikingTransformer:
+        network = MaskedSpikingTransformer(architecture(self.args))
+        network.calibrate(dataset.to_pixels(self.images[:512]))
+        network.set_masks(masking.parse(self.args.mask, network.arch.depths))
+        network.set_meetings(self.args.meetings)
+        return network
+
+    def student(self) -> MaskedSpikingTransformer:
+        """The teacher with masks, its rates and norms set to what the masks leave."""
+        network = copy.deepcopy(self.teacher).requires_grad_(True)
+        network.set_masks(masking.parse(self.args.mask, network.arch.depths))
+        network.set_meetings(self.args.meetings)
+        network.expect_masks()
+        remeasure_norms(network, self.images[:10_000])
+        return network
+
+    def loss(self, logits: torch.Tensor, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.args.label_smoothing)
+        if self.teacher is None:
+            return loss
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            answers = F.softmax(self.teacher_forward(pixels).float(), 1)
+        return (1 - self.args.distill) * loss + self.args.distill * F.cross_entropy(logits, answers)
 
     def restore(self) -> None:
         exported, header = checkpoint.load(self.folder / "checkpoint.safetensors")
@@ -148,6 +181,7 @@ class Run:
         """One pass over the training images; the mean loss. The order depends on seed and epoch alone."""
         generator = torch.Generator().manual_seed(self.args.seed * 10_000 + self.epoch)
         order = torch.randperm(len(self.images), generator=generator)
+        torch.manual_seed(generator.initial_seed())
         self.network.train()
         early = self.epoch < self.args.early_epochs
         scheduled = (self.args.early_schedule if early else self.args.epochs) * self.steps
@@ -160,7 +194,7 @@ class Run:
             pixels = dataset.to_pixels(dataset.augment(self.images[chosen], generator))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = self.forward(pixels)
-            loss = F.cross_entropy(logits.float(), self.labels[chosen], label_smoothing=self.args.label_smoothing)
+            loss = self.loss(logits.float(), pixels, self.labels[chosen])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

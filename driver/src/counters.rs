@@ -49,7 +49,7 @@ counters! {
     stall_output @ COUNT_STALL_OUTPUT "Cycles in which threshold steps waited for the output path.";
     stall_order @ COUNT_STALL_ORDER "Cycles without an event between layers, until the layers read from had completed.";
     stall_switch @ COUNT_STALL_SWITCH "Cycles without an event while one job drained and the next one's parameters entered.";
-    null_events @ COUNT_NULL_EVENTS "Cycles spent on a token or time step without any active input.";
+    null_events @ COUNT_NULL_EVENTS "Cycles spent on a row (a token's chunk of 8 steps, or its time step for `if`) without any active input.";
     read_beats @ COUNT_READ_BEATS "Data beats read from memory.";
     write_beats @ COUNT_WRITE_BEATS "Data beats written to memory.";
 }

@@ -2,9 +2,11 @@
 
 use crate::error::GenError;
 use crate::screen::Format;
+use crate::synth::Family;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use isa::{CoreConfig, Neuron};
-use model::{MaskRatio, RunOptions};
+use model::RunOptions;
+use model::images::Part;
 use std::path::PathBuf;
 
 /// Masked Spiking Transformers on FPGAs: generate the core, convert networks, run and check them.
@@ -60,9 +62,25 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         gen run --images 10000 --float        beside the float network it was made from\n  \
         gen run --neuron if --time-steps 64   the neuron that needs no second phase\n  \
-        gen run --mask 0.75                   three of four maskable spikes dropped\n\n\
+        gen run --mask q=0.75,k=0.75,attn=0.75  three of four spikes of the attention dropped\n  \
+        gen run --mask 0,stages.0:0.5         every second spike, in the first stage alone\n  \
+        gen run --part held-out --images 5000 the images that training made its choices on\n\n\
+        A masked spike was fired but is not transmitted: it costs nothing. `--json` adds the confusion matrix (rows: labels,\n\
+        columns: classes), and for each layer its mask, fired and transmitted spikes and synaptic events, which are the\n\
+        additions that transmitted spikes drive. P is the paper's Eq. 10: spikes of a time step / 1 ms * α, in α·W.\n\n\
         RAYON_NUM_THREADS limits the threads.")]
     Run(RunArgs),
+    /// Classify images over a grid of time steps, neurons, masks and seeds, into one file of points.
+    #[command(after_help = "Examples:\n  \
+        gen sweep net.mst --time-steps 2,4,8,16 --neuron if,two_phase --out time.csv\n  \
+        gen sweep net.mst --mask 0 --mask q=0.5 --mask q=0.75 --seed 1,2,3 --out masks.csv\n  \
+        gen sweep net.mst masked.mst --mask as-converted --mask 0 --out both.json\n\n\
+        Each point is in the file as soon as it is measured, and what is in the file is not measured again: a sweep that\n\
+        was stopped goes on with the same command, and a larger grid adds its new points. A file with other columns, or\n\
+        with points of a network that is not named (or has changed), is refused. Columns: network, hash (of the file),\n\
+        time_steps, neuron, mask, seed, part, first, images; then sums over these images: correct, accuracy, fired,\n\
+        spikes (transmitted), synaptic_events, power (in α·W).")]
+    Sweep(SweepArgs),
     /// Write every spike of the bit-exact reference to a file, for comparison with other simulators.
     #[command(after_help = "Example:\n  gen spikes --images 100 --out spikes.safetensors\n\n\
         One byte tensor a layer, named like it: [images, tokens, channels, bytes], time step t in bit t mod 8 of byte t / 8.\n\
@@ -78,6 +96,14 @@ pub enum Command {
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
         `useful` is the share of busy cycles that the network's spikes need on that many lanes.")]
     Cosim(CosimArgs),
+    /// Synthesise a core with Yosys: cells of each module, and no multiplier, latch or undriven net.
+    #[command(after_help = "Examples:\n  \
+        gen synth                                  the core for an ECP5 board\n  \
+        gen synth --preset tiny --family xc7 --json\n\n\
+        Yosys keeps modules apart, so that cells can be counted by module. The Verilog, Yosys' script and its log stay in\n\
+        the folder. Exit code 1 if a defect was found: a DSP block, a latch, an undriven or multiply driven net, a memory over\n\
+        1 kbit that is no block RAM, a warning of Yosys that is not known to be harmless.")]
+    Synth(SynthArgs),
 }
 
 /// Sizes of the core.
@@ -186,9 +212,15 @@ pub struct NetworkArgs {
     /// Neuron mode of all layers [default: as converted]
     #[arg(long, value_enum)]
     neuron: Option<NeuronArg>,
-    /// Share of spikes dropped in queries, keys, attention and the first MLP layer: 0 to 1 [default: as converted]
-    #[arg(long, value_name = "RATIO", allow_negative_numbers = true)]
-    mask: Option<f64>,
+    /// Share of spikes dropped, by matrix: rules `[LAYER:][MATRIX=]RATIO`, with commas between [default: as converted]
+    ///
+    /// RATIO is 0 to 0.996. MATRIX is q (queries), k (keys), attn (attention) or fc1 (first MLP layer); without it, all four.
+    /// LAYER is a layer, block or stage, as `gen info` names it; without it, the whole network. A later rule overrides an
+    /// earlier one, and what no rule names keeps the mask it was trained with: `--mask 0` switches all masks off.
+    ///
+    /// Examples: `--mask 0.5`, `--mask q=0.75,k=0.75,attn=0.75`, `--mask 0,stages.0.blocks.1:attn=0.5`
+    #[arg(long, value_name = "RULES", allow_hyphen_values = true)]
+    mask: Option<String>,
     /// Seed of the masks [default: as converted]
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
@@ -200,7 +232,7 @@ impl NetworkArgs {
         Ok(RunOptions {
             time_steps: self.time_steps,
             neuron: self.neuron.map(Neuron::from),
-            mask: self.mask.map(MaskRatio::try_from).transpose()?,
+            mask: self.mask.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
             seed: self.seed,
             membrane_bits,
         })
@@ -214,9 +246,45 @@ pub struct ImageArgs {
     /// Index of the first image.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub first: usize,
-    /// Folder with test images and labels in idx.gz files [default: models/data/fashion-mnist]
+    /// Folder with images and labels in idx.gz files [default: models/data/fashion-mnist for test images, where Debian's
+    /// package dataset-fashion-mnist puts them for the others]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Which images of the folder.
+    #[arg(long, value_enum, default_value_t = PartArg::Test)]
+    pub part: PartArg,
+}
+
+/// Parts of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PartArg {
+    /// The test images (t10k-*).
+    Test,
+    /// The training images (train-*) but the last 5,000.
+    Train,
+    /// The last 5,000 training images, on which training makes its choices.
+    HeldOut,
+}
+
+impl PartArg {
+    /// As the option is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            PartArg::Test => "test",
+            PartArg::Train => "train",
+            PartArg::HeldOut => "held-out",
+        }
+    }
+}
+
+impl From<PartArg> for Part {
+    fn from(part: PartArg) -> Part {
+        match part {
+            PartArg::Test => Part::Test,
+            PartArg::Train => Part::Train,
+            PartArg::HeldOut => Part::HeldOut,
+        }
+    }
 }
 
 /// `gen verilog`.
@@ -278,6 +346,35 @@ pub struct RunArgs {
     pub float: Option<Option<PathBuf>>,
 }
 
+/// `gen sweep`.
+#[derive(Args, Debug)]
+pub struct SweepArgs {
+    /// Network files, from `gen convert`.
+    #[arg(required = true, value_name = "NET")]
+    pub nets: Vec<PathBuf>,
+    /// File of points: .csv, one line a point, or .json, one array.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Numbers of time steps T: 1 to 256 each.
+    #[arg(long, value_name = "T,T", value_delimiter = ',', default_value = "8")]
+    pub time_steps: Vec<u32>,
+    /// Neuron modes [default: as converted]
+    #[arg(long, value_enum, value_name = "MODE,MODE", value_delimiter = ',')]
+    pub neuron: Vec<NeuronArg>,
+    /// Mask rules as for `gen run`, or `as-converted`; once for each point [default: as-converted]
+    #[arg(long, value_name = "RULES", allow_hyphen_values = true)]
+    pub mask: Vec<String>,
+    /// Seeds of the masks [default: as converted]
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub seed: Vec<u32>,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub images: usize,
+    /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+}
+
 /// `gen spikes`.
 #[derive(Args, Debug)]
 pub struct SpikesArgs {
@@ -313,6 +410,23 @@ pub struct CosimArgs {
     /// How the simulation goes.
     #[command(flatten)]
     pub simulation: SimulationArgs,
+}
+
+/// `gen synth`.
+#[derive(Args, Debug)]
+pub struct SynthArgs {
+    /// Sizes.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// FPGA family.
+    #[arg(long, value_enum, default_value_t = Family::Ecp5)]
+    pub family: Family,
+    /// Folder for Verilog, script and log [default: out/synth/PRESET-FAMILY]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Markdown page whose section for this preset and family is replaced by the new figures.
+    #[arg(long, value_name = "FILE")]
+    pub update: Option<PathBuf>,
 }
 
 /// How the simulation goes.

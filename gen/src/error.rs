@@ -54,6 +54,14 @@ pub enum GenError {
         /// What is allowed.
         allowed: String,
     },
+    /// A file of points belongs to something else.
+    #[error("{}: {reason}; write to another file", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What does not belong.
+        reason: String,
+    },
     /// A file could not be written or read.
     #[error("{}: {source}", path.display())]
     File {
@@ -70,6 +78,32 @@ pub enum GenError {
         /// Images compared.
         images: usize,
     },
+    /// A tool is not installed.
+    #[error("no {tool} at {}; {remedy}", looked_at.display())]
+    NoTool {
+        /// The tool.
+        tool: &'static str,
+        /// Where it was looked for.
+        looked_at: PathBuf,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Yosys refused the design.
+    #[error("Yosys: {reason}; all it said is in {}", log.display())]
+    Yosys {
+        /// Its log.
+        log: PathBuf,
+        /// Its first error.
+        reason: String,
+    },
+    /// Something is in the synthesised core that must not be; the report has been printed.
+    #[error("{count} defects in the synthesised core; Verilog, script and log are in {}", folder.display())]
+    Findings {
+        /// Defects.
+        count: usize,
+        /// Where the files are.
+        folder: PathBuf,
+    },
     /// The results could not be printed.
     #[error("stdout: {0}")]
     Stdout(std::io::Error),
@@ -79,7 +113,10 @@ impl GenError {
     /// Exit code of the process: 1 if the core did not do what the reference does, 2 if it was never asked.
     pub fn exit_code(&self) -> u8 {
         match self {
-            GenError::Mismatch { .. } | GenError::Core { .. } => 1,
+            GenError::Mismatch { .. }
+            | GenError::Core { .. }
+            | GenError::Yosys { .. }
+            | GenError::Findings { .. } => 1,
             GenError::Stdout(_) if self.reader_left() => 0,
             _ => 2,
         }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub const NETWORK: &str = "models/fashion-mnist/net.mst";
 /// The images that are used when none are named.
 pub const IMAGES: &str = "models/data/fashion-mnist";
+/// The training images that are used when none are named: where Debian's package dataset-fashion-mnist puts them.
+pub const TRAINING_IMAGES: &str = "/usr/share/datasets/fashion-mnist";
 /// The checkpoint that lies beside a network.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 

@@ -22,6 +22,7 @@ struct Report {
     classes: usize,
     time_steps: u32,
     neuron: &'static str,
+    mask: String,
     seed: u32,
     parameters: usize,
     parameter_bytes: usize,
@@ -73,6 +74,7 @@ pub fn info(args: &InfoArgs, format: Format) -> Result<(), GenError> {
         classes: configured.classes,
         time_steps: configured.time_steps(),
         neuron: neuron_name(&configured),
+        mask: inputs::mask(&configured),
         seed: configured.seed,
         parameters: layers.iter().map(|l| l.parameters).sum(),
         parameter_bytes: layers.iter().map(|l| l.parameter_bytes).sum(),
@@ -165,12 +167,13 @@ fn core(network: &Configured, preset: &'static str) -> CoreReport {
 fn text(report: &Report) -> String {
     let [height, width, channels] = report.image;
     let mut text = format!(
-        "network `{}`: images of {height} x {width} x {channels} in {}, T = {}, neurons {}, mask seed {}\n\
+        "network `{}`: images of {height} x {width} x {channels} in {}, T = {}, neurons {}, mask {}, mask seed {}\n\
          {}, {} parameters in {} bytes\n\n",
         report.name,
         count(report.classes, "class").replace("classs", "classes"),
         report.time_steps,
         report.neuron,
+        report.mask,
         report.seed,
         count(report.layers.len(), "layer"),
         grouped(report.parameters as u64),

@@ -4,6 +4,8 @@ use crate::cli::{ImageArgs, NetworkArgs};
 use crate::error::GenError;
 use crate::files;
 use isa::Neuron;
+use model::images::Part;
+use model::network::MaskSite;
 use model::{Configured, Dataset, MaskRatio, Network};
 use std::path::{Path, PathBuf};
 
@@ -35,10 +37,40 @@ pub fn neuron_name(network: &Network) -> &'static str {
     }
 }
 
-/// The largest mask ratio of any layer, 0 to 1.
-pub fn mask(network: &Network) -> f64 {
-    let ratios = network.layers.iter().map(|layer| MaskRatio(layer.mask_ratio).0);
-    f64::from(ratios.max().unwrap_or(0)) / 256.0
+/// The masks of a network in words: one ratio, one a matrix, or the range of each matrix whose blocks differ.
+pub fn mask(network: &Network) -> String {
+    let range = |site| {
+        let masked = network.layers.iter().filter(|layer| layer.mask_site == Some(site));
+        let ratios = masked.map(|layer| MaskRatio(layer.mask_ratio));
+        ratios.clone().min().zip(ratios.max())
+    };
+    let ranges: Vec<(MaskSite, (MaskRatio, MaskRatio))> =
+        MaskSite::ALL.into_iter().filter_map(|site| Some((site, range(site)?))).collect();
+    let words = |(low, high): (MaskRatio, MaskRatio)| {
+        if low == high { low.to_string() } else { format!("{low}..{high}") }
+    };
+    match ranges.first() {
+        None => "0".to_owned(),
+        Some((_, first)) if first.0 == first.1 && ranges.iter().all(|(_, range)| range == first) => {
+            words(*first)
+        }
+        Some(_) => {
+            let each = ranges.iter().map(|&(site, range)| format!("{} {}", site.name(), words(range)));
+            each.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// The folder that is named, or the one where the part's files are by default.
+fn folder(args: &ImageArgs) -> Result<PathBuf, GenError> {
+    let (place, remedy) = match Part::from(args.part) {
+        Part::Test => (files::IMAGES, "name a folder with `--data`"),
+        Part::Train | Part::HeldOut => (
+            files::TRAINING_IMAGES,
+            "install Debian's package dataset-fashion-mnist, or name a folder with `--data`",
+        ),
+    };
+    files::named_or_found(args.data.as_deref(), place, "the default data set", remedy)
 }
 
 /// Some images of a data set.
@@ -51,10 +83,8 @@ pub struct Images {
 impl Images {
     /// Reads `count` images and checks that the network takes them.
     pub fn load(args: &ImageArgs, count: usize, network: &Network) -> Result<Images, GenError> {
-        let remedy = "name a folder with `--data`";
-        let folder =
-            files::named_or_found(args.data.as_deref(), files::IMAGES, "the default data set", remedy)?;
-        let data = Dataset::load(&folder)?;
+        let folder = folder(args)?;
+        let data = Dataset::load_part(&folder, args.part.into())?;
         let images = Images { first: args.first, count, data };
         images.check(network, &folder)?;
         Ok(images)

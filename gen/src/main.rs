@@ -1,12 +1,13 @@
-//! The command line: Verilog generation, conversion, reference runs, cosimulation.
+//! The command line: Verilog generation, conversion, reference runs, sweeps, cosimulation.
 //!
 //! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is
-//! success, 1 a difference between core and reference, 2 a refusal.
+//! success, 1 a defect (core and reference differ, or the synthesised core has what it must not have), 2 a refusal.
 
 mod cli;
 mod convert;
 mod cosim;
 mod error;
+mod evaluation;
 mod files;
 mod info;
 mod inputs;
@@ -14,6 +15,8 @@ mod precision;
 mod run;
 mod screen;
 mod spikes;
+mod sweep;
+mod synth;
 mod verilog;
 
 use clap::Parser;
@@ -28,7 +31,9 @@ fn main() -> ExitCode {
         Command::Info(options) => info::info(options, cli.format()),
         Command::Run(options) => run::run(options, cli.format()),
         Command::Spikes(options) => spikes::spikes(options, cli.format()),
+        Command::Sweep(options) => sweep::sweep(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),
+        Command::Synth(options) => synth::synth(options, cli.format()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

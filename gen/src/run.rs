@@ -2,10 +2,11 @@
 
 use crate::cli::RunArgs;
 use crate::error::GenError;
+use crate::evaluation::{Evaluation, evaluate};
 use crate::files;
 use crate::inputs::{self, Images, Loaded, neuron_name};
 use crate::screen::{Format, bar, count, grouped, percent, print, print_json, ratio, spinner};
-use model::{Checkpoint, Classification, Configured, Executor};
+use model::Checkpoint;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -15,27 +16,16 @@ struct Report {
     network: String,
     time_steps: u32,
     neuron: &'static str,
-    mask: f64,
+    mask: String,
     seed: u32,
+    part: &'static str,
     first: usize,
-    images: usize,
-    correct: usize,
-    accuracy: f64,
-    spikes: u64,
     seconds: f64,
     images_per_second: f64,
-    layers: Vec<LayerSpikes>,
+    #[serde(flatten)]
+    evaluation: Evaluation,
     #[serde(skip_serializing_if = "Option::is_none")]
     float: Option<FloatReport>,
-}
-
-/// How much a layer spikes, over all images.
-#[derive(Serialize)]
-struct LayerSpikes {
-    layer: String,
-    spikes: u64,
-    /// Spikes per neuron and time step.
-    rate: f64,
 }
 
 #[derive(Serialize)]
@@ -60,27 +50,21 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
 
     let started = Instant::now();
     let progress = bar("reference", images.count());
-    let executor = Executor::new(&configured);
-    let classified = executor.classify_batch(&images.all(), |_| progress.inc(1))?;
+    let (evaluation, classes) = evaluate(&configured, &images, &progress)?;
     progress.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
 
-    let classes: Vec<usize> = classified.iter().map(Classification::class).collect();
-    let correct = correct(&images, &classes);
     let report = Report {
         network: configured.name.clone(),
         time_steps: configured.time_steps(),
         neuron: neuron_name(&configured),
         mask: inputs::mask(&configured),
         seed: configured.seed,
+        part: args.source.part.name(),
         first: images.index(0),
-        images: images.count(),
-        correct,
-        accuracy: ratio(correct as u64, images.count() as u64),
-        spikes: classified.iter().flat_map(|image| &image.spikes).sum(),
         seconds,
         images_per_second: images.count() as f64 / seconds,
-        layers: layer_spikes(&configured, &classified),
+        evaluation,
         float: float.map(|(path, loaded)| float_report(path, &loaded, &images, &classes)).transpose()?,
     };
     match format {
@@ -91,22 +75,6 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
 
 fn correct(images: &Images, classes: &[usize]) -> usize {
     classes.iter().enumerate().filter(|&(i, &class)| class == images.label(i)).count()
-}
-
-fn layer_spikes(network: &Configured, classified: &[Classification]) -> Vec<LayerSpikes> {
-    let spiking = network.layers.iter().enumerate().filter(|(_, layer)| !layer.theta.is_empty());
-    spiking
-        .map(|(index, layer)| {
-            let spikes: u64 = classified.iter().map(|image| image.spikes[index]).sum();
-            let heads = match layer.operation {
-                model::network::Operation::Scores { heads, .. } => heads,
-                _ => 1,
-            };
-            let cells = heads * layer.grid.tokens() * layer.channels * network.time_steps() as usize;
-            let rate = ratio(spikes, (cells * classified.len()) as u64);
-            LayerSpikes { layer: layer.name.clone(), spikes, rate }
-        })
-        .collect()
 }
 
 fn float_report(
@@ -132,20 +100,27 @@ fn float_report(
 }
 
 fn text(report: &Report) -> String {
-    let images = report.images;
+    let evaluation = &report.evaluation;
+    let images = evaluation.images;
+    let each = |sum: u64| grouped(sum / images as u64);
     let mut text = format!(
         "network `{}`, T = {}, neurons {}, mask {}\n\
-         {} from {} on: {} correct, {}\n\
-         {} spikes an image; {:.1} images/s\n",
+         {} of part {} from {} on: {} correct, {}\n\
+         an image: {} spikes transmitted of {} fired, {} synaptic events; P = {} α·W\n\
+         {:.1} images/s\n",
         report.network,
         report.time_steps,
         report.neuron,
         report.mask,
         count(images, "image"),
+        report.part,
         report.first,
-        grouped(report.correct as u64),
-        percent(report.accuracy),
-        grouped(report.spikes / images as u64),
+        grouped(evaluation.correct as u64),
+        percent(evaluation.accuracy),
+        each(evaluation.spikes),
+        each(evaluation.fired),
+        each(evaluation.synaptic_events),
+        grouped(evaluation.power as u64),
         report.images_per_second,
     );
     if let Some(float) = &report.float {

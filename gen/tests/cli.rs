@@ -1,71 +1,10 @@
 //! The command line as its users see it.
 
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use tempfile::TempDir;
+mod support;
 
-fn gen_command(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gen"));
-    command.args(arguments).output().expect("the program starts")
-}
-
-fn succeeds(arguments: &[&str]) -> String {
-    let output = gen_command(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "gen {arguments:?}: {errors}");
-    String::from_utf8(output.stdout).expect("results are text")
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let said = succeeds(&[arguments, &["--json"]].concat());
-    serde_json::from_str(&said).unwrap_or_else(|error| panic!("gen {arguments:?}: {error}: {said}"))
-}
-
-/// Exit code 2, nothing on stdout, one line on stderr that has all of `words`.
-fn refuses(arguments: &[&str], words: &[&str]) {
-    let output = gen_command(arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "gen {arguments:?}: {said}");
-    assert!(output.stdout.is_empty(), "gen {arguments:?} prints results");
-    assert_eq!(said.trim_end().lines().count(), 1, "gen {arguments:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "gen {arguments:?} does not say `{word}`: {said}");
-    }
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("paths of tests are UTF-8")
-}
-
-fn checkpoint() -> PathBuf {
-    workspace().join("models/fashion-mnist/checkpoint.safetensors")
-}
-
-/// A folder with the converted network.
-fn converted() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let net = folder.path().join("net.mst");
-    succeeds(&["convert", text(&checkpoint()), "--out", text(&net)]);
-    (folder, net)
-}
-
-/// Names and contents of a folder's files.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = std::fs::read_dir(folder).expect("the folder exists").flatten();
-    let mut files: Vec<_> = entries
-        .map(|entry| {
-            let name = entry.file_name().into_string().expect("names are UTF-8");
-            (name, std::fs::read(entry.path()).expect("the file can be read"))
-        })
-        .collect();
-    files.sort();
-    files
-}
+use std::path::PathBuf;
+use std::process::Command;
+use support::{checkpoint, contents, converted, json, refuses, succeeds, text, workspace};
 
 #[test]
 fn the_same_options_give_the_same_verilog() {
@@ -239,8 +178,14 @@ fn run_reports_accuracy_and_spikes() {
     assert!(correct >= 28.0 && said["float"]["correct"].as_u64().unwrap() >= 28, "{said}");
     assert!(said["spikes"].as_u64().unwrap() > 0 && said["images_per_second"].as_f64().unwrap() > 0.0);
     let layers = said["layers"].as_array().unwrap();
-    let total: u64 = layers.iter().map(|layer| layer["spikes"].as_u64().unwrap()).sum();
-    assert_eq!(said["spikes"].as_u64(), Some(total));
+    for field in ["fired", "spikes", "synaptic_events"] {
+        let total: u64 = layers.iter().map(|layer| layer[field].as_u64().unwrap()).sum();
+        assert_eq!(said[field].as_u64(), Some(total), "{field}");
+    }
+    let confusion = said["confusion"].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap());
+    assert_eq!(confusion.map(|n| n.as_u64().unwrap()).sum::<u64>(), 40);
+    let power = said["spikes"].as_f64().unwrap() / (40.0 * 8.0 * 1e-3);
+    assert!((said["power"].as_f64().unwrap() / power - 1.0).abs() < 1e-9);
 }
 
 #[test]
@@ -254,6 +199,64 @@ fn masks_drop_spikes_and_seeds_decide_which() {
     assert!(masked < all, "{masked} of {all}");
     assert_eq!(masked, spikes(&["--mask", "0.75"]));
     assert_ne!(masked, spikes(&["--mask", "0.75", "--seed", "5"]));
+}
+
+#[test]
+fn mask_rules_name_matrices_and_blocks() {
+    let (_folder, net) = converted();
+    let said = json(&[
+        "run",
+        text(&net),
+        "--images",
+        "4",
+        "--mask",
+        "q=0.75,stages.0.blocks.1:q=0,stages.1:fc1=0.5",
+    ]);
+    assert_eq!(said["mask"], "q 0..0.75, k 0, attn 0, fc1 0..0.5");
+    let layers = said["layers"].as_array().unwrap();
+    let layer = |name: &str| layers.iter().find(|layer| layer["layer"] == name).unwrap();
+    for (name, mask) in [
+        ("stages.0.blocks.0.attn.q", 0.75),
+        ("stages.0.blocks.1.attn.q", 0.0),
+        ("stages.0.blocks.0.mlp.fc1", 0.0),
+        ("stages.1.blocks.0.mlp.fc1", 0.5),
+    ] {
+        let (fired, sent) =
+            (&layer(name)["fired"].as_u64().unwrap(), &layer(name)["spikes"].as_u64().unwrap());
+        assert_eq!(layer(name)["mask"], mask);
+        assert!(if mask > 0.0 { sent < fired } else { sent == fired }, "{name}: {sent} of {fired}");
+    }
+    for command in ["run", "cosim", "info"] {
+        let refuse = |rules: &str, words: &[&str]| refuses(&[command, text(&net), "--mask", rules], words);
+        refuse("v=0.5", &["`v=0.5`", "q, k, attn or fc1"]);
+        refuse("q=often", &["`q=often`", "`often`", "0 to 255/256"]);
+        refuse(
+            "stages.9:0.5",
+            &["layer `stages.9`", "stages.0.blocks.0, stages.0.blocks.1, stages.1.blocks.0"],
+        );
+    }
+}
+
+#[test]
+fn held_out_images_are_the_last_of_the_training_files() {
+    let (folder, net) = converted();
+    // Labels as in the test set, so that images and labels stay together.
+    let data = workspace().join("models/data/fashion-mnist");
+    for kind in ["images-idx3", "labels-idx1"] {
+        let name = |part: &str| format!("{part}-{kind}-ubyte.gz");
+        std::fs::copy(data.join(name("t10k")), folder.path().join(name("train"))).unwrap();
+    }
+    let data = ["--data", text(folder.path())];
+    let run = |more: &[&str]| json(&[&["run", text(&net)], &data[..], more].concat());
+    let held_out = run(&["--part", "held-out", "--images", "30"]);
+    let test = json(&["run", text(&net), "--first", "5000", "--images", "30"]);
+    assert_eq!((&held_out["part"], &test["part"]), (&"held-out".into(), &"test".into()));
+    assert_eq!(held_out["confusion"], test["confusion"]);
+    assert_eq!(held_out["spikes"], test["spikes"]);
+    let refuse =
+        |more: &[&str], words: &[&str]| refuses(&[&["run", text(&net)], &data[..], more].concat(), words);
+    refuse(&["--part", "train", "--images", "5001"], &["--images is 5001", "1..=5000"]);
+    refuse(&["--part", "test"], &["t10k-images-idx3-ubyte.gz"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct CoreConfig {
     pub membrane_bits: u32,
     /// Largest fan-in of a gathered input row (padded): a multiple of 64, 64..=1024.
     pub max_fan_in: u32,
-    /// Rows of one bank of the weight buffer: a power of two, 64..=1024.
+    /// Rows of one bank of the weight buffer: a power of two, `max_fan_in`..=1024.
     pub weight_rows: u32,
     /// Rows of one bank of the bias buffer: the largest number of tokens in an attention block. 16..=192.
     pub bias_rows: u32,
@@ -86,10 +86,10 @@ impl CoreConfig {
             "a multiple of 64 in 64..=1024",
         )?;
         check(
-            self.weight_rows.is_power_of_two() && (64..=1024).contains(&self.weight_rows),
+            self.weight_rows.is_power_of_two() && (self.max_fan_in..=1024).contains(&self.weight_rows),
             "weight_rows",
             self.weight_rows,
-            "a power of two in 64..=1024",
+            "a power of two from max_fan_in to 1024",
         )?;
         check((16..=192).contains(&self.bias_rows), "bias_rows", self.bias_rows, "16..=192")
     }
@@ -120,5 +120,7 @@ mod tests {
         }
         let wrong = CoreConfig { lanes: 12, ..CoreConfig::preset("tiny").unwrap() };
         assert_eq!(wrong.validate().unwrap_err().field, "lanes");
+        let wrong = CoreConfig { max_fan_in: 1024, ..CoreConfig::preset("tiny").unwrap() };
+        assert_eq!(wrong.validate().unwrap_err().field, "weight_rows");
     }
 }

@@ -62,7 +62,7 @@ registers! {
     COUNT_STALL_OUTPUT @ 0x098 ReadOnly "Cycles in which threshold steps waited for the output path.";
     COUNT_STALL_ORDER @ 0x09c ReadOnly "Cycles without an event between layers, until the layers read from had completed.";
     COUNT_STALL_SWITCH @ 0x0a0 ReadOnly "Cycles without an event while a job drained and the next one's parameters entered the lanes.";
-    COUNT_NULL_EVENTS @ 0x0a4 ReadOnly "Cycles spent on a token or time step without any active input.";
+    COUNT_NULL_EVENTS @ 0x0a4 ReadOnly "Cycles spent on a row (a token's chunk of 8 steps, or its time step for `if`) without any active input.";
     COUNT_READ_BEATS @ 0x0a8 ReadOnly "Data beats read from memory.";
     COUNT_WRITE_BEATS @ 0x0ac ReadOnly "Data beats written to memory.";
 }

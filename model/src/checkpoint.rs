@@ -17,8 +17,8 @@ mod unmappable;
 
 use crate::container::{self, format_error};
 use crate::error::ModelError;
+use crate::mask_rules::MaskRatio;
 use crate::network::{Grid, ImageShape, Windows};
-use crate::run::MaskRatio;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -39,6 +39,18 @@ pub enum ModelError {
         /// The allowed values, in words.
         allowed: &'static str,
     },
+    /// A mask rule cannot be read, or names what the network does not have.
+    #[error("mask rule `{rule}`: {what} is {found}, allowed: {allowed}")]
+    MaskRule {
+        /// The rule, as `[LAYER:][MATRIX=]RATIO`.
+        rule: String,
+        /// Its part.
+        what: &'static str,
+        /// That part's value.
+        found: String,
+        /// The allowed values, in words.
+        allowed: String,
+    },
     /// A layer's explicit slot order is not a permutation of the run's time steps.
     #[error(
         "layer {index} `{layer}`: its explicit slot order of {found} entries is no permutation of 0..{time_steps}; \

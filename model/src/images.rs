@@ -7,10 +7,29 @@ use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Test images: one byte a pixel, row by row.
-pub const TEST_IMAGES: &str = "t10k-images-idx3-ubyte.gz";
-/// Test labels: one byte an image.
-pub const TEST_LABELS: &str = "t10k-labels-idx1-ubyte.gz";
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The test images.
+    Test,
+    /// The training images that training sees: all but the last [`HELD_OUT`].
+    Train,
+    /// The last [`HELD_OUT`] training images, on which training makes its choices.
+    HeldOut,
+}
+
+/// Training images that training keeps for its choices, as `train/dataset.py` has it.
+pub const HELD_OUT: usize = 5000;
+
+impl Part {
+    /// Files of images (one byte a pixel, row by row) and labels (one byte an image).
+    pub fn files(self) -> [&'static str; 2] {
+        match self {
+            Part::Test => ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"],
+            Part::Train | Part::HeldOut => ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"],
+        }
+    }
+}
 
 /// Grey images with labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +45,33 @@ impl Dataset {
     /// # Errors
     /// If a file cannot be read or is no gzipped idx file of bytes, or if there are not as many labels as images: names the path.
     pub fn load(folder: &Path) -> Result<Dataset, ModelError> {
-        Dataset::load_files(&folder.join(TEST_IMAGES), &folder.join(TEST_LABELS))
+        Dataset::load_part(folder, Part::Test)
+    }
+
+    /// Reads one part of the data set in a folder.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`], and if there are no training images but the held-out ones.
+    pub fn load_part(folder: &Path, part: Part) -> Result<Dataset, ModelError> {
+        let [images, labels] = part.files().map(|name| folder.join(name));
+        let mut data = Dataset::load_files(&images, &labels)?;
+        if part == Part::Test {
+            return Ok(data);
+        }
+        let count = data.len();
+        let Some(first) = count.checked_sub(HELD_OUT).filter(|&first| first > 0) else {
+            let reason = format!("{count} images, but {HELD_OUT} are held out: more are needed");
+            return Err(format_error(reason).in_file(&images));
+        };
+        let cut = first * data.shape.bytes();
+        if part == Part::Train {
+            data.labels.truncate(first);
+            data.pixels.truncate(cut);
+        } else {
+            data.labels.drain(..first);
+            data.pixels.drain(..cut);
+        }
+        Ok(data)
     }
 
     /// Reads images and labels from two files.

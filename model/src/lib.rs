@@ -4,8 +4,9 @@
 //! - [`checkpoint`] imports a trained float network, [`float`](mod@float) runs it, [`convert`](mod@convert) makes it integer,
 //!   [`file`](mod@file) stores the result.
 //! - [`run`] makes a network ready for a number of time steps: [`Configured`] is what everything that runs networks takes.
-//!   [`proof`] shows that none of its sums can overflow.
-//! - [`reference`](mod@reference) runs it, bit for bit; [`work`] tells what the run costs hardware.
+//!   [`mask_rules`] say what it masks. [`proof`] shows that none of its sums can overflow.
+//! - [`reference`](mod@reference) runs it, bit for bit; [`synapses`] and [`work`] tell what the run costs: in additions, and
+//!   on the core.
 //! - [`images`] reads data sets.
 
 pub mod checkpoint;
@@ -16,11 +17,13 @@ pub mod file;
 pub mod float;
 pub mod images;
 pub mod mask;
+pub mod mask_rules;
 pub mod network;
 pub mod proof;
 pub mod reference;
 pub mod run;
 pub mod spikes;
+pub mod synapses;
 mod validate;
 pub mod walk;
 pub mod work;
@@ -29,7 +32,8 @@ pub use checkpoint::Checkpoint;
 pub use convert::{ConvertOptions, convert};
 pub use error::ModelError;
 pub use images::Dataset;
+pub use mask_rules::{MaskRatio, MaskRules};
 pub use network::{Layer, LayerId, Network};
 pub use reference::Executor;
-pub use run::{Configured, MaskRatio, RunOptions};
+pub use run::{Configured, RunOptions};
 pub use spikes::{Classification, SpikePlane, Trace};

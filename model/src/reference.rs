@@ -11,6 +11,7 @@ mod attention;
 mod bits;
 mod drive;
 mod fire;
+mod observer;
 
 use crate::error::ModelError;
 use crate::network::{Layer, LayerId, Operation, Walk};
@@ -20,6 +21,8 @@ use crate::walk::Step;
 use attention::Attention;
 use drive::Drive;
 use fire::{FireScratch, Masks, Neurons};
+use observer::FiredSpikes;
+pub use observer::Observer;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,13 +65,21 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// If the image does not have the size that the network takes.
     pub fn trace(&self, image: &[u8]) -> Result<Trace, ModelError> {
+        self.observe(image, &mut ())
+    }
+
+    /// Runs one image and keeps every spike; `observer` sees what is no transmitted spike.
+    ///
+    /// # Errors
+    /// If the image does not have the size that the network takes.
+    pub fn observe(&self, image: &[u8], observer: &mut impl Observer) -> Result<Trace, ModelError> {
         let expected = self.configured.image.bytes();
         if image.len() != expected {
             return Err(ModelError::ImageSize { found: image.len(), expected });
         }
         let mut planes = Vec::with_capacity(self.layers.len() - 1);
         for prepared in &self.layers[..self.layers.len() - 1] {
-            let run = LayerRun { prepared, configured: self.configured, image, planes: &planes };
+            let run = LayerRun { prepared, configured: self.configured, image, planes: &planes, observer };
             planes.push(self.instructions.dispatch(run));
         }
         let logits = readout(self.configured, &planes);
@@ -80,8 +91,10 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// If the image does not have the size that the network takes.
     pub fn classify(&self, image: &[u8]) -> Result<Classification, ModelError> {
-        let trace = self.trace(image)?;
+        let mut fired = FiredSpikes(vec![0; self.layers.len() - 1]);
+        let trace = self.observe(image, &mut fired)?;
         Ok(Classification {
+            fired: fired.0,
             spikes: trace.planes.iter().map(SpikePlane::spikes).collect(),
             logits: trace.logits,
         })
@@ -109,19 +122,20 @@ impl<'a> Executor<'a> {
 }
 
 /// The evaluation of one layer for one image.
-struct LayerRun<'r> {
+struct LayerRun<'r, O> {
     prepared: &'r Prepared<'r>,
     configured: &'r Configured,
     image: &'r [u8],
     planes: &'r [SpikePlane],
+    observer: &'r mut O,
 }
 
-impl WithSimd for LayerRun<'_> {
+impl<O: Observer> WithSimd for LayerRun<'_, O> {
     type Output = SpikePlane;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> SpikePlane {
-        self.prepared.run(self.configured, self.image, self.planes)
+        self.prepared.run(self.configured, self.image, self.planes, self.observer)
     }
 }
 
@@ -138,15 +152,22 @@ impl<'a> Prepared<'a> {
             }
             _ => Kind::Tokens { drive: Drive::new(configured, layer), steps: layer.walk.steps(layer.grid) },
         };
-        let neurons = Neurons::new(layer, configured.slots(LayerId(index)), configured.time_steps());
+        let neurons =
+            Neurons::new(LayerId(index), layer, configured.slots(LayerId(index)), configured.time_steps());
         Prepared { layer, index, neurons, kind }
     }
 
     #[inline(always)]
-    fn run(&self, configured: &Configured, image: &[u8], planes: &[SpikePlane]) -> SpikePlane {
+    fn run(
+        &self,
+        configured: &Configured,
+        image: &[u8],
+        planes: &[SpikePlane],
+        observer: &mut impl Observer,
+    ) -> SpikePlane {
         match &self.kind {
             Kind::Readout => unreachable!("validated: the readout is last"),
-            Kind::Attention(attention) => attention.run(&self.neurons, configured.seed, self.index, planes),
+            Kind::Attention(attention) => attention.run(&self.neurons, configured.seed, planes, observer),
             Kind::Tokens { drive, steps } => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
@@ -155,8 +176,8 @@ impl<'a> Prepared<'a> {
                 for step in steps {
                     let drives = drive.token(step.token, image, planes, &mut scratch);
                     let row = plane.row_mut(step.token, 0, channels);
-                    self.neurons.fire(0, step.index, drives, row, &mut fire);
-                    masks.apply(row, configured.time_steps() as usize);
+                    self.neurons.fire(0, step.index, drives, row, &mut fire, observer);
+                    self.neurons.transmit(row, &mut masks, observer);
                 }
                 plane
             }

@@ -1,6 +1,7 @@
 //! A network made ready for one number of time steps: validated, overrides applied, proven free of overflow.
 
 use crate::error::ModelError;
+use crate::mask_rules::MaskRules;
 use crate::network::{LayerId, Network, SlotOrder};
 use crate::proof::{self, Bounds};
 use isa::Neuron;
@@ -9,30 +10,6 @@ use std::ops::Deref;
 /// Largest number of time steps that the reference runs; hardware stops at [`isa::MAX_TIME_STEPS`].
 pub const MAX_TIME_STEPS: u32 = 256;
 
-/// Share of spikes that a mask drops, in 1/256: a spike is transmitted when 8 random bits are at least this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaskRatio(pub u8);
-
-impl MaskRatio {
-    /// Share of spikes that are transmitted.
-    pub fn kept(self) -> f64 {
-        1.0 - f64::from(self.0) / 256.0
-    }
-}
-
-impl TryFrom<f64> for MaskRatio {
-    type Error = ModelError;
-
-    /// The nearest multiple of 1/256; 0 to 255/256 are allowed.
-    fn try_from(ratio: f64) -> Result<MaskRatio, ModelError> {
-        let scaled = (ratio * 256.0).round();
-        if (0.0..256.0).contains(&scaled) {
-            return Ok(MaskRatio(scaled as u8));
-        }
-        Err(ModelError::Option { option: "mask", found: ratio.to_string(), allowed: "0 to 255/256 (0.996)" })
-    }
-}
-
 /// How to run a network. What is `None` stays as the network has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunOptions {
@@ -40,8 +17,8 @@ pub struct RunOptions {
     pub time_steps: u32,
     /// Neuron mode of all layers.
     pub neuron: Option<Neuron>,
-    /// Mask ratio of all layers that have a mask site.
-    pub mask: Option<MaskRatio>,
+    /// Mask ratios that replace the network's; none leaves them.
+    pub mask: MaskRules,
     /// Seed of all masks.
     pub seed: Option<u32>,
     /// Signed width that accumulators and membranes must fit: 16 to 32.
@@ -51,7 +28,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// `time_steps`, a 24-bit membrane, and the rest as the network has it.
     pub fn new(time_steps: u32) -> RunOptions {
-        RunOptions { time_steps, neuron: None, mask: None, seed: None, membrane_bits: 24 }
+        RunOptions { time_steps, neuron: None, mask: MaskRules::default(), seed: None, membrane_bits: 24 }
     }
 }
 
@@ -118,7 +95,7 @@ impl Network {
     /// Makes the network ready to run.
     ///
     /// # Errors
-    /// If an option is out of range, the network [does not validate](Network::validate), an explicit slot order does not fit
+    /// If an option is out of range, a mask rule names what is not there, the network [does not validate](Network::validate), an explicit slot order does not fit
     /// T, or a sum could leave the membrane.
     pub fn configure(&self, options: &RunOptions) -> Result<Configured, ModelError> {
         let time_steps = options.time_steps;
@@ -138,10 +115,8 @@ impl Network {
         network.seed = options.seed.unwrap_or(network.seed);
         for layer in &mut network.layers {
             layer.neuron = options.neuron.unwrap_or(layer.neuron);
-            if let (Some(_), Some(ratio)) = (layer.mask_site, options.mask) {
-                layer.mask_ratio = ratio.0;
-            }
         }
+        options.mask.apply(&mut network)?;
         let slots =
             (0..network.layers.len()).map(|i| slots(&network, i, time_steps)).collect::<Result<_, _>>()?;
         let bounds = proof::prove(&network, time_steps, options.membrane_bits)?;
@@ -170,15 +145,6 @@ fn explicit_entries(order: &SlotOrder) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ratios_are_the_nearest_256th() {
-        assert_eq!(MaskRatio::try_from(0.75).unwrap(), MaskRatio(192));
-        assert_eq!(MaskRatio::try_from(0.0).unwrap(), MaskRatio(0));
-        for refused in [1.0, -0.1, f64::NAN, f64::INFINITY] {
-            assert!(MaskRatio::try_from(refused).is_err(), "{refused}");
-        }
-    }
 
     #[test]
     fn rotation_shifts_slots_around() {

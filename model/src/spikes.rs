@@ -101,9 +101,7 @@ impl SpikePlane {
 
     /// All spikes of the plane.
     pub fn spikes(&self) -> u64 {
-        let (words, rest) = self.bytes.as_chunks();
-        let words: u64 = words.iter().map(|&word| u64::from(u64::from_le_bytes(word).count_ones())).sum();
-        words + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
+        ones(&self.bytes)
     }
 
     /// The first (token, channel, time step) at which two planes differ. Planes of different shape differ at once.
@@ -116,6 +114,14 @@ impl SpikePlane {
         let cell = at / self.cell_bytes;
         Some((cell / self.channels, cell % self.channels, at % self.cell_bytes * 8 + bit))
     }
+}
+
+/// Bits that are set.
+#[inline(always)]
+pub(crate) fn ones(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks();
+    let words: u64 = words.iter().map(|&word| u64::from(u64::from_le_bytes(word).count_ones())).sum();
+    words + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
 }
 
 /// Everything that a run of the network on one image produced.
@@ -140,7 +146,10 @@ impl Trace {
 pub struct Classification {
     /// One a class.
     pub logits: Vec<i32>,
-    /// Transmitted spikes of each layer but the readout.
+    /// Spikes that each layer but the readout fired.
+    pub fired: Vec<u64>,
+    /// Those of them that it transmitted: a masked spike stays in its neuron, costs its consumers nothing and counts here no
+    /// more.
     pub spikes: Vec<u64>,
 }
 

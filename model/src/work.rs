@@ -8,8 +8,9 @@
 //! - analog: the set bits of the pixels;
 //! - `if`: the inputs that spike, step by step (shortcut: segments in which any channel of the tile spikes).
 //!
-//! A token (two_phase) or time step (`if`) without an event costs one null event. A token takes at least T cycles, for its T
-//! threshold steps run beside the events of the next one.
+//! A row without an event costs one null event; a row is a time step of a token (`if`), a chunk of 8 steps of a token
+//! (two_phase), or a token's pixels. A token takes at least T cycles, for its T threshold steps run beside the events of the next
+//! one.
 
 use crate::network::{Grid, Layer, LayerId, Operation, Patch, Walk, Windows};
 use crate::run::Configured;
@@ -27,9 +28,9 @@ pub struct LayerWork {
     pub events: u64,
     /// Events if every spike were walked step by step: the same as `events` for `if` and analog layers.
     pub step_events: u64,
-    /// Cycles for tokens or steps without an event.
+    /// Cycles for rows without an event.
     pub null_events: u64,
-    /// Least number of compute cycles: for each job tile and token, events (or the null event), and T at least.
+    /// Least number of compute cycles: for each job tile and token, events and null events, and T at least.
     pub needed_cycles: u64,
     /// Spikes transmitted; 0 for the readout.
     pub spikes: u64,
@@ -53,7 +54,8 @@ pub fn work(
 /// What one token asks of one tile.
 #[derive(Default)]
 struct TokenEvents {
-    merged: u64,
+    /// By chunk of 8 steps.
+    merged: Vec<u64>,
     /// By time step.
     steps: Vec<u64>,
 }
@@ -92,7 +94,7 @@ impl Counter<'_> {
         match &layer.operation {
             Operation::Analog { patch, .. } => {
                 for token in tokens {
-                    let merged = self.pixel_bits(layer.grid, *patch, token);
+                    let merged = vec![self.pixel_bits(layer.grid, *patch, token)];
                     self.add(layer, tiles, &TokenEvents { merged, steps: Vec::new() }, work);
                 }
             }
@@ -138,30 +140,39 @@ impl Counter<'_> {
             }
             Operation::Readout { input, .. } => {
                 let plane = &self.planes[input.0];
-                let cells = tokens.flat_map(|token| (0..plane.channels()).map(move |c| (token, c)));
-                let TokenEvents { merged, steps } = self.events(plane, cells, |count| count.count_ones());
-                work.events = tiles * merged;
-                work.step_events = tiles * steps.iter().sum::<u64>();
-                work.needed_cycles = work.events;
+                for token in tokens {
+                    let cells = (0..plane.channels()).map(|c| (token, c));
+                    let events = self.events(plane, cells, |count| count.count_ones());
+                    let (merged, null) = rows(&events.merged);
+                    work.events += tiles * merged;
+                    work.step_events += tiles * events.steps.iter().sum::<u64>();
+                    work.null_events += tiles * null;
+                    work.needed_cycles += tiles * (merged + null);
+                }
             }
         }
     }
 
     /// Adds a token of `tiles` tiles that all see the same events.
     fn add(&self, layer: &Layer, tiles: u64, token: &TokenEvents, work: &mut LayerWork) {
-        let steps: u64 = token.steps.iter().sum();
         let analog = matches!(layer.operation, Operation::Analog { .. });
-        let (events, null, cycles) = if layer.neuron == Neuron::TwoPhase || analog {
-            let time_steps = u64::from(self.configured.time_steps());
-            (token.merged, u64::from(token.merged == 0), token.merged.max(time_steps))
+        let (merged, silent_chunks) = rows(&token.merged);
+        let (steps, silent_steps) = rows(&token.steps);
+        let (events, null, least) = if layer.neuron == Neuron::TwoPhase || analog {
+            (merged, silent_chunks, u64::from(self.configured.time_steps()))
         } else {
-            let null = token.steps.iter().filter(|&&events| events == 0).count() as u64;
-            (steps, null, steps + null)
+            (steps, silent_steps, 0)
         };
+        let cycles = least.max(events + null);
         work.events += tiles * events;
-        work.step_events += tiles * if analog { token.merged } else { steps };
+        work.step_events += tiles * if analog { merged } else { steps };
         work.null_events += tiles * null;
         work.needed_cycles += tiles * cycles;
+    }
+
+    fn silence(&self) -> TokenEvents {
+        let steps = self.configured.time_steps();
+        TokenEvents { merged: vec![0; steps.div_ceil(CHUNK_STEPS) as usize], steps: vec![0; steps as usize] }
     }
 
     /// Events of the cells (token, channel); `merged` tells how many a chunk with that many spikes takes.
@@ -171,11 +182,11 @@ impl Counter<'_> {
         cells: impl Iterator<Item = (usize, usize)>,
         merged: impl Fn(u32) -> u32,
     ) -> TokenEvents {
-        let mut events = TokenEvents { merged: 0, steps: vec![0; plane.time_steps() as usize] };
+        let mut events = self.silence();
         for (token, channel) in cells {
             for (chunk, steps) in events.steps.chunks_mut(CHUNK_STEPS as usize).enumerate() {
                 let spikes = plane.byte(token, channel, chunk);
-                events.merged += u64::from(merged(spikes.count_ones()));
+                events.merged[chunk] += u64::from(merged(spikes.count_ones()));
                 steps.iter_mut().enumerate().for_each(|(t, step)| *step += u64::from(spikes >> t & 1));
             }
         }
@@ -189,14 +200,14 @@ impl Counter<'_> {
         token: usize,
         channels: std::ops::Range<usize>,
     ) -> TokenEvents {
-        let mut events = TokenEvents { merged: 0, steps: vec![0; self.configured.time_steps() as usize] };
+        let mut events = self.silence();
         for id in inputs {
             let plane = &self.planes[id.0];
             for (chunk, steps) in events.steps.chunks_mut(CHUNK_STEPS as usize).enumerate() {
                 let bytes = channels.clone().map(|c| plane.byte(token, c, chunk));
                 let (counts, spikes) =
                     bytes.fold((0, 0), |(counts, spikes), byte| (counts | byte.count_ones(), spikes | byte));
-                events.merged += u64::from(counts.count_ones());
+                events.merged[chunk] += u64::from(counts.count_ones());
                 steps.iter_mut().enumerate().for_each(|(t, step)| *step += u64::from(spikes >> t & 1));
             }
         }
@@ -227,6 +238,11 @@ impl Counter<'_> {
         });
         heads.map_or(layer.channels, |heads| heads * (layer.channels / heads).next_multiple_of(self.pad))
     }
+}
+
+/// Events of some rows, and how many rows have none.
+fn rows(events: &[u64]) -> (u64, u64) {
+    (events.iter().sum(), events.iter().filter(|&&events| events == 0).count() as u64)
 }
 
 fn windows(layer: &Layer) -> Windows {
@@ -312,8 +328,9 @@ mod tests {
     #[test]
     fn silence_costs_null_events() {
         let layers = work_of(&[0, 0], Neuron::TwoPhase);
-        assert_eq!(layers[1], [0, 0, 2, 32]);
-        assert_eq!(layers[2], [0, 0, 1, 16]);
+        assert_eq!(layers[1], [0, 0, 4, 32], "one a chunk and tile");
+        assert_eq!(layers[2], [0, 0, 2, 16]);
+        assert_eq!(layers[3], [0, 0, 2, 2]);
         let layers = work_of(&[0, 0], Neuron::If);
         assert_eq!(layers[1], [0, 0, 32, 32], "one a time step and tile");
     }

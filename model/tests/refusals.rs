@@ -97,7 +97,7 @@ fn options_are_checked_and_applied() {
     assert!(refused(RunOptions { membrane_bits: 33, ..RunOptions::new(8) }).contains("membrane_bits is 33"));
     let options = RunOptions {
         neuron: Some(Neuron::If),
-        mask: Some(MaskRatio(128)),
+        mask: MaskRatio(128).into(),
         seed: Some(77),
         ..RunOptions::new(12)
     };

@@ -48,7 +48,9 @@ impl Case {
         if random.chance(1, 3) {
             options.neuron = Some(random.pick(&[Neuron::If, Neuron::TwoPhase]));
         }
-        options.mask = random.chance(1, 6).then(|| MaskRatio(random.pick(&[0, 1, 128, 255])));
+        if random.chance(1, 6) {
+            options.mask = MaskRatio(random.pick(&[0, 1, 128, 255])).into();
+        }
         options.seed = random.chance(1, 2).then(|| random.bits() as u32);
         let mut builder = Builder::new(random, time_steps as usize, f64::from(size) * 12_000.0);
         builder.steps(size);

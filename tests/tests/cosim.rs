@@ -76,7 +76,7 @@ fn lanes_do_not_change_any_spike() {
     let seeds: Vec<u64> = (300..324).collect();
     holds(in_parallel(&seeds, |&seed| {
         let mut case = Case::random(seed, 3);
-        case.options.mask = Some(MaskRatio(128));
+        case.options.mask = MaskRatio(128).into();
         let network = case.configure();
         for core in &cores {
             // One reference for all: the network, its masks included, knows nothing of lanes.

@@ -49,7 +49,7 @@ fn agree(runs: &[Run]) {
     let outcome = in_parallel(runs, |run| {
         let options = RunOptions {
             neuron: Some(run.neuron),
-            mask: Some(MaskRatio(run.mask)),
+            mask: MaskRatio(run.mask).into(),
             ..RunOptions::new(run.time_steps)
         };
         let configured = network.configure(&options).map_err(text)?;

@@ -8,6 +8,7 @@ mod packages;
 mod peers;
 mod setup;
 mod steps;
+mod synth;
 mod workspace;
 
 use check::Selection;
@@ -46,6 +47,8 @@ enum Command {
     },
     /// The same as `test`.
     Ci,
+    /// Synthesise the core with Yosys and count its cells; fails on multipliers, latches, undriven nets, warnings.
+    Synth(synth::SynthArgs),
     /// Measure simulation, reference, and what merged events save.
     Bench {
         /// What to measure.
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::demo(),
         Command::Test { selection } => check::check(selection),
         Command::Ci => check::check(Selection::All),
+        Command::Synth(args) => synth::synth(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),
         Command::Bench { what: Benchmark::Peers, json } => peers::peers(json),
     };

@@ -43,6 +43,13 @@ pub const PYTHON: Package = Package {
     probe: Probe::Program(&["python3", "-c", "import venv, ensurepip"]),
 };
 
+/// A second opinion on the Verilog.
+pub const SECOND_OPINION: [Package; 1] = [Package {
+    name: "iverilog",
+    purpose: "a second lint and simulator beside Verilator",
+    probe: Probe::Program(&["iverilog", "-V"]),
+}];
+
 /// What waves need in addition.
 pub const WAVES: [Package; 2] = [
     Package { name: "zlib1g-dev", purpose: "waves (FST)", probe: Probe::Header("zlib.h") },

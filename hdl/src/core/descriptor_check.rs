@@ -77,15 +77,21 @@ pub fn descriptor_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             "output_words",
             "matrix_rows",
         ];
-        let bad_shape = zero(&shape) | shift_bad | (&attention & layer["matrix_words"].is_zero());
+        let shortcut = layer.is(Op::Shortcut);
+        m.comment(
+            "A stored matrix has a row for each input of a gathered row, which is a segment for a shortcut.",
+        );
+        let inputs = mux(&shortcut, &layer["segments"].zext(20), &row_words.zext(20).shl(3));
+        let rows_differ = !&attention & layer["matrix_rows"].zext(20).ne(&inputs);
+        let bad_shape =
+            zero(&shape) | shift_bad | rows_differ | (&attention & layer["matrix_words"].is_zero());
         let bad_segments = layer["segments"].is_zero()
             | layer["segments"].gt(&lit(u64::from(MAX_SEGMENTS), 5))
             | (&attention & layer["segments"].ne(&lit(1, 5)));
-        let fan_in = !layer.is(Op::Shortcut) & row_words.gt(&lit(u64::from(config.max_fan_in / 8), 17));
+        let fan_in = !shortcut & row_words.gt(&lit(u64::from(config.max_fan_in / 8), 17));
         let attention_rows = &attention & chunk_words.gt(&lit(u64::from(config.weight_rows / 8), 17));
-        let stored_rows = !&attention & layer["matrix_rows"].gt(&lit(u64::from(config.weight_rows), 12));
         let bias_rows = &attention & layer["matrix_rows"].gt(&lit(u64::from(config.bias_rows), 12));
-        let too_large = fan_in | attention_rows | stored_rows | bias_rows;
+        let too_large = fan_in | attention_rows | bias_rows;
         let checks = [
             (bad_op, ErrorCode::BadOp),
             (bad_time, ErrorCode::BadTimeSteps),

@@ -74,10 +74,12 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
                 "write_fault" | "write_response" => &completed,
                 _ => &layer_index,
             };
-            if *name != "loader_error" {
-                let this_address = m.input(&format!("{name}_offset"), 32);
-                address = mux(&valid, &this_address, &address);
-            }
+            // What is wrong with a descriptor is no address.
+            let this_address = match *name {
+                "loader_error" => lit(0, 32),
+                _ => m.input(&format!("{name}_offset"), 32),
+            };
+            address = mux(&valid, &this_address, &address);
             code = mux(&valid, &this_code, &code);
             index = mux(&valid, this_index, &index);
             any = any | valid;

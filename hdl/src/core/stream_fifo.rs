@@ -2,13 +2,24 @@
 
 use std::rc::Rc;
 
-use crate::rtl::{Builder, Module, RtlError, index_width, lit};
+use crate::rtl::{Builder, Fault, Module, RtlError, index_width, lit};
 
 /// A FIFO of `depth` (a power of two) words of `width` bits with ready/valid on both sides; one word a cycle in each direction.
 ///
 /// Words wait in a memory with a registered read port, which is also the output register: `depth + 1` words fit.
 /// `flush` empties it. `push_ready` is registered state, so it never depends on `pop_ready` in the same cycle.
+///
+/// # Errors
+/// If `depth` is no power of two, 2 or more: the pointers would walk past the memory.
 pub fn stream_fifo(width: u32, depth: u32) -> Result<Rc<Module>, RtlError> {
+    if depth < 2 || !depth.is_power_of_two() {
+        let expected = "a power of two, 2 or more".to_owned();
+        return Err(RtlError {
+            module: format!("stream_fifo_{width}x{depth}"),
+            place: "depth".into(),
+            fault: Box::new(Fault::BadSize { what: "`depth`".into(), found: depth.into(), expected }),
+        });
+    }
     let doc = format!("FIFO of {depth} words of {width} bits, ready/valid on both sides, in block RAM.");
     Module::build(&format!("stream_fifo_{width}x{depth}"), &doc, |m: &mut Builder| {
         let flush = m.input_doc("flush", 1, "drop all words");

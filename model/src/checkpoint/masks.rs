@@ -2,7 +2,7 @@
 
 use super::{Architecture, KEY};
 use crate::error::ModelError;
-use crate::run::MaskRatio;
+use crate::mask_rules::MaskRatio;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

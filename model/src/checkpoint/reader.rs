@@ -3,7 +3,7 @@
 use super::{Architecture, Attention, BatchNorm, Block, Checkpoint, Head, Linear, Merge, Norm, Stage};
 use crate::container::{Tensors, check};
 use crate::error::ModelError;
-use crate::run::MaskRatio;
+use crate::mask_rules::MaskRatio;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@
 
 use super::bits::{Layout, coincidences};
 use super::fire::{FireScratch, Masks, Neurons};
+use super::observer::Observer;
 use crate::network::{Grid, Layer, LayerId, Operation, Windows};
 use crate::run::Configured;
 use crate::spikes::SpikePlane;
@@ -93,7 +94,13 @@ impl Attention {
 
     /// Evaluates the layer: head by head, window by window, query by query.
     #[inline(always)]
-    pub fn run(&self, neurons: &Neurons, seed: u32, layer: usize, planes: &[SpikePlane]) -> SpikePlane {
+    pub fn run(
+        &self,
+        neurons: &Neurons,
+        seed: u32,
+        planes: &[SpikePlane],
+        observer: &mut impl Observer,
+    ) -> SpikePlane {
         let (tokens, channels) = (self.windows.tokens(), self.channels());
         let mut plane = match self.product {
             Product::Scores { .. } => {
@@ -113,14 +120,14 @@ impl Attention {
             for window in 0..self.count {
                 self.fill_matrix(head, window, planes, &mut scratch.matrix);
                 let first = (window * self.heads + head) * channels;
-                let mut masks = Masks::new(self.ratio, seed, layer, first..first + channels);
+                let mut masks = Masks::new(self.ratio, seed, neurons.layer.0, first..first + channels);
                 for query in 0..tokens {
                     self.fill_row(head, window, query, planes, &mut scratch.row);
                     self.drives(head, query, &mut scratch);
                     let row = self.output(&mut plane, head, window, query);
-                    neurons.fire(head * channels, query, &scratch.drives, row, &mut scratch.fire);
+                    neurons.fire(head * channels, query, &scratch.drives, row, &mut scratch.fire, observer);
                     self.separate_regions(window, query, row);
-                    masks.apply(row, neurons.time_steps);
+                    neurons.transmit(row, &mut masks, observer);
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The neuron: from drives to transmitted spikes.
 
+use super::observer::Observer;
 use crate::mask::Lfsr;
-use crate::network::{Layer, Operation};
+use crate::network::{Layer, LayerId, Operation};
 use crate::run::Slots;
 use isa::Neuron;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::ops::Range;
 pub(super) struct Neurons {
     pub mode: Neuron,
     pub time_steps: usize,
+    pub layer: LayerId,
     slots: Slots,
     /// Spikes of a two-phase neuron by rotation, then by their number: entry `n` of rotation 0 has the slots `order[0..n]` set. Only
     /// for `T <= 64`, else empty.
@@ -38,10 +40,11 @@ const ROUND: f64 = (1u64 << 52) as f64;
 
 impl Neurons {
     /// Thresholds of a scores layer, one a head, are repeated for all keys of the head.
-    pub fn new(layer: &Layer, slots: &Slots, time_steps: u32) -> Neurons {
+    pub fn new(layer_id: LayerId, layer: &Layer, slots: &Slots, time_steps: u32) -> Neurons {
         let repeat = if let Operation::Scores { .. } = layer.operation { layer.channels } else { 1 };
         let spread = |values: &[i32]| values.iter().flat_map(|&v| std::iter::repeat_n(v, repeat)).collect();
-        Neurons::with_thresholds(layer.neuron, slots, time_steps, spread(&layer.theta), spread(&layer.v0))
+        let (theta, v0) = (spread(&layer.theta), spread(&layer.v0));
+        Neurons { layer: layer_id, ..Neurons::with_thresholds(layer.neuron, slots, time_steps, theta, v0) }
     }
 
     fn with_thresholds(
@@ -64,7 +67,17 @@ impl Neurons {
         let inverse: Vec<f64> = theta.iter().map(|&theta| 1.0 / f64::from(theta)).collect();
         let start = v0.iter().zip(&inverse).map(|(&v0, inverse)| (f64::from(v0) + 0.5) * inverse - 0.5);
         let start = start.collect();
-        Neurons { mode, time_steps, slots: slots.clone(), by_count, theta, v0, inverse, start }
+        Neurons {
+            mode,
+            time_steps,
+            layer: LayerId(0),
+            slots: slots.clone(),
+            by_count,
+            theta,
+            v0,
+            inverse,
+            start,
+        }
     }
 
     /// Fires the neurons `first..` of one token into `row`, one cell a neuron, which must be empty.
@@ -78,11 +91,31 @@ impl Neurons {
         drives: &[i32],
         row: &mut [u8],
         scratch: &mut FireScratch,
+        observer: &mut impl Observer,
     ) {
+        let theta = &self.theta[first..];
         match self.mode {
-            Neuron::TwoPhase => self.two_phase(first, index, drives, row, &mut scratch.counts),
-            Neuron::If => self.integrate_and_fire(first, drives, row, &mut scratch.membranes),
+            Neuron::TwoPhase => {
+                self.two_phase(first, index, drives, row, &mut scratch.counts);
+                let membranes = self.v0[first..].iter().zip(drives).map(|(v0, drive)| v0 + drive);
+                for ((v, &theta), &count) in membranes.zip(theta).zip(&scratch.counts) {
+                    observer.membrane(self.layer, v - i32::from(count) * theta, theta);
+                }
+            }
+            Neuron::If => {
+                self.integrate_and_fire(first, drives, row, &mut scratch.membranes);
+                for (&v, &theta) in scratch.membranes.iter().zip(theta) {
+                    observer.membrane(self.layer, v, theta);
+                }
+            }
         }
+    }
+
+    /// Shows the spikes of one token, which [`Neurons::fire`] made and no mask has touched, and masks them.
+    #[inline(always)]
+    pub fn transmit(&self, row: &mut [u8], masks: &mut Masks, observer: &mut impl Observer) {
+        observer.fired(self.layer, row);
+        masks.apply(row, self.time_steps);
     }
 
     /// `count = clip(floor((v0 + sum of drives) / theta), 0, T)`: the T threshold steps `s = (v >= theta); v -= s * theta` spike
@@ -179,7 +212,7 @@ impl Masks {
 
     /// Drops spikes of one token, one cell a neuron.
     #[inline(always)]
-    pub fn apply(&mut self, row: &mut [u8], time_steps: usize) {
+    fn apply(&mut self, row: &mut [u8], time_steps: usize) {
         let cell_bytes = time_steps.div_ceil(8);
         if self.registers.is_empty() {
             return;
@@ -220,7 +253,7 @@ mod tests {
     /// The spikes of one neuron.
     fn fire(neurons: &Neurons, index: usize, drives: &[i32]) -> Vec<u8> {
         let mut row = vec![0; neurons.time_steps.div_ceil(8)];
-        neurons.fire(0, index, drives, &mut row, &mut FireScratch::new(1));
+        neurons.fire(0, index, drives, &mut row, &mut FireScratch::new(1), &mut ());
         row
     }
 
@@ -246,7 +279,8 @@ mod tests {
                 for multiple in -1..258 {
                     for offset in [-1, 0, 1] {
                         let v = multiple * i64::from(theta) + offset;
-                        let Ok(drive) = i32::try_from(v - i64::from(v0)) else { continue };
+                        let fits = i32::try_from(v).and_then(|_| i32::try_from(v - i64::from(v0)));
+                        let Ok(drive) = fits else { continue };
                         let count: u32 =
                             fire(&neurons, 0, &[drive]).iter().map(|byte| byte.count_ones()).sum();
                         let expected = v.div_euclid(theta.into()).clamp(0, 256);

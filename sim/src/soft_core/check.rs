@@ -22,11 +22,12 @@ pub fn descriptor(d: &Descriptor, core: &CoreConfig) -> Result<Op, Stop> {
 
     refuse(!(1..=MAX_SEGMENTS).contains(&d.segments), ErrorCode::BadSegments)?;
 
-    let segment = if op == Op::Shortcut { core.lanes } else { 8 * d.segment_words };
-    let rows = if op.is_attention() { d.chunks * 8 * d.segment_words } else { d.matrix_rows };
-    let too_large = d.segments * segment > core.max_fan_in
-        || rows > core.weight_rows
-        || op == Op::Scores && d.matrix_rows > core.bias_rows;
+    let fan_in = 8 * d.segments * d.segment_words;
+    let inputs = if op == Op::Shortcut { d.segments } else { fan_in };
+    refuse(!op.is_attention() && d.matrix_rows != inputs, ErrorCode::BadShape)?;
+
+    let keys_too_large = d.chunks * 8 * d.segment_words > core.weight_rows || d.matrix_rows > core.bias_rows;
+    let too_large = op != Op::Shortcut && fan_in > core.max_fan_in || op.is_attention() && keys_too_large;
     refuse(too_large, ErrorCode::TooLarge)?;
 
     refuse(!addresses(d, op).all(|a| a.is_multiple_of(core.bus_bytes())), ErrorCode::Unaligned)?;

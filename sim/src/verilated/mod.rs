@@ -6,6 +6,7 @@ mod shim;
 mod tools;
 
 pub use build::{BuildError, Tracing, Verilated};
+pub use tools::{tools, verilator};
 
 use ffi::Instance;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,11 @@ impl Model {
     /// # Errors
     /// If the library cannot be loaded or the trace not be written.
     pub fn new(verilated: &Verilated, seed: u32, trace: Option<&Path>) -> Result<Model, ModelError> {
+        // The FST writer itself opens nothing there, and says nothing.
+        let nowhere = |path: &&Path| path.parent().is_some_and(|p| !p.as_os_str().is_empty() && !p.is_dir());
+        if let Some(path) = trace.filter(nowhere) {
+            return Err(ModelError::Trace(path.to_owned()));
+        }
         if let (Some(path), Tracing::None) = (trace, verilated.tracing) {
             return Err(ModelError::NoTracing(path.to_owned()));
         }

@@ -94,8 +94,12 @@ malformed! {
     Dense BadShape "more tiles than output words" |d| d.tiles = 4095;
     Scores BadShape "more tiles than keys" |d| (d.tiles, d.output_words) = (4095, 4095);
     Context BadShape "more tiles than words of a value" |d| (d.tiles, d.output_words) = (4095, 4095);
-    Dense TooLarge "a fan-in beyond the buffer" |d| d.segment_words = 4095;
-    Shortcut TooLarge "more matrix rows than the buffer has" |d| d.matrix_rows = 4095;
+    Dense BadShape "a matrix row more than inputs" |d| d.matrix_rows += 1;
+    Dense BadShape "a matrix row less than inputs" |d| d.matrix_rows -= 1;
+    Analog BadShape "matrix rows for half its pixels" |d| d.matrix_rows /= 2;
+    Readout BadShape "twice as many matrix rows as inputs" |d| d.matrix_rows *= 2;
+    Shortcut BadShape "more matrix rows than segments" |d| d.matrix_rows = 4095;
+    Dense TooLarge "a fan-in beyond the buffer" |d| (d.segments, d.segment_words, d.matrix_rows) = (1, 65, 520);
     Scores TooLarge "more keys than the buffer has bias rows" |d| d.matrix_rows = 4095;
     Scores TooLarge "chunks of a query beyond the buffer" |d| (d.time_steps, d.chunks, d.tail_steps, d.segment_words) = (64, 8, 8, 64);
     Dense Unaligned "parameters between words" |d| d.parameter_base += 4 => parameter_base;

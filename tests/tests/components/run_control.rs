@@ -39,8 +39,8 @@ enum State {
 struct Error {
     code: u64,
     descriptor: u64,
-    /// A bad descriptor has no address.
-    address: Option<u64>,
+    /// 0 for a bad descriptor.
+    address: u64,
 }
 
 /// What the module's text says, a cycle at a time.
@@ -115,7 +115,7 @@ impl Control {
                     Index::Layer => now.layer_index,
                     Index::Completed => self.completed,
                 };
-                let address = (name != "loader_error").then_some(address);
+                let address = if name == "loader_error" { 0 } else { address };
                 let code = fixed.map_or(code, |code| code as u64);
                 if high {
                     return Some(Error { code, descriptor, address });
@@ -123,7 +123,7 @@ impl Control {
             }
         }
         let bad_run = !(1..=4095).contains(&now.count) || !now.base.is_multiple_of(256);
-        let refused = |code| Some(Error { code: code as u64, descriptor: 0, address: Some(0) });
+        let refused = |code| Some(Error { code: code as u64, descriptor: 0, address: 0 });
         match now.start {
             true if busy => refused(ErrorCode::StartWhileBusy),
             true if bad_run => refused(ErrorCode::BadRun),
@@ -209,7 +209,7 @@ impl Bench {
         device.cycle();
         let control = &self.control;
         let running = control.state == State::Run;
-        let none = Error { code: 0, descriptor: 0, address: Some(0) };
+        let none = Error { code: 0, descriptor: 0, address: 0 };
         let error = control.error.unwrap_or(none);
         let done = control.done && enable & 1 != 0 || control.error.is_some() && enable & 2 != 0;
         for (port, expected) in [
@@ -219,7 +219,7 @@ impl Bench {
             ("layers_completed", control.completed),
             ("error", error.code),
             ("error_descriptor", error.descriptor),
-            ("error_address", error.address.unwrap_or(device.get("error_address"))),
+            ("error_address", error.address),
             ("irq", done.into()),
         ] {
             assert_eq!(device.get(port), expected, "{case}: `{port}` of {control:?}");

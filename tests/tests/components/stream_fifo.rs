@@ -113,3 +113,11 @@ fn a_flush_empties_it_whatever_else_happens() {
         }
     }
 }
+
+#[test]
+fn a_depth_that_pointers_would_walk_past_is_refused() {
+    for depth in [0, 1, 3, 6, 100] {
+        let refusal = stream_fifo(40, depth).unwrap_err().to_string();
+        assert!(refusal.contains("depth") && refusal.contains(&depth.to_string()), "{refusal}");
+    }
+}

@@ -1,0 +1,183 @@
+//! What a run over labelled images says about a network: accuracy, spikes, synaptic events, power.
+
+use crate::error::GenError;
+use crate::inputs::Images;
+use crate::screen::ratio;
+use indicatif::ProgressBar;
+use model::network::Operation;
+use model::{Classification, Configured, Executor, MaskRatio, synapses};
+use serde::Serialize;
+
+/// Sums over all images of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Images classified.
+    pub images: usize,
+    /// Images whose class is their label.
+    pub correct: usize,
+    /// `correct / images`.
+    pub accuracy: f64,
+    /// `confusion[label][class]`: how many images of a label fell into a class.
+    pub confusion: Vec<Vec<usize>>,
+    /// Spikes that neurons fired.
+    pub fired: u64,
+    /// Spikes that were transmitted: those fired, less the masked ones.
+    pub spikes: u64,
+    /// Additions that the transmitted spikes drove; see [`model::synapses`].
+    pub synaptic_events: u64,
+    /// [`power`] of the transmitted spikes.
+    pub power: f64,
+    /// [`power`] that the fired spikes would take.
+    pub power_unmasked: f64,
+    /// Layer by layer.
+    pub layers: Vec<LayerEvaluation>,
+}
+
+/// Sums of one layer over all images.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerEvaluation {
+    /// Its name.
+    pub layer: String,
+    /// Mask ratio.
+    pub mask: f64,
+    /// Spikes that its neurons fired; 0 for the readout.
+    pub fired: u64,
+    /// Spikes that it transmitted.
+    pub spikes: u64,
+    /// Transmitted spikes per neuron and time step.
+    pub rate: f64,
+    /// Additions that its inputs' spikes drove.
+    pub synaptic_events: u64,
+}
+
+/// Seconds that a time step takes in the power estimate.
+const STEP_SECONDS: f64 = 1e-3;
+
+/// The power that `spikes` of `images` images take, in units of α·W.
+///
+/// `P = spikes / 10^-3 * α` watts: the spikes of one time step, which lasts a millisecond, at α joules each. The paper estimates
+/// power by this linear relation (Wang et al., ICCV 2023, Eq. 10), which goes back to Cao, Chen and Khosla, "Spiking deep
+/// convolutional neural networks for energy-efficient object recognition", IJCV 2015. Definition used here, since a run has many
+/// steps and images: spikes are *transmitted* spikes of the whole network, averaged over images and time steps. So P does not
+/// grow with T by itself; the energy of an image is `P * T` milliseconds, or simply α times its spikes.
+pub fn power(spikes: u64, images: usize, time_steps: u32) -> f64 {
+    ratio(spikes, images as u64 * u64::from(time_steps)) / STEP_SECONDS
+}
+
+/// Classifies all images; `progress` moves by one an image. Also the class of each.
+pub fn evaluate(
+    network: &Configured,
+    images: &Images,
+    progress: &ProgressBar,
+) -> Result<(Evaluation, Vec<usize>), GenError> {
+    let classified = Executor::new(network).classify_batch(&images.all(), |_| progress.inc(1))?;
+    let classes = classified.iter().map(Classification::class).collect();
+    let labels: Vec<usize> = (0..images.count()).map(|i| images.label(i)).collect();
+    Ok((Evaluation::new(network, &labels, &classified), classes))
+}
+
+impl Evaluation {
+    /// Sums up; `labels` and `classified` belong together, one an image.
+    fn new(network: &Configured, labels: &[usize], classified: &[Classification]) -> Evaluation {
+        let classes = labels.iter().map(|label| label + 1).chain([network.classes]).max().unwrap_or(0);
+        let mut confusion = vec![vec![0; classes]; classes];
+        for (&label, image) in labels.iter().zip(classified) {
+            confusion[label][image.class()] += 1;
+        }
+        let spiking = network.layers.len() - 1;
+        let sum = |of: fn(&Classification) -> &[u64]| -> Vec<u64> {
+            (0..spiking).map(|layer| classified.iter().map(|image| of(image)[layer]).sum()).collect()
+        };
+        let (fired, spikes) = (sum(|image| &image.fired), sum(|image| &image.spikes));
+        let events = synapses::events(network, &spikes);
+        let layers: Vec<LayerEvaluation> = (0..network.layers.len())
+            .map(|index| {
+                let of = |counts: &[u64]| counts.get(index).copied().unwrap_or(0);
+                let cells =
+                    neurons(network, index) * u64::from(network.time_steps()) * classified.len() as u64;
+                let layer = &network.layers[index];
+                LayerEvaluation {
+                    layer: layer.name.clone(),
+                    mask: MaskRatio(layer.mask_ratio).share(),
+                    fired: of(&fired),
+                    spikes: of(&spikes),
+                    rate: ratio(of(&spikes), cells),
+                    synaptic_events: events[index],
+                }
+            })
+            .collect();
+        let images = classified.len();
+        let correct = (0..classes).map(|class| confusion[class][class]).sum();
+        let (fired, spikes) = (fired.iter().sum(), spikes.iter().sum());
+        Evaluation {
+            images,
+            correct,
+            accuracy: ratio(correct as u64, images as u64),
+            confusion,
+            fired,
+            spikes,
+            synaptic_events: events.iter().sum(),
+            power: power(spikes, images, network.time_steps()),
+            power_unmasked: power(fired, images, network.time_steps()),
+            layers,
+        }
+    }
+}
+
+/// Neurons of a layer that fire; none of the readout.
+fn neurons(network: &Configured, index: usize) -> u64 {
+    let layer = &network.layers[index];
+    let heads = match layer.operation {
+        Operation::Readout { .. } => 0,
+        Operation::Scores { heads, .. } => heads,
+        _ => 1,
+    };
+    (heads * layer.grid.tokens() * layer.channels) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Checkpoint, ConvertOptions, RunOptions};
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    fn network() -> Configured {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fashion-mnist/checkpoint.safetensors");
+        let network =
+            model::convert(&Checkpoint::load(&path).unwrap(), &ConvertOptions::new("test")).unwrap();
+        network.configure(&RunOptions::new(8)).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn rows_of_the_confusion_matrix_are_the_labels(
+            images in proptest::collection::vec((0usize..12, 0usize..10, 0u64..1000), 1..50),
+        ) {
+            let network = network();
+            let spiking = network.layers.len() - 1;
+            let classified: Vec<Classification> = images
+                .iter()
+                .map(|&(_, class, spikes)| Classification {
+                    logits: (0..10).map(|c| i32::from(c == class)).collect(),
+                    fired: vec![2 * spikes; spiking],
+                    spikes: vec![spikes; spiking],
+                })
+                .collect();
+            let labels: Vec<usize> = images.iter().map(|&(label, ..)| label).collect();
+            let evaluation = Evaluation::new(&network, &labels, &classified);
+            for (label, row) in evaluation.confusion.iter().enumerate() {
+                prop_assert_eq!(row.iter().sum::<usize>(), labels.iter().filter(|&&l| l == label).count());
+            }
+            let correct = images.iter().filter(|(label, class, _)| label == class).count();
+            prop_assert_eq!(evaluation.correct, correct);
+            prop_assert_eq!(evaluation.fired, 2 * evaluation.spikes);
+            prop_assert_eq!(evaluation.layers.iter().map(|layer| layer.spikes).sum::<u64>(), evaluation.spikes);
+            let joules = evaluation.power * STEP_SECONDS * 8.0 * images.len() as f64;
+            prop_assert!((joules - evaluation.spikes as f64).abs() < 1e-6 * joules.max(1.0));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One point of a sweep: a network, how it runs, on which images, and what came of it.
+
+use crate::error::GenError;
+use crate::evaluation::evaluate;
+use crate::files;
+use crate::inputs::{Images, neuron_name};
+use indicatif::ProgressBar;
+use isa::Neuron;
+use model::{Configured, MaskRules, Network, RunOptions};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// What a point's mask is called when the network keeps its own.
+pub const AS_CONVERTED: &str = "as-converted";
+/// Hexadecimal digits of a network's hash.
+const HASH_DIGITS: usize = 16;
+
+/// A network and the file that it came from.
+pub struct NetworkFile {
+    /// The first digits of its SHA-256.
+    pub hash: String,
+    /// The network.
+    pub network: Network,
+}
+
+impl NetworkFile {
+    /// Reads a network.
+    pub fn load(path: &Path) -> Result<NetworkFile, GenError> {
+        let network = Network::load(path)?;
+        let digest = Sha256::digest(std::fs::read(path).map_err(files::at(path))?);
+        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(NetworkFile { hash: digits[..HASH_DIGITS].to_owned(), network })
+    }
+}
+
+/// How a point runs. What is `None` stays as the network has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// T.
+    pub time_steps: u32,
+    /// Neuron mode.
+    pub neuron: Option<Neuron>,
+    /// Masks.
+    pub mask: Option<MaskRules>,
+    /// Seed of the masks.
+    pub seed: Option<u32>,
+}
+
+/// Width of the membranes that sums are proven for, as in all presets of the core.
+const MEMBRANE_BITS: u32 = 24;
+
+impl Settings {
+    /// The network with these settings.
+    pub fn configure(&self, file: &NetworkFile) -> Result<Configured, GenError> {
+        let options = RunOptions {
+            time_steps: self.time_steps,
+            neuron: self.neuron,
+            mask: self.mask.clone().unwrap_or_default(),
+            seed: self.seed,
+            membrane_bits: MEMBRANE_BITS,
+        };
+        Ok(file.network.configure(&options)?)
+    }
+}
+
+/// A point with its results: sums over all images.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Name of the network.
+    pub network: String,
+    /// First digits of the SHA-256 of its file.
+    pub hash: String,
+    /// T.
+    pub time_steps: u32,
+    /// `if`, `two_phase`, or `mixed`.
+    pub neuron: String,
+    /// Mask rules, or `as-converted`.
+    pub mask: String,
+    /// Seed of the masks.
+    pub seed: u32,
+    /// Part of the data set.
+    pub part: String,
+    /// Index of the first image.
+    pub first: usize,
+    /// Number of images.
+    pub images: usize,
+    /// Images whose class is their label.
+    pub correct: usize,
+    /// `correct / images`.
+    pub accuracy: f64,
+    /// Spikes that were fired.
+    pub fired: u64,
+    /// Spikes that were transmitted.
+    pub spikes: u64,
+    /// Additions that they drove.
+    pub synaptic_events: u64,
+    /// Power of the transmitted spikes in α·W.
+    pub power: f64,
+}
+
+impl Row {
+    /// Whether both are the same point: the same network, settings and images, whatever the results.
+    pub fn same_point(&self, other: &Row) -> bool {
+        let point = |row: &Row| Row {
+            correct: 0,
+            accuracy: 0.0,
+            fired: 0,
+            spikes: 0,
+            synaptic_events: 0,
+            power: 0.0,
+            ..row.clone()
+        };
+        point(self) == point(other)
+    }
+}
+
+/// A point that can run.
+pub struct Point<'a> {
+    /// The network.
+    pub file: &'a NetworkFile,
+    /// How it runs.
+    pub settings: Settings,
+    /// Its row, still without results.
+    pub row: Row,
+}
+
+impl<'a> Point<'a> {
+    /// A point on some images of a part of the data set. Fails if the network cannot run like that.
+    pub fn new(
+        file: &'a NetworkFile,
+        settings: Settings,
+        part: &str,
+        images: &Images,
+    ) -> Result<Point<'a>, GenError> {
+        let configured = settings.configure(file)?;
+        let row = Row {
+            network: configured.name.clone(),
+            hash: file.hash.clone(),
+            time_steps: settings.time_steps,
+            neuron: neuron_name(&configured).to_owned(),
+            mask: settings.mask.as_ref().map_or_else(|| AS_CONVERTED.to_owned(), MaskRules::to_string),
+            seed: configured.seed,
+            part: part.to_owned(),
+            first: images.index(0),
+            images: images.count(),
+            ..Row::default()
+        };
+        Ok(Point { file, settings, row })
+    }
+
+    /// Runs it; `progress` moves by one an image.
+    pub fn run(&self, images: &Images, progress: &ProgressBar) -> Result<Row, GenError> {
+        let configured = self.settings.configure(self.file)?;
+        let (evaluation, _) = evaluate(&configured, images, progress)?;
+        Ok(Row {
+            correct: evaluation.correct,
+            accuracy: evaluation.accuracy,
+            fired: evaluation.fired,
+            spikes: evaluation.spikes,
+            synaptic_events: evaluation.synaptic_events,
+            power: evaluation.power,
+            ..self.row.clone()
+        })
+    }
+}

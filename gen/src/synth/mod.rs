@@ -1,0 +1,110 @@
+//! `gen synth`: what the core costs on an FPGA, and that nothing is in it that must not be.
+
+mod family;
+mod findings;
+mod lint;
+mod resources;
+mod yosys;
+
+pub use family::Family;
+
+use crate::cli::SynthArgs;
+use crate::error::GenError;
+use crate::files;
+use crate::screen::{Align, Format, Table, grouped, print, print_json};
+use resources::{COLUMNS, ModuleCells};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+const TOP: &str = "mst_core";
+
+#[derive(Serialize)]
+struct Report {
+    family: &'static str,
+    core: isa::CoreConfig,
+    folder: PathBuf,
+    columns: [&'static str; 5],
+    total: [u64; 5],
+    per_lane: [u64; 5],
+    modules: Vec<ModuleCells>,
+    lint: lint::Lint,
+    findings: Vec<String>,
+}
+
+/// Synthesises the core and reports; fails if it has what it must not have.
+pub fn synth(args: &SynthArgs, format: Format) -> Result<(), GenError> {
+    let core = args.core.config()?;
+    let verilog = hdl::rtl::emit(&hdl::core::mst_core(&core)?)?;
+    let folder = args.out.clone().unwrap_or_else(|| default_folder(args.core.preset(), args.family));
+    remove_verilog(&folder)?;
+    let sources: Vec<_> = verilog.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+    files::write_all(&folder, &sources)?;
+    let lint = lint::lint(&verilog, TOP, &folder)?;
+    let synthesis = yosys::synthesise(TOP, args.family, &folder)?;
+    let modules = resources::by_module(&synthesis, args.family, TOP);
+    let report = Report {
+        family: args.family.name(),
+        folder: folder.clone(),
+        columns: COLUMNS.map(|(_, heading)| heading),
+        total: resources::total(&modules),
+        per_lane: resources::per_lane(&modules, core.lanes),
+        findings: [lint.findings(), findings::findings(&synthesis, args.family)].concat(),
+        lint,
+        modules,
+        core,
+    };
+    match format {
+        Format::Json => print_json(&report)?,
+        Format::Text => print(&text(&report))?,
+    }
+    if !report.findings.is_empty() {
+        return Err(GenError::Findings { count: report.findings.len(), folder });
+    }
+    if let Some(page) = &args.update {
+        let earlier = if page.exists() {
+            std::fs::read_to_string(page).map_err(files::at(page))?
+        } else {
+            String::new()
+        };
+        let section = format!("{}, {}", args.core.preset(), args.family.name());
+        let text = resources::update(&earlier, &section, &report.modules, report.core.lanes);
+        std::fs::write(page, text).map_err(files::at(page))?;
+    }
+    Ok(())
+}
+
+fn default_folder(preset: &str, family: Family) -> PathBuf {
+    Path::new("out/synth").join(format!("{preset}-{}", family.name()))
+}
+
+/// Yosys reads every Verilog file of the folder: those of another core must go.
+fn remove_verilog(folder: &Path) -> Result<(), GenError> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    let verilog =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "v"));
+    verilog.into_iter().try_for_each(|path| std::fs::remove_file(&path).map_err(files::at(&path)))
+}
+
+fn text(report: &Report) -> String {
+    let mut columns = vec![("module", Align::Left), ("instances", Align::Right)];
+    columns.extend(COLUMNS.map(|(_, heading)| (heading, Align::Right)));
+    let mut table = Table::new(&columns);
+    let mut row = |name: &str, instances: u64, cells: [u64; 5]| {
+        let head = [name.to_owned(), instances.to_string()];
+        table.row(head.into_iter().chain(cells.map(grouped)).collect());
+    };
+    report.modules.iter().for_each(|module| row(&module.module, module.instances, module.cells));
+    row("whole core", 1, report.total);
+    row("one lane", report.core.lanes.into(), report.per_lane);
+    let findings: String = report.findings.iter().map(|finding| format!("  {finding}\n")).collect();
+    let verdict = if report.findings.is_empty() {
+        let icarus = if report.lint.icarus.is_some() { "Icarus silent" } else { "Icarus not installed" };
+        format!(
+            "no DSP block, no latch, no undriven or multiply driven net, every memory over 1 kbit in block RAM; \
+             Verilator silent, {icarus}\n"
+        )
+    } else {
+        format!("defects:\n{findings}")
+    };
+    format!("{} lanes, {}\n\n{}\n{verdict}", report.core.lanes, report.family, table.text())
+}

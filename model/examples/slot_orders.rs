@@ -1,0 +1,119 @@
+//! Tries slot orders for the sites of attention on held-out images: how the spikes of q, k, v and attention should be spread
+//! over time, so that products of spike trains come out as products of activations.
+//!
+//! `cargo run --release -p model --example slot_orders -- models/fashion-mnist/net.mst /usr/share/datasets/fashion-mnist`
+//! prints one Markdown row a setting: accuracy on the last 5,000 training images, which took no part in training.
+
+use clap::Parser;
+use model::network::{Network, Operation, SlotOrder};
+use model::{Classification, Dataset, Executor, ModelError, RunOptions};
+use std::path::PathBuf;
+
+#[derive(Parser)]
+struct Args {
+    /// The network.
+    network: PathBuf,
+    /// Folder with `train-images-idx3-ubyte.gz` and its labels, or (with `--test`) with the test files.
+    data: PathBuf,
+    /// Number of time steps.
+    #[arg(long, default_value_t = 8)]
+    time_steps: u32,
+    /// Images: the last ones of the training set.
+    #[arg(long, default_value_t = 5000)]
+    images: usize,
+    /// Use the first test images instead, to report a choice that was made.
+    #[arg(long)]
+    test: bool,
+    /// Only settings whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+/// An order and a rotation by token.
+type Slots = (&'static str, SlotOrder, u32);
+
+const SITES: [&str; 4] = ["q", "k", "v", "scores"];
+
+fn orders(time_steps: u32) -> Vec<Slots> {
+    let explicit = |slot: &dyn Fn(u32) -> u32| SlotOrder::Explicit((0..time_steps).map(slot).collect());
+    let stride = |by: u32| explicit(&|k| k * by % time_steps);
+    vec![
+        ("identity, rotate 0", SlotOrder::Identity, 0),
+        ("identity, rotate 1", SlotOrder::Identity, 1),
+        ("identity, rotate 3", SlotOrder::Identity, 3),
+        ("reversed, rotate 1", explicit(&|k| time_steps - 1 - k), 1),
+        ("spread, rotate 0", SlotOrder::Spread, 0),
+        ("spread, rotate 1", SlotOrder::Spread, 1),
+        ("spread, rotate 3", SlotOrder::Spread, 3),
+        ("spread, rotate 5", SlotOrder::Spread, 5),
+        ("stride 3, rotate 1", stride(3), 1),
+        ("stride 5, rotate 3", stride(5), 3),
+        ("LFSR, rotate 1", SlotOrder::Explicit(lfsr_order(time_steps)), 1),
+        ("LFSR, rotate 3", SlotOrder::Explicit(lfsr_order(time_steps)), 3),
+    ]
+}
+
+/// Slots in the order in which a maximal 8-bit LFSR (x^8 + x^6 + x^5 + x^4 + 1) first visits them.
+fn lfsr_order(time_steps: u32) -> Vec<u32> {
+    let (mut state, mut order) = (1u32, Vec::new());
+    while order.len() < time_steps as usize {
+        let feedback = (state >> 7 ^ state >> 5 ^ state >> 4 ^ state >> 3) & 1;
+        state = (state << 1 | feedback) & 0xff;
+        let slot = state % time_steps;
+        if !order.contains(&slot) {
+            order.push(slot);
+        }
+    }
+    order
+}
+
+fn set(network: &mut Network, site: &str, slots: &Slots) {
+    let attends = |layer: &&mut model::network::Layer| layer.name.ends_with(&format!(".attn.{site}"));
+    for layer in network.layers.iter_mut().filter(attends) {
+        (layer.order, layer.rotate) = (slots.1.clone(), slots.2);
+    }
+}
+
+/// Every setting by name: the network as it is, all layers alike, and each site changed alone.
+fn settings(network: &Network, time_steps: u32) -> Vec<(String, Network)> {
+    let mut settings = vec![("as it is".to_owned(), network.clone())];
+    for slots in orders(time_steps) {
+        let mut alike = network.clone();
+        for layer in alike.layers.iter_mut().filter(|l| !matches!(l.operation, Operation::Readout { .. })) {
+            (layer.order, layer.rotate) = (slots.1.clone(), slots.2);
+        }
+        settings.push((format!("all layers: {}", slots.0), alike));
+    }
+    for site in SITES {
+        for slots in orders(time_steps) {
+            let mut changed = network.clone();
+            set(&mut changed, site, &slots);
+            settings.push((format!("{site}: {}", slots.0), changed));
+        }
+    }
+    settings
+}
+
+fn main() -> Result<(), ModelError> {
+    let args = Args::parse();
+    let network = Network::load(&args.network)?;
+    let part = if args.test { "t10k" } else { "train" };
+    let file = |kind: &str| args.data.join(format!("{part}-{kind}-ubyte.gz"));
+    let data = Dataset::load_files(&file("images-idx3"), &file("labels-idx1"))?;
+    let count = args.images.min(data.len());
+    let first = if args.test { 0 } else { data.len() - count };
+    let images: Vec<&[u8]> = (first..first + count).map(|index| data.image(index)).collect();
+    println!("| slots | accuracy of {count} | spikes an image |\n|---|---|---|");
+    for (name, network) in
+        settings(&network, args.time_steps).into_iter().filter(|s| s.0.contains(&args.only))
+    {
+        let configured = network.configure(&RunOptions::new(args.time_steps))?;
+        let classified = Executor::new(&configured).classify_batch(&images, |_| ())?;
+        let right =
+            |(image, index): &(&Classification, usize)| image.class() == usize::from(data.labels()[*index]);
+        let correct = classified.iter().zip(first..).filter(right).count();
+        let spikes: u64 = classified.iter().flat_map(|image| &image.spikes).sum();
+        println!("| {name} | {:.2} % | {} |", 100.0 * correct as f64 / count as f64, spikes / count as u64);
+    }
+    Ok(())
+}

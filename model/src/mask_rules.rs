@@ -1,0 +1,275 @@
+//! Which matrices are masked, and how much: the rules of a run, over what the network carries.
+//!
+//! A rule is written `[LAYER:][MATRIX=]RATIO`:
+//! - `0.75`: every maskable matrix;
+//! - `q=0.75`: the queries of every block;
+//! - `stages.0.blocks.1:attn=0.5`: the attention matrix of one block;
+//! - `stages.0:0.25`: every maskable matrix of one stage.
+//!
+//! LAYER is the name of a layer or the start of some, up to a dot. Rules are separated by commas and applied in order, so a later
+//! one overrides an earlier one; layers that no rule names keep the ratio that the network carries.
+
+use crate::error::ModelError;
+use crate::network::{Layer, MaskSite, Network};
+use std::fmt::{Display, Formatter};
+use std::str::FromStr;
+
+/// Share of spikes that a mask drops, in 1/256: a spike is transmitted when 8 random bits are at least this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MaskRatio(pub u8);
+
+impl MaskRatio {
+    /// The share, 0 to 255/256.
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / 256.0
+    }
+
+    /// Share of spikes that are transmitted.
+    pub fn kept(self) -> f64 {
+        1.0 - self.share()
+    }
+}
+
+impl TryFrom<f64> for MaskRatio {
+    type Error = ModelError;
+
+    /// The nearest multiple of 1/256; 0 to 255/256 are allowed.
+    fn try_from(ratio: f64) -> Result<MaskRatio, ModelError> {
+        let scaled = (ratio * 256.0).round();
+        if (0.0..256.0).contains(&scaled) {
+            return Ok(MaskRatio(scaled as u8));
+        }
+        Err(ModelError::Option { option: "mask", found: ratio.to_string(), allowed: "0 to 255/256 (0.996)" })
+    }
+}
+
+impl Display for MaskRatio {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.share().fmt(f)
+    }
+}
+
+impl MaskSite {
+    /// All sites, in the order of evaluation.
+    pub const ALL: [MaskSite; 4] = [MaskSite::Query, MaskSite::Key, MaskSite::Attention, MaskSite::Fc1];
+
+    /// The name that rules use.
+    pub fn name(self) -> &'static str {
+        match self {
+            MaskSite::Query => "q",
+            MaskSite::Key => "k",
+            MaskSite::Attention => "attn",
+            MaskSite::Fc1 => "fc1",
+        }
+    }
+}
+
+/// The ratio of some of the maskable layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskRule {
+    /// Name of a layer, or the start of some up to a dot; all layers if absent.
+    pub layer: Option<String>,
+    /// The matrix; all of them if absent.
+    pub site: Option<MaskSite>,
+    /// Share of spikes that is dropped.
+    pub ratio: MaskRatio,
+}
+
+impl MaskRule {
+    fn covers(&self, layer: &Layer) -> bool {
+        let named = |name: &String| {
+            layer
+                .name
+                .strip_prefix(name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let site = layer.mask_site.is_some_and(|site| self.site.is_none_or(|wanted| wanted == site));
+        site && self.layer.as_ref().is_none_or(named)
+    }
+
+    fn refuse(&self, found: String, allowed: String) -> ModelError {
+        ModelError::MaskRule { rule: self.to_string(), what: "what it names", found, allowed }
+    }
+
+    /// A rule that names something must find it; one for all layers may find none, as a network need not have maskable ones.
+    fn check(&self, network: &Network) -> Result<(), ModelError> {
+        if network.layers.iter().any(|layer| self.covers(layer))
+            || self.layer.is_none() && self.site.is_none()
+        {
+            return Ok(());
+        }
+        let of_layer = MaskRule { site: None, ..self.clone() };
+        let sites = MaskSite::ALL.into_iter().filter(|&site| {
+            network.layers.iter().any(|layer| layer.mask_site == Some(site) && of_layer.covers(layer))
+        });
+        let sites: Vec<&str> = sites.map(MaskSite::name).collect();
+        match (&self.layer, self.site) {
+            (Some(layer), _) if sites.is_empty() => {
+                Err(self.refuse(format!("layer `{layer}`"), list(&maskable_blocks(network), "layers")))
+            }
+            (_, site) => {
+                let found = site.map_or_else(String::new, |site| format!("matrix `{}`", site.name()));
+                Err(self.refuse(found, list(&sites, "matrices")))
+            }
+        }
+    }
+}
+
+impl Display for MaskRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        if let Some(layer) = &self.layer {
+            write!(f, "{layer}:")?;
+        }
+        if let Some(site) = self.site {
+            write!(f, "{}=", site.name())?;
+        }
+        self.ratio.fmt(f)
+    }
+}
+
+impl FromStr for MaskRule {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<MaskRule, ModelError> {
+        let refuse = |what, found: &str, allowed: &str| {
+            let (rule, found, allowed) = (text.to_owned(), format!("`{found}`"), allowed.to_owned());
+            Err(ModelError::MaskRule { rule, what, found, allowed })
+        };
+        let (layer, rest) = match text.rsplit_once(':') {
+            Some((layer, rest)) => (Some(layer.trim()), rest),
+            None => (None, text),
+        };
+        let (site, ratio) = match rest.split_once('=') {
+            Some((site, ratio)) => (Some(site.trim()), ratio),
+            None => (None, rest),
+        };
+        if layer == Some("") {
+            return refuse("its layer", "", "the name of a layer or block before the `:`");
+        }
+        let site = match site {
+            None => None,
+            Some(name) => match MaskSite::ALL.into_iter().find(|site| site.name() == name) {
+                Some(site) => Some(site),
+                None => return refuse("its matrix", name, "q, k, attn or fc1"),
+            },
+        };
+        let Ok(share) = ratio.trim().parse::<f64>() else {
+            return refuse("its ratio", ratio.trim(), "0 to 255/256 (0.996), as in `0.5` or `q=0.75,fc1=0`");
+        };
+        Ok(MaskRule { layer: layer.map(str::to_owned), site, ratio: MaskRatio::try_from(share)? })
+    }
+}
+
+/// Rules in the order in which they apply; none leaves the network as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaskRules(pub Vec<MaskRule>);
+
+impl MaskRules {
+    /// Sets the ratio of every layer that a rule covers.
+    ///
+    /// # Errors
+    /// If a rule names a layer or a matrix that the network does not have.
+    pub fn apply(&self, network: &mut Network) -> Result<(), ModelError> {
+        for rule in &self.0 {
+            rule.check(network)?;
+            for layer in network.layers.iter_mut().filter(|layer| rule.covers(layer)) {
+                layer.mask_ratio = rule.ratio.0;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<MaskRatio> for MaskRules {
+    /// The same ratio for every maskable layer.
+    fn from(ratio: MaskRatio) -> MaskRules {
+        MaskRules(vec![MaskRule { layer: None, site: None, ratio }])
+    }
+}
+
+impl FromStr for MaskRules {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<MaskRules, ModelError> {
+        text.split(',').map(|rule| rule.trim().parse()).collect::<Result<_, _>>().map(MaskRules)
+    }
+}
+
+impl Display for MaskRules {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        for (i, rule) in self.0.iter().enumerate() {
+            f.write_str(if i > 0 { "," } else { "" })?;
+            rule.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The blocks that have maskable layers, in order: `stages.0.blocks.1` for `stages.0.blocks.1.attn.q`.
+pub fn maskable_blocks(network: &Network) -> Vec<&str> {
+    let mut blocks: Vec<&str> = Vec::new();
+    for layer in network.layers.iter().filter(|layer| layer.mask_site.is_some()) {
+        // The last two parts of a name tell the matrix; a shorter name is its own block.
+        let block = layer.name.rsplitn(3, '.').nth(2).unwrap_or(&layer.name);
+        if !blocks.contains(&block) {
+            blocks.push(block);
+        }
+    }
+    blocks
+}
+
+fn list(names: &[&str], what: &str) -> String {
+    if names.is_empty() { format!("no maskable {what} there") } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rule() -> impl Strategy<Value = MaskRule> {
+        let layer = proptest::option::of("[a-z0-9]{1,4}(\\.[a-z0-9]{1,4}){0,3}");
+        let site = proptest::option::of(proptest::sample::select(MaskSite::ALL.to_vec()));
+        (layer, site, any::<u8>()).prop_map(|(layer, site, ratio)| MaskRule {
+            layer,
+            site,
+            ratio: MaskRatio(ratio),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn rules_come_back_from_their_text(rules in proptest::collection::vec(rule(), 1..6)) {
+            let rules = MaskRules(rules);
+            prop_assert_eq!(rules.to_string().parse::<MaskRules>().unwrap(), rules);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[a-z0-9.,:= -]{0,30}|\\PC{0,20}") {
+            let _ = text.parse::<MaskRules>();
+        }
+    }
+
+    #[test]
+    fn ratios_are_the_nearest_256th() {
+        assert_eq!(MaskRatio::try_from(0.75).unwrap(), MaskRatio(192));
+        assert_eq!(MaskRatio::try_from(0.0).unwrap(), MaskRatio(0));
+        for refused in [1.0, -0.1, f64::NAN, f64::INFINITY] {
+            assert!(MaskRatio::try_from(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn wrong_rules_name_the_part_and_what_is_allowed() {
+        for (text, words) in [
+            ("", ["its ratio is ``", "0 to 255/256"]),
+            ("half", ["its ratio is `half`", "0 to 255/256"]),
+            ("v=0.5", ["its matrix is `v`", "q, k, attn or fc1"]),
+            ("q=0.5,:k=0.5", ["its layer is ``", "before the `:`"]),
+            ("q=1.5", ["mask is 1.5", "0 to 255/256"]),
+        ] {
+            let said = text.parse::<MaskRules>().unwrap_err().to_string();
+            assert!(words.iter().all(|word| said.contains(word)), "`{text}`: {said}");
+        }
+    }
+}
