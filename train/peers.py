@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("network", type=Path, help="made from the checkpoint by `gen convert`")
     parser.add_argument("--gen", type=Path, required=True, help="the program, built with --release")
     parser.add_argument("--data", type=Path, required=True, help="folder of the idx.gz files")
-    parser.add_argument("--images", type=int, default=100, help="of SpikingJelly in a round")
+    parser.add_argument("--images", type=int, default=50, help="of SpikingJelly in a round")
     parser.add_argument("--reference-images", type=int, default=1000, help="of the reference in a round")
     parser.add_argument("--time-steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
