@@ -270,7 +270,8 @@ fn spikes_of_every_layer_are_written() {
     let bytes = std::fs::read(&out).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.len(), 45);
-    for layer in run["layers"].as_array().unwrap() {
+    // The readout does not spike.
+    for layer in run["layers"].as_array().unwrap().iter().filter(|layer| layer["layer"] != "head") {
         let plane = file.tensor(layer["layer"].as_str().unwrap()).unwrap();
         let spikes: u64 = plane.data().iter().map(|byte| u64::from(byte.count_ones())).sum();
         assert_eq!((plane.shape()[0], Some(spikes)), (2, layer["spikes"].as_u64()), "{layer}");
