@@ -165,11 +165,11 @@ impl Chart<'_> {
         let mut chart = ChartBuilder::on(&root)
             .margin(10)
             .margin_right(18)
-            .x_label_area_size(46)
-            .y_label_area_size(64)
+            .x_label_area_size(52)
+            .y_label_area_size(70)
             .build_cartesian_2d(self.x.clone(), self.y.clone())
             .map_err(|error| error.to_string())?;
-        let text = ("sans-serif", 15).into_font().color(&TEXT);
+        let text = ("sans-serif", 17).into_font().color(&TEXT);
         chart
             .configure_mesh()
             .disable_x_mesh()

@@ -214,9 +214,10 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
         }
     }
     let text = [
-        "P is a linear estimate of power, in the form of the paper's Eq. 10: spikes of a time step / 1 ms · α, for α joules a spike and \
-         steps of a millisecond, in units of α·W. Counted are the transmitted spikes of the whole network, the mean over images \
-         and time steps, so P saved is the share of spikes saved. Compare the paper's Table 3.",
+        "P is power as linear in the spikes, after Cao, Chen and Khosla (IJCV 2015), as the paper's Eq. 10 is understood here: the \
+         spikes of a time step / 1 ms · α, for α joules a spike and steps of a millisecond, in units of α·W. Counted are the \
+         transmitted spikes of the whole network, the mean over images and time steps, so P saved is the share of spikes saved. \
+         Compare the paper's Table 3.",
         "Synaptic events are the additions that transmitted spikes drive: outputs of a dense layer, keys of a score, channels of a \
          head. The core merges them: “gen cosim --per-layer” has its cycles.",
     ];
