@@ -94,6 +94,12 @@ pub enum Command {
         checkpoint.safetensors beside each network. With --sweep, points are taken from that file and new ones added to it, as\n\
         `gen sweep` does, so that a report that was stopped goes on.")]
     Report(ReportArgs),
+    /// Write every spike of the bit-exact reference to a file, for comparison with other simulators.
+    #[command(after_help = "Example:\n  gen spikes --images 100 --out spikes.safetensors\n\n\
+        One byte tensor a layer, named like it: [images, tokens, channels, bytes], time step t in bit t mod 8 of byte t / 8.\n\
+        Tokens are in raster order; those of scores are heads, then windows, then queries, and their channels are keys.\n\
+        The tensor `logits` holds a 32-bit integer a class and image.")]
+    Spikes(SpikesArgs),
     /// Run images on the generated core and on the reference; compare every spike and every logit.
     #[command(after_help = "Examples:\n  \
         gen cosim                              three images on the core for an ECP5 board\n  \
@@ -330,6 +336,23 @@ pub struct ReportArgs {
     /// Where the images are.
     #[command(flatten)]
     pub source: ImageArgs,
+}
+
+/// `gen spikes`.
+#[derive(Args, Debug)]
+pub struct SpikesArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub images: usize,
+    /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Safetensors file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// `gen cosim`.

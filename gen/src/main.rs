@@ -15,6 +15,7 @@ mod precision;
 mod report;
 mod run;
 mod screen;
+mod spikes;
 mod sweep;
 mod synth;
 mod verilog;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Convert(options) => convert::convert(options, cli.format()),
         Command::Info(options) => info::info(options, cli.format()),
         Command::Run(options) => run::run(options, cli.format()),
+        Command::Spikes(options) => spikes::spikes(options, cli.format()),
         Command::Sweep(options) => sweep::sweep(options, cli.format()),
         Command::Report(options) => report::report(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),

@@ -260,6 +260,26 @@ fn held_out_images_are_the_last_of_the_training_files() {
 }
 
 #[test]
+fn spikes_of_every_layer_are_written() {
+    let (folder, net) = converted();
+    let out = folder.path().join("spikes/two.safetensors");
+    let arguments = [text(&net), "--images", "2", "--first", "7"];
+    let said = json(&[&["spikes", "--out", text(&out)], &arguments[..]].concat());
+    let run = json(&[&["run"], &arguments[..]].concat());
+    assert_eq!(said["spikes"], run["spikes"]);
+    let bytes = std::fs::read(&out).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.len(), 45);
+    for layer in run["layers"].as_array().unwrap() {
+        let plane = file.tensor(layer["layer"].as_str().unwrap()).unwrap();
+        let spikes: u64 = plane.data().iter().map(|byte| u64::from(byte.count_ones())).sum();
+        assert_eq!((plane.shape()[0], Some(spikes)), (2, layer["spikes"].as_u64()), "{layer}");
+    }
+    assert_eq!(file.tensor("logits").unwrap().shape(), [2, 10]);
+    assert_eq!(contents(out.parent().unwrap()).len(), 1, "no partial files");
+}
+
+#[test]
 fn slow_cosim_agrees_and_accounts_for_its_cycles() {
     let (folder, net) = converted();
     let trace = folder.path().join("waves/one.fst");

@@ -16,17 +16,12 @@ impl Lfsr {
     ///
     /// All taps lie above bit 24, so the k-th new bit is the parity of the taps moved down by k, and the eight together
     /// are the parity of the state moved down so that each tap in turn becomes bit 7.
+    #[inline(always)]
     pub fn draw(&mut self) -> u8 {
         const _: () = assert!(LFSR_BITS == 32 && DRAW_BITS == 8 && TAPS[3] > 24);
         let bits = TAPS.iter().fold(0, |parity, &tap| parity ^ (self.0 >> (tap - DRAW_BITS))) as u8;
         self.0 = self.0 << DRAW_BITS | u32::from(bits);
         bits
-    }
-
-    /// One draw a time slot, slots ascending: bit `t` of the result is set when the spike of slot `t` is transmitted.
-    /// `slots` is 64 at most.
-    pub(crate) fn keep(&mut self, slots: usize, ratio: u8) -> u64 {
-        (0..slots).fold(0, |keep, t| keep | u64::from(self.draw() >= ratio) << t)
     }
 }
 

@@ -3,6 +3,9 @@
 //! It follows the contract of [`network`](crate::network) layer by layer and token by token, but sums what can be summed: the
 //! drives of a two-phase neuron over all T steps at once (a dense layer from spike counts, attention from the number of
 //! coincidences), those of an `if` neuron step by step.
+//!
+//! Each layer is compiled for several instruction sets and run with the best that the processor has; the inner loops are
+//! inlined into that so that they become vector instructions.
 
 mod attention;
 mod bits;
@@ -17,9 +20,10 @@ use crate::spikes::{Classification, SpikePlane, Trace};
 use crate::walk::Step;
 use attention::Attention;
 use drive::Drive;
-use fire::{Masks, Neurons};
+use fire::{FireScratch, Masks, Neurons};
 use observer::FiredSpikes;
 pub use observer::Observer;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,6 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Executor<'a> {
     configured: &'a Configured,
     layers: Vec<Prepared<'a>>,
+    instructions: Arch,
 }
 
 /// One layer's constants in the form that the inner loops read.
@@ -44,7 +49,7 @@ enum Kind<'a> {
         steps: Vec<Step>,
     },
     /// Each window of each head on its own.
-    Attention(Attention<'a>),
+    Attention(Attention),
     Readout,
 }
 
@@ -52,7 +57,7 @@ impl<'a> Executor<'a> {
     /// Prepares the network.
     pub fn new(configured: &'a Configured) -> Executor<'a> {
         let layers = (0..configured.layers.len()).map(|index| Prepared::new(configured, index)).collect();
-        Executor { configured, layers }
+        Executor { configured, layers, instructions: Arch::new() }
     }
 
     /// Runs one image and keeps every spike.
@@ -74,7 +79,8 @@ impl<'a> Executor<'a> {
         }
         let mut planes = Vec::with_capacity(self.layers.len() - 1);
         for prepared in &self.layers[..self.layers.len() - 1] {
-            planes.push(prepared.run(self.configured, image, &planes, observer));
+            let run = LayerRun { prepared, configured: self.configured, image, planes: &planes, observer };
+            planes.push(self.instructions.dispatch(run));
         }
         let logits = readout(self.configured, &planes);
         Ok(Trace { planes, logits })
@@ -115,6 +121,24 @@ impl<'a> Executor<'a> {
     }
 }
 
+/// The evaluation of one layer for one image.
+struct LayerRun<'r, O> {
+    prepared: &'r Prepared<'r>,
+    configured: &'r Configured,
+    image: &'r [u8],
+    planes: &'r [SpikePlane],
+    observer: &'r mut O,
+}
+
+impl<O: Observer> WithSimd for LayerRun<'_, O> {
+    type Output = SpikePlane;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> SpikePlane {
+        self.prepared.run(self.configured, self.image, self.planes, self.observer)
+    }
+}
+
 impl<'a> Prepared<'a> {
     fn new(configured: &'a Configured, index: usize) -> Prepared<'a> {
         let layer = &configured.layers[index];
@@ -133,6 +157,7 @@ impl<'a> Prepared<'a> {
         Prepared { layer, index, neurons, kind }
     }
 
+    #[inline(always)]
     fn run(
         &self,
         configured: &Configured,
@@ -142,18 +167,16 @@ impl<'a> Prepared<'a> {
     ) -> SpikePlane {
         match &self.kind {
             Kind::Readout => unreachable!("validated: the readout is last"),
-            Kind::Attention(attention) => {
-                attention.run(&self.neurons, configured.seed, self.index, planes, observer)
-            }
+            Kind::Attention(attention) => attention.run(&self.neurons, configured.seed, planes, observer),
             Kind::Tokens { drive, steps } => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
                 let mut masks = Masks::new(self.layer.mask_ratio, configured.seed, self.index, 0..channels);
-                let mut scratch = drive.scratch();
+                let (mut scratch, mut fire) = (drive.scratch(), FireScratch::new(channels));
                 for step in steps {
                     let drives = drive.token(step.token, image, planes, &mut scratch);
                     let row = plane.row_mut(step.token, 0, channels);
-                    self.neurons.fire(0, step.index, drives, row, observer);
+                    self.neurons.fire(0, step.index, drives, row, &mut fire, observer);
                     self.neurons.transmit(row, &mut masks, observer);
                 }
                 plane

@@ -2,28 +2,28 @@
 
 /// The spikes `s[token][channel][t]` of one layer.
 ///
-/// A cell (token, channel) holds `ceil(time_steps / 64)` words, time step `t` in bit `t mod 64` of word `t / 64`. Bits beyond
-/// `time_steps` are 0.
+/// A cell (token, channel) holds `ceil(time_steps / 8)` bytes, time step `t` in bit `t mod 8` of byte `t / 8`: the spike bytes of the
+/// memory layout. Bits beyond `time_steps` are 0, so that neighbouring cells are one bit vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpikePlane {
     tokens: usize,
     channels: usize,
     time_steps: usize,
-    cell_words: usize,
-    words: Vec<u64>,
+    cell_bytes: usize,
+    bytes: Vec<u8>,
 }
 
 impl SpikePlane {
     /// A plane without spikes.
     pub fn new(tokens: usize, channels: usize, time_steps: u32) -> SpikePlane {
         let time_steps = time_steps as usize;
-        let cell_words = time_steps.div_ceil(64);
+        let cell_bytes = time_steps.div_ceil(8);
         SpikePlane {
             tokens,
             channels,
             time_steps,
-            cell_words,
-            words: vec![0; tokens * channels * cell_words],
+            cell_bytes,
+            bytes: vec![0; tokens * channels * cell_bytes],
         }
     }
 
@@ -43,8 +43,8 @@ impl SpikePlane {
     }
 
     /// Words of 64 time steps in a cell.
-    pub fn cell_words(&self) -> usize {
-        self.cell_words
+    pub fn cell_bytes(&self) -> usize {
+        self.cell_bytes
     }
 
     /// Whether the channel spikes at time step `t`.
@@ -53,7 +53,7 @@ impl SpikePlane {
     /// If token, channel or time step do not exist.
     pub fn get(&self, token: usize, channel: usize, t: usize) -> bool {
         assert!(t < self.time_steps, "time step {t} of {}", self.time_steps);
-        self.cell(token, channel)[t / 64] >> (t % 64) & 1 == 1
+        self.cell(token, channel)[t / 8] >> (t % 8) & 1 == 1
     }
 
     /// Sets or clears one spike.
@@ -63,45 +63,45 @@ impl SpikePlane {
     pub fn set(&mut self, token: usize, channel: usize, t: usize, spike: bool) {
         assert!(t < self.time_steps, "time step {t} of {}", self.time_steps);
         assert!(channel < self.channels, "channel {channel} of {}", self.channels);
-        let word = &mut self.row_mut(token, channel, 1)[t / 64];
-        *word = *word & !(1 << (t % 64)) | u64::from(spike) << (t % 64);
+        let byte = &mut self.row_mut(token, channel, 1)[t / 8];
+        *byte = *byte & !(1 << (t % 8)) | u8::from(spike) << (t % 8);
     }
 
     /// Spikes of a cell over all time steps.
     pub fn count(&self, token: usize, channel: usize) -> u32 {
-        self.cell(token, channel).iter().map(|word| word.count_ones()).sum()
+        self.cell(token, channel).iter().map(|byte| byte.count_ones()).sum()
     }
 
     /// The spikes of time steps `8 * chunk .. 8 * chunk + 8`, the first in bit 0: a spike byte of the memory layout.
     pub fn byte(&self, token: usize, channel: usize, chunk: usize) -> u8 {
-        (self.cell(token, channel)[chunk / 8] >> (chunk % 8 * 8)) as u8
+        self.cell(token, channel)[chunk]
     }
 
-    /// The words of one cell.
+    /// The bytes of one cell.
     ///
     /// # Panics
     /// If token or channel do not exist.
-    pub fn cell(&self, token: usize, channel: usize) -> &[u64] {
+    pub fn cell(&self, token: usize, channel: usize) -> &[u8] {
         assert!(channel < self.channels, "channel {channel} of {}", self.channels);
-        let first = (token * self.channels + channel) * self.cell_words;
-        &self.words[first..first + self.cell_words]
+        let first = (token * self.channels + channel) * self.cell_bytes;
+        &self.bytes[first..first + self.cell_bytes]
     }
 
-    /// The words of all cells of one token, channel by channel.
-    pub fn row(&self, token: usize) -> &[u64] {
-        let size = self.channels * self.cell_words;
-        &self.words[token * size..(token + 1) * size]
+    /// The bytes of all cells of one token, channel by channel.
+    pub fn row(&self, token: usize) -> &[u8] {
+        let size = self.channels * self.cell_bytes;
+        &self.bytes[token * size..(token + 1) * size]
     }
 
-    /// The words of `channels` neighbouring cells of one token, from channel `first`.
-    pub(crate) fn row_mut(&mut self, token: usize, first: usize, channels: usize) -> &mut [u64] {
-        let start = (token * self.channels + first) * self.cell_words;
-        &mut self.words[start..start + channels * self.cell_words]
+    /// The bytes of `channels` neighbouring cells of one token, from channel `first`.
+    pub(crate) fn row_mut(&mut self, token: usize, first: usize, channels: usize) -> &mut [u8] {
+        let start = (token * self.channels + first) * self.cell_bytes;
+        &mut self.bytes[start..start + channels * self.cell_bytes]
     }
 
     /// All spikes of the plane.
     pub fn spikes(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+        ones(&self.bytes)
     }
 
     /// The first (token, channel, time step) at which two planes differ. Planes of different shape differ at once.
@@ -109,11 +109,19 @@ impl SpikePlane {
         if (self.tokens, self.channels, self.time_steps) != (other.tokens, other.channels, other.time_steps) {
             return Some((0, 0, 0));
         }
-        let at = self.words.iter().zip(&other.words).position(|(a, b)| a != b)?;
-        let bit = (self.words[at] ^ other.words[at]).trailing_zeros() as usize;
-        let cell = at / self.cell_words;
-        Some((cell / self.channels, cell % self.channels, at % self.cell_words * 64 + bit))
+        let at = self.bytes.iter().zip(&other.bytes).position(|(a, b)| a != b)?;
+        let bit = (self.bytes[at] ^ other.bytes[at]).trailing_zeros() as usize;
+        let cell = at / self.cell_bytes;
+        Some((cell / self.channels, cell % self.channels, at % self.cell_bytes * 8 + bit))
     }
+}
+
+/// Bits that are set.
+#[inline(always)]
+pub(crate) fn ones(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks();
+    let words: u64 = words.iter().map(|&word| u64::from(u64::from_le_bytes(word).count_ones())).sum();
+    words + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
 }
 
 /// Everything that a run of the network on one image produced.

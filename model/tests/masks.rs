@@ -147,7 +147,7 @@ impl Observer for Seen {
         self.membranes[layer.0] += 1;
     }
 
-    fn fired(&mut self, layer: LayerId, row: &[u64]) {
+    fn fired(&mut self, layer: LayerId, row: &[u8]) {
         self.fired[layer.0] += row.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod error;
 mod packages;
+mod peers;
 mod setup;
 mod steps;
 mod synth;
@@ -50,10 +51,21 @@ enum Command {
     Synth(synth::SynthArgs),
     /// Measure simulation, reference, and what merged events save.
     Bench {
+        /// What to measure.
+        #[arg(value_enum, default_value_t = Benchmark::Core)]
+        what: Benchmark,
         /// Print one JSON document instead of text.
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Benchmark {
+    /// Simulation, reference, and what merged events save.
+    Core,
+    /// The reference beside SpikingJelly (installs it, and PyTorch if training's is not there).
+    Peers,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -83,7 +95,8 @@ fn main() -> ExitCode {
         Command::Test { selection } => check::check(selection),
         Command::Ci => check::check(Selection::All),
         Command::Synth(args) => synth::synth(&args),
-        Command::Bench { json } => bench::bench(json),
+        Command::Bench { what: Benchmark::Core, json } => bench::bench(json),
+        Command::Bench { what: Benchmark::Peers, json } => peers::peers(json),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

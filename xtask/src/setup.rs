@@ -165,17 +165,22 @@ impl Tool {
     }
 
     fn run(&self, tools: &Path, command: Command, remedy: &'static str) -> Result<(), XtaskError> {
-        let output = steps::quiet(command)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(XtaskError::Tool {
-            what: self.requirements[0].to_owned(),
-            folder: tools.join(self.folder),
-            reason: last_line(&output),
-            remedy,
-        })
+        run(&tools.join(self.folder), self.requirements[0], command, remedy)
     }
+}
+
+/// Runs a command that puts `what` into `folder`.
+pub fn run(folder: &Path, what: &str, command: Command, remedy: &'static str) -> Result<(), XtaskError> {
+    let output = steps::quiet(command)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(XtaskError::Tool {
+        what: what.to_owned(),
+        folder: folder.to_owned(),
+        reason: last_line(&output),
+        remedy,
+    })
 }
 
 fn last_line(output: &Output) -> String {

@@ -1,7 +1,7 @@
 //! Scores and context: coincidences of spikes, window by window and head by head.
 
 use super::bits::{Layout, coincidences};
-use super::fire::{Masks, Neurons};
+use super::fire::{FireScratch, Masks, Neurons};
 use super::observer::Observer;
 use crate::network::{Grid, Layer, LayerId, Operation, Windows};
 use crate::run::Configured;
@@ -9,26 +9,31 @@ use crate::spikes::SpikePlane;
 use isa::Neuron;
 
 /// A prepared scores or context layer.
-pub(super) struct Attention<'a> {
-    grid: Grid,
+pub(super) struct Attention {
     windows: Windows,
+    /// Windows of the grid.
+    count: usize,
+    /// Tokens of the grid.
+    grid_tokens: usize,
     heads: usize,
     fraction: u32,
     ratio: u8,
     time_steps: u32,
     layout: Layout,
-    product: Product<'a>,
+    /// Raster token of every token of every window.
+    raster: Vec<usize>,
+    product: Product,
 }
 
-enum Product<'a> {
+enum Product {
     Scores {
         query: LayerId,
         key: LayerId,
         head_size: usize,
-        /// Biases of a head, by relative position.
-        bias: &'a [i32],
-        /// `relative[i * N + j]`.
-        relative: Vec<usize>,
+        /// `bias[(head * N + query) * N + key]`, as often as it is added.
+        bias: Vec<i32>,
+        /// Shift region of every token of every window; empty without a shift.
+        regions: Vec<usize>,
     },
     Context {
         scores: LayerId,
@@ -42,19 +47,29 @@ struct Scratch {
     matrix: Vec<u64>,
     row: Vec<u64>,
     drives: Vec<i32>,
+    fire: FireScratch,
 }
 
-impl<'a> Attention<'a> {
+impl Attention {
     /// # Panics
     /// If the layer is not attention.
-    pub fn new(configured: &'a Configured, layer: &'a Layer, windows: Windows) -> Attention<'a> {
-        let tokens = windows.tokens();
+    pub fn new(configured: &Configured, layer: &Layer, windows: Windows) -> Attention {
+        let (tokens, count, time_steps) =
+            (windows.tokens(), windows.count(layer.grid), configured.time_steps());
+        let of_windows = |value: fn(Windows, Grid, usize, usize) -> usize| -> Vec<usize> {
+            (0..count * tokens).map(|n| value(windows, layer.grid, n / tokens, n % tokens)).collect()
+        };
         let (product, heads, fraction, cells) = match &layer.operation {
             Operation::Scores { query, key, heads, bias, fraction } => {
                 let head_size = configured.layer(*query).channels / heads;
-                let relative =
-                    (0..tokens * tokens).map(|n| windows.relative(n / tokens, n % tokens)).collect();
-                let product = Product::Scores { query: *query, key: *key, head_size, bias, relative };
+                let times = if layer.neuron == Neuron::TwoPhase { time_steps as i32 } else { 1 };
+                let of_pair = |n: usize| {
+                    let (head, i, j) = (n / tokens / tokens, n / tokens % tokens, n % tokens);
+                    times * bias[head * windows.positions() + windows.relative(i, j)]
+                };
+                let regions = if windows.shift == 0 { Vec::new() } else { of_windows(Windows::region) };
+                let bias = (0..heads * tokens * tokens).map(of_pair).collect();
+                let product = Product::Scores { query: *query, key: *key, head_size, bias, regions };
                 (product, *heads, *fraction, head_size)
             }
             Operation::Context { scores, value, heads, fraction } => {
@@ -63,44 +78,54 @@ impl<'a> Attention<'a> {
             }
             other => unreachable!("{other:?} is no attention"),
         };
-        let time_steps = configured.time_steps();
-        let layout = Layout::new(layer.neuron, cells, time_steps);
-        let ratio = layer.mask_ratio;
-        Attention { grid: layer.grid, windows, heads, fraction, ratio, time_steps, layout, product }
+        Attention {
+            windows,
+            count,
+            grid_tokens: layer.grid.tokens(),
+            heads,
+            fraction,
+            ratio: layer.mask_ratio,
+            time_steps,
+            layout: Layout::new(layer.neuron, cells, time_steps),
+            raster: of_windows(|windows, grid, window, inner| windows.token(grid, window, inner)),
+            product,
+        }
     }
 
     /// Evaluates the layer: head by head, window by window, query by query.
+    #[inline(always)]
     pub fn run(
         &self,
         neurons: &Neurons,
         seed: u32,
-        layer: usize,
         planes: &[SpikePlane],
         observer: &mut impl Observer,
     ) -> SpikePlane {
-        let (tokens, windows) = (self.windows.tokens(), self.windows.count(self.grid));
-        let channels = self.channels();
+        let (tokens, channels) = (self.windows.tokens(), self.channels());
         let mut plane = match self.product {
-            Product::Scores { .. } => SpikePlane::new(self.heads * windows * tokens, tokens, self.time_steps),
+            Product::Scores { .. } => {
+                SpikePlane::new(self.heads * self.count * tokens, tokens, self.time_steps)
+            }
             Product::Context { .. } => {
-                SpikePlane::new(self.grid.tokens(), self.heads * channels, self.time_steps)
+                SpikePlane::new(self.grid_tokens, self.heads * channels, self.time_steps)
             }
         };
         let mut scratch = Scratch {
             matrix: vec![0; channels * self.layout.size()],
             row: vec![0; self.layout.size()],
             drives: vec![0; channels * self.layout.vectors],
+            fire: FireScratch::new(channels),
         };
         for head in 0..self.heads {
-            for window in 0..windows {
+            for window in 0..self.count {
                 self.fill_matrix(head, window, planes, &mut scratch.matrix);
                 let first = (window * self.heads + head) * channels;
-                let mut masks = Masks::new(self.ratio, seed, layer, first..first + channels);
+                let mut masks = Masks::new(self.ratio, seed, neurons.layer.0, first..first + channels);
                 for query in 0..tokens {
                     self.fill_row(head, window, query, planes, &mut scratch.row);
-                    self.drives(neurons.mode, head, query, &mut scratch);
+                    self.drives(head, query, &mut scratch);
                     let row = self.output(&mut plane, head, window, query);
-                    neurons.fire(head * channels, query, &scratch.drives, row, observer);
+                    neurons.fire(head * channels, query, &scratch.drives, row, &mut scratch.fire, observer);
                     self.separate_regions(window, query, row);
                     neurons.transmit(row, &mut masks, observer);
                 }
@@ -117,72 +142,65 @@ impl<'a> Attention<'a> {
         }
     }
 
+    /// Raster tokens of a window.
+    fn tokens_of(&self, window: usize) -> &[usize] {
+        &self.raster[window * self.windows.tokens()..][..self.windows.tokens()]
+    }
+
     /// One bit row a channel: the key's channels, or the channel's values of all keys.
+    #[inline(always)]
     fn fill_matrix(&self, head: usize, window: usize, planes: &[SpikePlane], matrix: &mut [u64]) {
-        let token = |inner| self.windows.token(self.grid, window, inner);
-        for (c, row) in matrix.chunks_exact_mut(self.layout.size()).enumerate() {
-            match self.product {
-                Product::Scores { key, head_size, .. } => {
-                    self.fill_head(&planes[key.0], token(c), head, head_size, row)
+        matrix.fill(0);
+        let tokens = self.tokens_of(window).iter().enumerate();
+        match self.product {
+            Product::Scores { key, head_size, .. } => {
+                for (j, &token) in tokens {
+                    let cells = head_cells(&planes[key.0], token, head, head_size);
+                    self.layout.put_all(matrix, (j, self.windows.tokens()), cells);
                 }
-                Product::Context { value, head_size, .. } => {
-                    let plane = &planes[value.0];
-                    let keys = 0..self.windows.tokens();
-                    self.layout.fill(row, keys.map(|j| plane.cell(token(j), head * head_size + c)));
+            }
+            Product::Context { value, head_size, .. } => {
+                let cell_bytes = planes[value.0].cell_bytes();
+                for (j, &token) in tokens {
+                    let cells = head_cells(&planes[value.0], token, head, head_size);
+                    for (c, cell) in cells.chunks_exact(cell_bytes).enumerate() {
+                        self.layout.put(matrix, (c, head_size), j, cell);
+                    }
                 }
             }
         }
     }
 
     /// The bit row of a query: its channels of the head, or its scores for all keys.
+    #[inline(always)]
     fn fill_row(&self, head: usize, window: usize, query: usize, planes: &[SpikePlane], row: &mut [u64]) {
-        match self.product {
+        row.fill(0);
+        let cells = match self.product {
             Product::Scores { query: id, head_size, .. } => {
-                self.fill_head(
-                    &planes[id.0],
-                    self.windows.token(self.grid, window, query),
-                    head,
-                    head_size,
-                    row,
-                );
+                head_cells(&planes[id.0], self.tokens_of(window)[query], head, head_size)
             }
-            Product::Context { scores, .. } => {
-                let plane = &planes[scores.0];
-                let cells = plane.row(self.score_token(head, window, query)).chunks_exact(plane.cell_words());
-                self.layout.fill(row, cells);
-            }
-        }
-    }
-
-    fn fill_head(&self, plane: &SpikePlane, token: usize, head: usize, head_size: usize, row: &mut [u64]) {
-        let size = head_size * plane.cell_words();
-        let cells = &plane.row(token)[head * size..(head + 1) * size];
-        self.layout.fill(row, cells.chunks_exact(plane.cell_words()));
+            Product::Context { scores, .. } => planes[scores.0].row(self.score_token(head, window, query)),
+        };
+        self.layout.put_all(row, (0, 1), cells);
     }
 
     /// `bias + coincidences << F`, summed over all time steps (two_phase) or for each of them (`if`).
-    fn drives(&self, mode: Neuron, head: usize, query: usize, scratch: &mut Scratch) {
-        let Scratch { matrix, row, drives } = scratch;
-        let channels = drives.len() / self.layout.vectors;
+    #[inline(always)]
+    fn drives(&self, head: usize, query: usize, scratch: &mut Scratch) {
+        let Scratch { matrix, row, drives, .. } = scratch;
+        let channels = self.channels();
         for (v, drives) in drives.chunks_exact_mut(channels).enumerate() {
-            let query_bits = self.layout.vector(row, v);
-            for (drive, other) in drives.iter_mut().zip(matrix.chunks_exact(self.layout.size())) {
-                *drive = coincidences(query_bits, self.layout.vector(other, v)) << self.fraction;
-            }
-            if let Product::Scores { bias, relative, .. } = &self.product {
-                let times = if mode == Neuron::TwoPhase { self.time_steps as i32 } else { 1 };
-                let bias = &bias[head * self.windows.positions()..];
-                let relative = &relative[query * channels..];
-                drives
-                    .iter_mut()
-                    .zip(relative)
-                    .for_each(|(drive, &position)| *drive += times * bias[position]);
+            let many = self.layout.vector(matrix, channels, v);
+            coincidences(self.layout.vector(row, 1, v), many, self.fraction, drives);
+            if let Product::Scores { bias, .. } = &self.product {
+                let bias = &bias[(head * channels + query) * channels..][..channels];
+                drives.iter_mut().zip(bias).for_each(|(drive, bias)| *drive += bias);
             }
         }
     }
 
     fn score_token(&self, head: usize, window: usize, query: usize) -> usize {
-        (head * self.windows.count(self.grid) + window) * self.windows.tokens() + query
+        (head * self.count + window) * self.windows.tokens() + query
     }
 
     fn output<'p>(
@@ -191,29 +209,38 @@ impl<'a> Attention<'a> {
         head: usize,
         window: usize,
         query: usize,
-    ) -> &'p mut [u64] {
+    ) -> &'p mut [u8] {
         match self.product {
             Product::Scores { .. } => {
                 plane.row_mut(self.score_token(head, window, query), 0, self.windows.tokens())
             }
             Product::Context { head_size, .. } => {
-                plane.row_mut(self.windows.token(self.grid, window, query), head * head_size, head_size)
+                plane.row_mut(self.tokens_of(window)[query], head * head_size, head_size)
             }
         }
     }
 
     /// Pairs of tokens in different shift regions never fire.
-    fn separate_regions(&self, window: usize, query: usize, row: &mut [u64]) {
-        let Product::Scores { .. } = self.product else { return };
-        if self.windows.shift == 0 {
+    #[inline(always)]
+    fn separate_regions(&self, window: usize, query: usize, row: &mut [u8]) {
+        let Product::Scores { regions, .. } = &self.product else { return };
+        if regions.is_empty() {
             return;
         }
-        let region = |inner| self.windows.region(self.grid, window, inner);
-        let cell_words = row.len() / self.windows.tokens();
-        for (key, cell) in row.chunks_exact_mut(cell_words).enumerate() {
-            if region(key) != region(query) {
+        let tokens = self.windows.tokens();
+        let regions = &regions[window * tokens..][..tokens];
+        let cell_bytes = row.len() / tokens;
+        for (cell, &region) in row.chunks_exact_mut(cell_bytes).zip(regions) {
+            if region != regions[query] {
                 cell.fill(0);
             }
         }
     }
+}
+
+/// The cells of a token's head.
+#[inline(always)]
+fn head_cells(plane: &SpikePlane, token: usize, head: usize, head_size: usize) -> &[u8] {
+    let size = head_size * plane.cell_bytes();
+    &plane.row(token)[head * size..][..size]
 }
