@@ -52,11 +52,11 @@ impl Observer for Histograms<'_> {
         bins[(place.max(0.0) as usize).min(last)] += 1;
     }
 
-    fn fired(&mut self, layer: LayerId, row: &[u64]) {
+    fn fired(&mut self, layer: LayerId, row: &[u8]) {
         let steps = self.network.time_steps();
         let kind = self.kind(layer);
-        for cell in row.chunks_exact(steps.div_ceil(64) as usize) {
-            let spikes: u32 = cell.iter().map(|word| word.count_ones()).sum();
+        for cell in row.chunks_exact(steps.div_ceil(8) as usize) {
+            let spikes: u32 = cell.iter().map(|byte| byte.count_ones()).sum();
             let bin = (f64::from(spikes) / f64::from(steps) * RATE_BINS as f64).round() as usize;
             self.rates[kind][bin] += 1;
         }
