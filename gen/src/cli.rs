@@ -1,10 +1,13 @@
 //! What can be asked for on the command line.
 
+mod core_args;
+
 use crate::error::GenError;
 use crate::screen::Format;
 use crate::synth::Family;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use isa::{CoreConfig, Neuron};
+pub use core_args::CoreArgs;
+use isa::Neuron;
 use model::RunOptions;
 use model::images::Part;
 use std::path::PathBuf;
@@ -67,7 +70,8 @@ pub enum Command {
         gen run --part held-out --images 5000 the images that training made its choices on\n\n\
         A masked spike was fired but is not transmitted: it costs nothing. `--json` adds the confusion matrix (rows: labels,\n\
         columns: classes), and for each layer its mask, fired and transmitted spikes and synaptic events, which are the\n\
-        additions that transmitted spikes drive. P is the paper's Eq. 10: spikes of a time step / 1 ms * α, in α·W.\n\n\
+        additions that transmitted spikes drive. P is power as linear in the spikes (the paper's Eq. 10): those of a time step / 1 ms * α,\n\
+        for α joules a spike.\n\n\
         RAYON_NUM_THREADS limits the threads.")]
     Run(RunArgs),
     /// Classify images over a grid of time steps, neurons, masks and seeds, into one file of points.
@@ -81,6 +85,15 @@ pub enum Command {
         time_steps, neuron, mask, seed, part, first, images; then sums over these images: correct, accuracy, fired,\n\
         spikes (transmitted), synaptic_events, power (in α·W).")]
     Sweep(SweepArgs),
+    /// Write one page about networks: accuracy, masks, power, spikes of each layer, activation maps, distributions.
+    #[command(after_help = "Examples:\n  \
+        gen report net.mst --out report.html\n  \
+        gen report net.mst --with masked.mst --images 10000 --sweep points.csv --out report.html\n\n\
+        The page is one HTML file that needs no network and no script, in light and dark, for screens and paper. It has the\n\
+        counterparts of the paper's Fig. 3 and 5 to 7 and of its Table 3. The float accuracy is that of the\n\
+        checkpoint.safetensors beside each network. With --sweep, points are taken from that file and new ones added to it, as\n\
+        `gen sweep` does, so that a report that was stopped goes on.")]
+    Report(ReportArgs),
     /// Write every spike of the bit-exact reference to a file, for comparison with other simulators.
     #[command(after_help = "Example:\n  gen spikes --images 100 --out spikes.safetensors\n\n\
         One byte tensor a layer, named like it: [images, tokens, channels, bytes], time step t in bit t mod 8 of byte t / 8.\n\
@@ -104,81 +117,6 @@ pub enum Command {
         the folder. Exit code 1 if a defect was found: a DSP block, a latch, an undriven or multiply driven net, a memory over\n\
         1 kbit that is no block RAM, a warning of Yosys that is not known to be harmless.")]
     Synth(SynthArgs),
-}
-
-/// Sizes of the core.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Core")]
-pub struct CoreArgs {
-    /// The configuration to start from: 8, 32 or 64 lanes.
-    #[arg(long, value_enum, default_value_t = Preset::Ecp5)]
-    preset: Preset,
-    /// Neurons that work in parallel: 8, 16, 32 or 64, and at least bus bits / 8.
-    #[arg(long, value_name = "N")]
-    lanes: Option<u32>,
-    /// Width of the memory bus: 64 or 128.
-    #[arg(long, value_name = "N")]
-    bus_bits: Option<u32>,
-    /// Width of bus addresses: 32 to 64.
-    #[arg(long, value_name = "N")]
-    address_bits: Option<u32>,
-    /// Signed width of accumulator and membrane: 16 to 32.
-    #[arg(long, value_name = "N")]
-    membrane_bits: Option<u32>,
-    /// Largest padded fan-in of a layer: a multiple of 64, up to 1024.
-    #[arg(long, value_name = "N")]
-    max_fan_in: Option<u32>,
-    /// Rows of one bank of the weight buffer: a power of two, 64 to 1024.
-    #[arg(long, value_name = "N")]
-    weight_rows: Option<u32>,
-    /// Most tokens of an attention window: 16 to 192.
-    #[arg(long, value_name = "N")]
-    bias_rows: Option<u32>,
-}
-
-impl CoreArgs {
-    /// Name of the configuration that the others start from.
-    pub fn preset(&self) -> &'static str {
-        self.preset.name()
-    }
-
-    /// The configuration, checked.
-    pub fn config(&self) -> Result<CoreConfig, GenError> {
-        let preset = CoreConfig::preset(self.preset.name()).expect("every value is the name of a preset");
-        let config = CoreConfig {
-            lanes: self.lanes.unwrap_or(preset.lanes),
-            bus_bits: self.bus_bits.unwrap_or(preset.bus_bits),
-            address_bits: self.address_bits.unwrap_or(preset.address_bits),
-            membrane_bits: self.membrane_bits.unwrap_or(preset.membrane_bits),
-            max_fan_in: self.max_fan_in.unwrap_or(preset.max_fan_in),
-            weight_rows: self.weight_rows.unwrap_or(preset.weight_rows),
-            bias_rows: self.bias_rows.unwrap_or(preset.bias_rows),
-        };
-        config.validate()?;
-        Ok(config)
-    }
-}
-
-/// The named configurations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// 8 lanes, for simulation and proofs.
-    Tiny,
-    /// 32 lanes, for an ECP5-85 board.
-    Ecp5,
-    /// 64 lanes and 64-bit addresses, for a PCIe card.
-    Pcie,
-}
-
-impl Preset {
-    /// As [`CoreConfig::preset`] calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Preset::Tiny => "tiny",
-            Preset::Ecp5 => "ecp5",
-            Preset::Pcie => "pcie",
-        }
-    }
 }
 
 /// Neuron modes.
@@ -371,6 +309,31 @@ pub struct SweepArgs {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub images: usize,
     /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+}
+
+/// `gen report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// Network file, from `gen convert` [default: models/fashion-mnist/net.mst]
+    pub net: Option<PathBuf>,
+    /// File to write.
+    #[arg(long, value_name = "HTML")]
+    pub out: PathBuf,
+    /// Further networks to put beside it.
+    #[arg(long, value_name = "NET,NET", value_delimiter = ',')]
+    pub with: Vec<PathBuf>,
+    /// Time steps T of everything that does not vary them: 1 to 256.
+    #[arg(long, value_name = "T", default_value_t = 8)]
+    pub time_steps: u32,
+    /// Number of images; 500 take a minute or two on two processors.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub images: usize,
+    /// File of points to read and to add to: .csv or .json.
+    #[arg(long, value_name = "FILE")]
+    pub sweep: Option<PathBuf>,
+    /// Where the images are.
     #[command(flatten)]
     pub source: ImageArgs,
 }

@@ -54,6 +54,9 @@ pub enum GenError {
         /// What is allowed.
         allowed: String,
     },
+    /// A chart or the page of a report cannot be drawn: a defect of this program.
+    #[error("the report cannot be drawn: {0}")]
+    Chart(String),
     /// A file of points belongs to something else.
     #[error("{}: {reason}; write to another file", path.display())]
     Foreign {

@@ -5,7 +5,7 @@ use crate::inputs::Images;
 use crate::screen::ratio;
 use indicatif::ProgressBar;
 use model::network::Operation;
-use model::{Classification, Configured, Executor, MaskRatio, synapses};
+use model::{Checkpoint, Classification, Configured, Executor, MaskRatio, synapses};
 use serde::Serialize;
 
 /// Sums over all images of a run.
@@ -55,11 +55,12 @@ const STEP_SECONDS: f64 = 1e-3;
 
 /// The power that `spikes` of `images` images take, in units of α·W.
 ///
-/// `P = spikes / 10^-3 * α` watts: the spikes of one time step, which lasts a millisecond, at α joules each. The paper estimates
-/// power by this linear relation (Wang et al., ICCV 2023, Eq. 10), which goes back to Cao, Chen and Khosla, "Spiking deep
-/// convolutional neural networks for energy-efficient object recognition", IJCV 2015. Definition used here, since a run has many
-/// steps and images: spikes are *transmitted* spikes of the whole network, averaged over images and time steps. So P does not
-/// grow with T by itself; the energy of an image is `P * T` milliseconds, or simply α times its spikes.
+/// `P = spikes / 10^-3 * α` watts: the spikes of one time step, which lasts a millisecond, at α joules each. Power that is linear
+/// in the spikes goes back to Cao, Chen and Khosla, "Spiking deep convolutional neural networks for energy-efficient object
+/// recognition", IJCV 113 (2015); it is what the paper's Eq. 10 is taken to say (Wang et al., "Masked Spiking Transformer", ICCV
+/// 2023), whose wording has not been compared. What counts here: *transmitted* spikes of the whole network, averaged over images
+/// and time steps. P then does not grow with T by itself, and the energy of an image is `P * T` milliseconds, or α times its
+/// spikes. The ratio of two runs of the same T does not depend on that choice, and is what to compare with the paper.
 pub fn power(spikes: u64, images: usize, time_steps: u32) -> f64 {
     ratio(spikes, images as u64 * u64::from(time_steps)) / STEP_SECONDS
 }
@@ -74,6 +75,20 @@ pub fn evaluate(
     let classes = classified.iter().map(Classification::class).collect();
     let labels: Vec<usize> = (0..images.count()).map(|i| images.label(i)).collect();
     Ok((Evaluation::new(network, &labels, &classified), classes))
+}
+
+/// The classes that the float network gives the images.
+pub fn float_classes(checkpoint: &Checkpoint, images: &Images) -> Result<Vec<usize>, GenError> {
+    let logits = checkpoint.logits_batch(&images.all())?;
+    let largest = |logits: &Vec<f32>| {
+        (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
+    };
+    Ok(logits.iter().map(largest).collect())
+}
+
+/// How many of the images are in the class of their label.
+pub fn matching(images: &Images, classes: &[usize]) -> usize {
+    classes.iter().enumerate().filter(|&(i, &class)| class == images.label(i)).count()
 }
 
 impl Evaluation {
@@ -138,7 +153,7 @@ fn neurons(network: &Configured, index: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Checkpoint, ConvertOptions, RunOptions};
+    use model::{ConvertOptions, RunOptions};
     use proptest::prelude::*;
     use std::path::Path;
 

@@ -44,6 +44,21 @@ pub fn partial(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{}.{}.partial", name.display(), std::process::id()))
 }
 
+/// Writes a file in full or not at all; its folder is made if needed.
+pub fn write_one(path: &Path, bytes: &[u8]) -> Result<(), GenError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(at(folder))?;
+    }
+    let partial = partial(path);
+    let outcome =
+        std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(at(path));
+    if outcome.is_err() {
+        // It may not exist; the first error is the one to report.
+        let _ = std::fs::remove_file(&partial);
+    }
+    outcome
+}
+
 /// Writes files into `folder`, which is made if needed. All are written before the first takes its name, so that a full disk or
 /// a lost permission leaves what was there.
 pub fn write_all(folder: &Path, files: &[(String, String)]) -> Result<(), GenError> {

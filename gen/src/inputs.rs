@@ -5,7 +5,7 @@ use crate::error::GenError;
 use crate::files;
 use isa::Neuron;
 use model::images::Part;
-use model::network::MaskSite;
+use model::network::{ImageShape, MaskSite};
 use model::{Configured, Dataset, MaskRatio, Network};
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,15 @@ pub struct Loaded {
 /// Reads the network and makes it ready for a membrane of `membrane_bits`.
 pub fn network(args: &NetworkArgs, membrane_bits: u32) -> Result<Loaded, GenError> {
     let options = args.run_options(membrane_bits)?;
-    let remedy = "make it with `gen convert models/fashion-mnist/checkpoint.safetensors --out models/fashion-mnist/net.mst`";
-    let path = files::named_or_found(args.net.as_deref(), files::NETWORK, "the default network", remedy)?;
+    let path = network_path(args.net.as_deref())?;
     let configured = Network::load(&path)?.configure(&options)?;
     Ok(Loaded { path, configured })
+}
+
+/// The network file that is named, or the default one.
+pub fn network_path(named: Option<&Path>) -> Result<PathBuf, GenError> {
+    let remedy = "make it with `gen convert models/fashion-mnist/checkpoint.safetensors --out models/fashion-mnist/net.mst`";
+    files::named_or_found(named, files::NETWORK, "the default network", remedy)
 }
 
 /// The neuron mode of all layers in a word.
@@ -94,9 +99,7 @@ impl Images {
         let refuse = |option, found: String, allowed| Err(GenError::Option { option, found, allowed });
         let there = self.data.len();
         if self.data.shape() != network.image {
-            let size = |shape: model::network::ImageShape| {
-                format!("{} x {} x {}", shape.height, shape.width, shape.channels)
-            };
+            let size = |shape: ImageShape| format!("{} x {} x {}", shape.height, shape.width, shape.channels);
             let found = format!("{} with images of {}", folder.display(), size(self.data.shape()));
             return refuse("--data", found, format!("images of {}", size(network.image)));
         }
@@ -108,6 +111,11 @@ impl Images {
             return refuse("--images", self.count.to_string(), allowed);
         }
         Ok(())
+    }
+
+    /// Size of each image.
+    pub fn shape(&self) -> ImageShape {
+        self.data.shape()
     }
 
     /// Number of images, 1 or more.

@@ -1,4 +1,4 @@
-//! The command line: Verilog generation, conversion, reference runs, sweeps, cosimulation.
+//! The command line: Verilog generation, conversion, reference runs, sweeps, reports, cosimulation.
 //!
 //! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is
 //! success, 1 a defect (core and reference differ, or the synthesised core has what it must not have), 2 a refusal.
@@ -12,6 +12,7 @@ mod files;
 mod info;
 mod inputs;
 mod precision;
+mod report;
 mod run;
 mod screen;
 mod spikes;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options, cli.format()),
         Command::Spikes(options) => spikes::spikes(options, cli.format()),
         Command::Sweep(options) => sweep::sweep(options, cli.format()),
+        Command::Report(options) => report::report(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),
         Command::Synth(options) => synth::synth(options, cli.format()),
     };

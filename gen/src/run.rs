@@ -2,7 +2,7 @@
 
 use crate::cli::RunArgs;
 use crate::error::GenError;
-use crate::evaluation::{Evaluation, evaluate};
+use crate::evaluation::{Evaluation, evaluate, float_classes, matching};
 use crate::files;
 use crate::inputs::{self, Images, Loaded, neuron_name};
 use crate::screen::{Format, bar, count, grouped, percent, print, print_json, ratio, spinner};
@@ -73,10 +73,6 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
     }
 }
 
-fn correct(images: &Images, classes: &[usize]) -> usize {
-    classes.iter().enumerate().filter(|&(i, &class)| class == images.label(i)).count()
-}
-
 fn float_report(
     checkpoint: PathBuf,
     loaded: &Checkpoint,
@@ -84,13 +80,9 @@ fn float_report(
     classes: &[usize],
 ) -> Result<FloatReport, GenError> {
     let progress = spinner("float network");
-    let logits = loaded.logits_batch(&images.all())?;
+    let float = float_classes(loaded, images)?;
     progress.finish_and_clear();
-    let largest = |logits: &Vec<f32>| {
-        (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
-    };
-    let float: Vec<usize> = logits.iter().map(largest).collect();
-    let correct = correct(images, &float);
+    let correct = matching(images, &float);
     Ok(FloatReport {
         checkpoint,
         correct,

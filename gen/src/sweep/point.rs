@@ -9,7 +9,7 @@ use isa::Neuron;
 use model::{Configured, MaskRules, Network, RunOptions};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a point's mask is called when the network keeps its own.
 pub const AS_CONVERTED: &str = "as-converted";
@@ -18,6 +18,8 @@ const HASH_DIGITS: usize = 16;
 
 /// A network and the file that it came from.
 pub struct NetworkFile {
+    /// The file.
+    pub path: PathBuf,
     /// The first digits of its SHA-256.
     pub hash: String,
     /// The network.
@@ -30,7 +32,7 @@ impl NetworkFile {
         let network = Network::load(path)?;
         let digest = Sha256::digest(std::fs::read(path).map_err(files::at(path))?);
         let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(NetworkFile { hash: digits[..HASH_DIGITS].to_owned(), network })
+        Ok(NetworkFile { path: path.to_owned(), hash: digits[..HASH_DIGITS].to_owned(), network })
     }
 }
 

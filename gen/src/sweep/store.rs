@@ -17,11 +17,17 @@ pub struct Store {
 }
 
 enum Backing {
+    Memory,
     Csv(PathBuf),
     Json(PathBuf),
 }
 
 impl Store {
+    /// Points that are forgotten when the program ends.
+    pub fn in_memory() -> Store {
+        Store { rows: Vec::new(), backing: Backing::Memory }
+    }
+
     /// Opens a file that ends in .csv or .json, or makes it with its folder.
     ///
     /// All its points must be of the networks `files`: others are from another sweep, or from networks that have changed since.
@@ -39,9 +45,6 @@ impl Store {
                 });
             }
         };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(files::at(folder))?;
-        }
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -50,7 +53,7 @@ impl Store {
         let rows = match &backing {
             _ if bytes.is_empty() => Vec::new(),
             Backing::Csv(path) => read_csv(path, bytes)?,
-            Backing::Json(_) => serde_json::from_slice(&bytes)
+            Backing::Json(_) | Backing::Memory => serde_json::from_slice(&bytes)
                 .map_err(|error| foreign(path, format!("it is not an array of points: {error}")))?,
         };
         let store = Store { rows, backing };
@@ -84,6 +87,7 @@ impl Store {
     pub fn add(&mut self, row: Row) -> Result<(), GenError> {
         self.rows.push(row);
         match &self.backing {
+            Backing::Memory => Ok(()),
             Backing::Json(_) => self.write_all(),
             Backing::Csv(path) => {
                 let line = csv_text(&self.rows[self.rows.len() - 1..], false);
@@ -95,15 +99,14 @@ impl Store {
 
     fn write_all(&self) -> Result<(), GenError> {
         let (path, text) = match &self.backing {
+            Backing::Memory => return Ok(()),
             Backing::Csv(path) => (path, csv_header()),
             Backing::Json(path) => {
                 let text = serde_json::to_string_pretty(&self.rows).expect("points have no maps");
                 (path, (text + "\n").into_bytes())
             }
         };
-        let partial = files::partial(path);
-        std::fs::write(&partial, text).map_err(files::at(&partial))?;
-        std::fs::rename(&partial, path).map_err(files::at(path))
+        files::write_one(path, &text)
     }
 }
 

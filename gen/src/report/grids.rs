@@ -1,0 +1,151 @@
+//! Which points a report needs, and what came of them.
+
+use super::REPORT_TIME_STEPS;
+use crate::error::GenError;
+use crate::inputs::Images;
+use crate::sweep::point::{AS_CONVERTED, NetworkFile, Point, Row, Settings};
+use crate::sweep::store::Store;
+use isa::Neuron;
+use model::mask_rules::maskable_blocks;
+use model::network::MaskSite;
+use model::{MaskRules, ModelError, Network};
+
+/// Mask ratios that are shown, beside 0.
+const RATIOS: [f64; 4] = [0.25, 0.5, 0.75, 0.875];
+/// The ratio of the paper's masks, and of masked blocks.
+pub const PAPER_RATIO: f64 = 0.75;
+
+/// A network with what belongs to it.
+pub struct Subject<'a> {
+    /// The network.
+    pub file: &'a NetworkFile,
+    /// The images that it runs on.
+    pub images: &'a Images,
+    /// Part of the data set that they are of.
+    pub part: &'static str,
+    /// T of everything that does not vary it.
+    pub time_steps: u32,
+    /// Share of the images that the float network beside the file gets right, if there is one.
+    pub float_accuracy: Option<f64>,
+}
+
+/// A place of a figure or a row of a table, and what to measure for it.
+pub struct Place {
+    /// Where it is on the horizontal axis.
+    pub x: f64,
+    /// What stands there.
+    pub label: String,
+    /// Mask rules.
+    pub rules: String,
+}
+
+impl Subject<'_> {
+    /// Name of the network.
+    pub fn name(&self) -> &str {
+        &self.file.network.name
+    }
+
+    fn network(&self) -> &Network {
+        &self.file.network
+    }
+
+    /// Whether any layer carries a mask.
+    pub fn is_masked(&self) -> bool {
+        self.network().layers.iter().any(|layer| layer.mask_ratio > 0)
+    }
+
+    /// A point on the subject's images; `None` if the network cannot run that many time steps.
+    pub fn point(
+        &self,
+        neuron: Option<Neuron>,
+        time_steps: u32,
+        mask: &str,
+    ) -> Result<Option<Point<'_>>, GenError> {
+        let mask = if mask == AS_CONVERTED { None } else { Some(mask.parse::<MaskRules>()?) };
+        let settings = Settings { time_steps, neuron, mask, seed: None };
+        match Point::new(self.file, settings, self.part, self.images) {
+            Ok(point) => Ok(Some(point)),
+            Err(GenError::Model(
+                ModelError::Overflow { .. } | ModelError::ScoresBias { .. } | ModelError::SlotOrder { .. },
+            )) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The results of a point that was measured; `None` where [`Subject::point`] has none.
+    pub fn row<'s>(
+        &self,
+        store: &'s Store,
+        neuron: Option<Neuron>,
+        time_steps: u32,
+        mask: &str,
+    ) -> Result<Option<&'s Row>, GenError> {
+        Ok(self.point(neuron, time_steps, mask)?.and_then(|point| store.find(&point.row)))
+    }
+
+    /// The maskable matrices that this network has.
+    pub fn sites(&self) -> Vec<MaskSite> {
+        let has = |site: &MaskSite| self.network().layers.iter().any(|layer| layer.mask_site == Some(*site));
+        MaskSite::ALL.into_iter().filter(has).collect()
+    }
+
+    /// Ratios from 0 up, of one matrix or of all, with no other mask.
+    pub fn ratios(&self, site: Option<MaskSite>) -> Vec<Place> {
+        let place = |ratio: f64| Place {
+            x: ratio,
+            label: ratio.to_string(),
+            rules: match site {
+                None => ratio.to_string(),
+                Some(_) if ratio == 0.0 => "0".to_owned(),
+                Some(site) => format!("0,{}={ratio}", site.name()),
+            },
+        };
+        std::iter::once(0.0).chain(RATIOS).map(place).collect()
+    }
+
+    /// The first 0, 1, ... blocks masked at the paper's ratio, all their matrices.
+    pub fn blocks(&self) -> Vec<Place> {
+        let blocks = maskable_blocks(self.network());
+        let place = |count: usize| {
+            let masked = blocks[..count].iter().map(|block| format!(",{block}:{PAPER_RATIO}"));
+            Place {
+                x: count as f64,
+                label: count.to_string(),
+                rules: std::iter::once("0".to_owned()).chain(masked).collect(),
+            }
+        };
+        (0..=blocks.len()).map(place).collect()
+    }
+
+    /// The masks of the comparison table: none, the paper's three attention matrices, all, and those that the network carries.
+    pub fn comparison(&self) -> Vec<Place> {
+        let paper = self.sites().into_iter().filter(|&site| site != MaskSite::Fc1);
+        let paper: String = paper.map(|site| format!(",{}={PAPER_RATIO}", site.name())).collect();
+        let place = |label: &str, rules: String| Place { x: 0.0, label: label.to_owned(), rules };
+        let mut places = vec![place("no masks", "0".to_owned())];
+        if !self.sites().is_empty() {
+            places.push(place("q, k and attention at 0.75", format!("0{paper}")));
+            places.push(place("all matrices at 0.75", PAPER_RATIO.to_string()));
+        }
+        if self.is_masked() {
+            places.push(place("as converted", AS_CONVERTED.to_owned()));
+        }
+        places
+    }
+
+    /// Everything that the report shows.
+    pub fn points(&self) -> Result<Vec<Point<'_>>, GenError> {
+        let mut points = Vec::new();
+        for time_steps in REPORT_TIME_STEPS {
+            for neuron in [Neuron::TwoPhase, Neuron::If] {
+                points.extend(self.point(Some(neuron), time_steps, AS_CONVERTED)?);
+            }
+        }
+        let sites = self.sites().into_iter().map(Some).chain([None]);
+        let places = sites.flat_map(|site| self.ratios(site)).chain(self.blocks()).chain(self.comparison());
+        for place in places {
+            points.extend(self.point(None, self.time_steps, &place.rules)?);
+        }
+        Ok(points)
+    }
+}

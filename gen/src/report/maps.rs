@@ -1,0 +1,197 @@
+//! Spike activation maps: where in the image neurons spike again and again.
+//!
+//! The map of Kim and Panda, "Visual explanations from spiking neural networks using inter-spike intervals" (Scientific
+//! Reports 11, 2021): a neuron's earlier spikes count the more the more recent they are, and its score counts where it spikes now,
+//! ```text
+//! N(t) = sum over its spikes t' < t of exp(-gamma * (t - t'));   map(token, t) = sum over channels of N(t) * s(t)
+//! ```
+
+use super::page::{Figure, GridImage, ImageGrid, Picture};
+use crate::error::GenError;
+use crate::inputs::Images;
+use crate::sweep::point::{NetworkFile, Settings};
+use base64::Engine;
+use isa::Neuron;
+use model::network::{Grid, Operation};
+use model::{Configured, Executor, MaskRules, SpikePlane};
+
+/// How fast a spike is forgotten, per time step.
+pub const GAMMA: f64 = 0.5;
+/// T of the runs whose maps are shown.
+pub const TIME_STEPS: u32 = 32;
+/// Time steps that are shown, counted from 1.
+const SHOWN: [usize; 4] = [2, 8, 16, 32];
+/// Mask ratios of all maskable matrices.
+const MASKS: [&str; 3] = ["0", "0.5", "0.75"];
+/// Images that are shown, at most.
+const IMAGES: usize = 3;
+/// Pixels of the picture for each pixel of the image.
+const ZOOM: usize = 3;
+
+/// The map of every time step, from 0: one value a token.
+fn activation(plane: &SpikePlane) -> Vec<Vec<f64>> {
+    let keep = (-GAMMA).exp();
+    let mut scores = vec![0.0; plane.tokens() * plane.channels()];
+    let steps = 0..plane.time_steps() as usize;
+    let map = |t: usize| {
+        let rows = scores.chunks_exact_mut(plane.channels()).enumerate();
+        let token = |(token, row): (usize, &mut [f64])| {
+            let mut sum = 0.0;
+            for (channel, score) in row.iter_mut().enumerate() {
+                *score *= keep;
+                if plane.get(token, channel, t) {
+                    sum += *score;
+                    *score += 1.0;
+                }
+            }
+            sum
+        };
+        rows.map(token).collect()
+    };
+    steps.map(map).collect()
+}
+
+/// The residual stream at the end of the finest token grid: the last shortcut there, or the last layer if there is none.
+fn shown_layer(network: &Configured) -> usize {
+    let grid = network.layers[0].grid;
+    let mut planes = network.layers.iter().enumerate().filter(|(_, layer)| {
+        layer.grid == grid && !matches!(layer.operation, Operation::Scores { .. } | Operation::Readout { .. })
+    });
+    let mut shortcuts =
+        planes.clone().filter(|(_, layer)| matches!(layer.operation, Operation::Shortcut { .. }));
+    shortcuts.next_back().or_else(|| planes.next_back()).map_or(0, |(index, _)| index)
+}
+
+/// Maps of some images, for several time steps and mask ratios.
+pub fn figures(file: &NetworkFile, images: &Images) -> Result<Vec<Figure>, GenError> {
+    let mut figures = Vec::new();
+    for image in 0..images.count().min(IMAGES) {
+        let mut maps = Vec::new();
+        let mut layer = String::new();
+        for mask in MASKS {
+            let rules: MaskRules = mask.parse()?;
+            let settings =
+                Settings { time_steps: TIME_STEPS, neuron: Some(Neuron::If), mask: Some(rules), seed: None };
+            let configured = settings.configure(file)?;
+            let shown = shown_layer(&configured);
+            let plane = Executor::new(&configured).trace(images.image(image))?.planes.swap_remove(shown);
+            layer.clone_from(&configured.layers[shown].name);
+            maps.push((mask, configured.layers[shown].grid, activation(&plane)));
+        }
+        figures.push(figure(image, images, &layer, &maps));
+    }
+    Ok(figures)
+}
+
+fn figure(image: usize, images: &Images, layer: &str, maps: &[(&str, Grid, Vec<Vec<f64>>)]) -> Figure {
+    // One scale for all maps of an image, so that fewer spikes look like fewer spikes.
+    let values = maps.iter().flat_map(|(_, _, map)| SHOWN.iter().flat_map(|t| &map[t - 1]));
+    let brightest = values.copied().fold(f64::MIN_POSITIVE, f64::max);
+    let shape = images.shape();
+    let (pixels, index) = (&images.image(image)[..shape.height * shape.width], images.index(image));
+    let picture = |heat: Option<(Grid, &[f64])>| {
+        let color = |y: usize, x: usize| {
+            let grey = pixels[y / ZOOM * shape.width + x / ZOOM];
+            let at = |grid: Grid| {
+                let scaled = |n: usize, pixels: usize, tokens: usize| {
+                    (n as f64 + 0.5) / (pixels * ZOOM) as f64 * tokens as f64 - 0.5
+                };
+                (scaled(y, shape.height, grid.rows), scaled(x, shape.width, grid.columns))
+            };
+            match heat {
+                None => [grey; 3],
+                Some((grid, map)) => overlay(grey, between_tokens(grid, map, at(grid)) / brightest),
+            }
+        };
+        png(shape.height * ZOOM, shape.width * ZOOM, color)
+    };
+    let mut head = vec!["".to_owned(), "image".to_owned()];
+    head.extend(SHOWN.iter().map(|t| format!("t = {t}")));
+    let rows = maps.iter().map(|(mask, grid, map)| {
+        let plain = GridImage { data: picture(None), alt: format!("image {index}") };
+        let panel = |t: &usize| GridImage {
+            data: picture(Some((*grid, &map[t - 1]))),
+            alt: format!("activation of image {index} at time step {t}, mask {mask}"),
+        };
+        (format!("mask {mask}"), std::iter::once(plain).chain(SHOWN.iter().map(panel)).collect())
+    });
+    Figure {
+        picture: Picture::Grid(ImageGrid { head, rows: rows.collect() }),
+        legend: Vec::new(),
+        caption: format!(
+            "Image {index}, class {}: spikes of {layer}, brighter is more.",
+            images.label(image)
+        ),
+    }
+}
+
+/// A map's value between token centres, by linear interpolation.
+fn between_tokens(grid: Grid, map: &[f64], (row, column): (f64, f64)) -> f64 {
+    let (row, column) =
+        (row.clamp(0.0, (grid.rows - 1) as f64), column.clamp(0.0, (grid.columns - 1) as f64));
+    let (top, left) = (row.floor() as usize, column.floor() as usize);
+    let (bottom, right) = ((top + 1).min(grid.rows - 1), (left + 1).min(grid.columns - 1));
+    let (down, across) = (row - top as f64, column - left as f64);
+    let at = |row: usize, column: usize| map[row * grid.columns + column];
+    let line = |row| at(row, left) * (1.0 - across) + at(row, right) * across;
+    line(top) * (1.0 - down) + line(bottom) * down
+}
+
+/// Heat over grey: from the bare image through purple and orange to yellow.
+fn overlay(grey: u8, heat: f64) -> [u8; 3] {
+    const COLORS: [[f64; 3]; 4] =
+        [[20.0, 10.0, 60.0], [140.0, 30.0, 120.0], [240.0, 110.0, 40.0], [255.0, 240.0, 120.0]];
+    let heat = heat.clamp(0.0, 1.0).sqrt();
+    let place = heat * (COLORS.len() - 1) as f64;
+    let from = (place.floor() as usize).min(COLORS.len() - 2);
+    let share = place - from as f64;
+    std::array::from_fn(|i| {
+        let color = COLORS[from][i] * (1.0 - share) + COLORS[from + 1][i] * share;
+        (f64::from(grey) * 0.35 + color * 0.65) as u8
+    })
+}
+
+fn png(height: usize, width: usize, color: impl Fn(usize, usize) -> [u8; 3]) -> String {
+    let pixels: Vec<u8> = (0..height * width).flat_map(|n| color(n / width, n % width)).collect();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().expect("memory does not fail");
+    writer.write_image_data(&pixels).expect("three bytes a pixel, into memory");
+    writer.finish().expect("memory does not fail");
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn maps_are_sums_over_earlier_spikes(spikes in proptest::collection::vec(any::<bool>(), 2 * 3 * 20)) {
+            let mut plane = SpikePlane::new(2, 3, 20);
+            let spike = |token: usize, channel: usize, t: usize| spikes[(token * 3 + channel) * 20 + t];
+            for (n, &spike) in spikes.iter().enumerate() {
+                plane.set(n / 60, n / 20 % 3, n % 20, spike);
+            }
+            let maps = activation(&plane);
+            for (token, t) in [(0, 0), (1, 7), (0, 19), (1, 19)] {
+                let earlier = |channel| (0..t).filter(move |&u| spike(token, channel, u));
+                let score = |channel| earlier(channel).map(|u| (-GAMMA * (t - u) as f64).exp()).sum::<f64>();
+                let expected: f64 = (0..3).filter(|&c| spike(token, c, t)).map(score).sum();
+                prop_assert!((maps[t][token] - expected).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn interpolation_keeps_the_values_of_tokens() {
+        let (grid, map) = (Grid { rows: 2, columns: 2 }, [0.0, 1.0, 2.0, 5.0]);
+        assert_eq!(between_tokens(grid, &map, (1.0, 1.0)), 5.0);
+        assert_eq!(between_tokens(grid, &map, (0.5, 0.5)), 2.0);
+        assert_eq!(between_tokens(grid, &map, (-3.0, 9.0)), 1.0);
+    }
+}

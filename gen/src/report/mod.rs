@@ -1,0 +1,182 @@
+//! `gen report`: one page that shows how accurate networks are, what their spikes cost, and where they come from.
+
+mod chart;
+mod details;
+mod distributions;
+mod grids;
+mod maps;
+mod page;
+mod sections;
+
+use crate::cli::ReportArgs;
+use crate::error::GenError;
+use crate::evaluation::{Evaluation, evaluate, float_classes, matching};
+use crate::files;
+use crate::inputs::{self, Images};
+use crate::screen::{Format, bar, count, grouped, percent, print, print_json, spinner};
+use crate::sweep::fill;
+use crate::sweep::point::{NetworkFile, Settings};
+use crate::sweep::store::Store;
+use grids::Subject;
+use model::{Checkpoint, Configured};
+use page::{DataTable, Page, Section};
+use serde::Serialize;
+use std::path::Path;
+
+/// Numbers of time steps that accuracy is shown for.
+const REPORT_TIME_STEPS: [u32; 6] = [2, 4, 8, 16, 32, 64];
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    out: &'a Path,
+    bytes: usize,
+    networks: usize,
+    images: usize,
+    measured: usize,
+    sections: Vec<&'static str>,
+}
+
+/// A network file, its images, and the checkpoint beside it.
+struct Source {
+    file: NetworkFile,
+    /// The network as converted, with the report's T.
+    configured: Configured,
+    images: Images,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Source {
+    fn load(path: &Path, args: &ReportArgs) -> Result<Source, GenError> {
+        let file = NetworkFile::load(path)?;
+        let settings = Settings { time_steps: args.time_steps, neuron: None, mask: None, seed: None };
+        let configured = settings.configure(&file)?;
+        let images = Images::load(&args.source, args.images, &file.network)?;
+        let beside = path.with_file_name(files::CHECKPOINT);
+        let checkpoint = if beside.exists() { Some(Checkpoint::load(&beside)?) } else { None };
+        Ok(Source { file, configured, images, checkpoint })
+    }
+
+    fn subject(&self, args: &ReportArgs) -> Result<Subject<'_>, GenError> {
+        let progress = spinner("float network");
+        let float_accuracy = self.checkpoint.as_ref().map(|checkpoint| {
+            let classes = float_classes(checkpoint, &self.images)?;
+            Ok::<f64, GenError>(matching(&self.images, &classes) as f64 / self.images.count() as f64)
+        });
+        progress.finish_and_clear();
+        Ok(Subject {
+            file: &self.file,
+            images: &self.images,
+            part: args.source.part.name(),
+            time_steps: args.time_steps,
+            float_accuracy: float_accuracy.transpose()?,
+        })
+    }
+}
+
+/// Measures what is missing and writes the page.
+pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
+    let first = inputs::network_path(args.net.as_deref())?;
+    let paths = std::iter::once(&first).chain(&args.with);
+    let sources = paths.map(|path| Source::load(path, args)).collect::<Result<Vec<_>, _>>()?;
+    let subjects = sources.iter().map(|source| source.subject(args)).collect::<Result<Vec<_>, _>>()?;
+    let networks: Vec<&NetworkFile> = sources.iter().map(|source| &source.file).collect();
+    let mut points = Vec::new();
+    for subject in &subjects {
+        points.extend(subject.points()?.into_iter().map(|point| (point, subject.images)));
+    }
+    let mut store = match &args.sweep {
+        Some(path) => Store::open(path, &networks)?,
+        None => Store::in_memory(),
+    };
+    let measured = fill(&points, &mut store)?;
+    let evaluations = sources.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
+
+    let progress = spinner("maps and distributions");
+    let page = Page {
+        title: format!("Masked Spiking Transformer: {}", names(&subjects)),
+        lead: format!(
+            "Measured with the bit-exact integer reference on {} of the {} part, from {} on.",
+            count(args.images, "image"),
+            args.source.part.name(),
+            args.source.first
+        ),
+        sections: vec![
+            networks_section(&sources, &subjects),
+            sections::time_steps(&subjects, &store)?,
+            sections::masks(&subjects, &store)?,
+            sections::blocks(&subjects, &store)?,
+            sections::comparison(&subjects, &store)?,
+            details::layers(&subjects, &evaluations),
+            details::confusion(&subjects, &evaluations),
+            details::activation_maps(&subjects[0])?,
+            details::membranes_and_rates(&subjects)?,
+        ],
+    };
+    progress.finish_and_clear();
+    let html = page.html()?;
+    files::write_one(&args.out, html.as_bytes())?;
+    let outcome = Outcome {
+        out: &args.out,
+        bytes: html.len(),
+        networks: sources.len(),
+        images: args.images,
+        measured,
+        sections: page.sections.iter().map(|section| section.id).collect(),
+    };
+    match format {
+        Format::Json => print_json(&outcome),
+        Format::Text => print(&format!(
+            "{}: {} bytes, {} on {}; {} measured\n",
+            args.out.display(),
+            grouped(outcome.bytes as u64),
+            count(outcome.networks, "network"),
+            count(outcome.images, "image"),
+            count(measured, "point"),
+        )),
+    }
+}
+
+/// The network as converted, with all that a point does not keep.
+fn whole(source: &Source) -> Result<Evaluation, GenError> {
+    let progress = bar("layers", source.images.count());
+    let (evaluation, _) = evaluate(&source.configured, &source.images, &progress)?;
+    progress.finish_and_clear();
+    Ok(evaluation)
+}
+
+fn names(subjects: &[Subject<'_>]) -> String {
+    subjects.iter().map(Subject::name).collect::<Vec<_>>().join(", ")
+}
+
+/// What was measured.
+fn networks_section(sources: &[Source], subjects: &[Subject<'_>]) -> Section {
+    let row = |(source, subject): (&Source, &Subject<'_>)| {
+        let file = source.file.path.file_name().map_or_else(String::new, |name| name.display().to_string());
+        let float = match subject.float_accuracy {
+            Some(accuracy) => percent(accuracy),
+            None => format!("no {} beside it", files::CHECKPOINT),
+        };
+        vec![
+            subject.name().to_owned(),
+            file,
+            source.file.hash.clone(),
+            source.file.network.layers.len().to_string(),
+            inputs::neuron_name(&source.file.network).to_owned(),
+            inputs::mask(&source.file.network),
+            source.file.network.seed.to_string(),
+            float,
+        ]
+    };
+    let head = ["network", "file", "SHA-256 starts", "layers", "neurons", "mask", "seed", "float accuracy"];
+    Section {
+        id: "networks",
+        title: "Networks",
+        text: Vec::new(),
+        figures: Vec::new(),
+        tables: vec![DataTable {
+            caption: "What was measured, as converted".to_owned(),
+            head: head.map(str::to_owned).to_vec(),
+            rows: sources.iter().zip(subjects).map(row).collect(),
+        }],
+    }
+}

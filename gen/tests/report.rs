@@ -1,0 +1,87 @@
+//! `gen report`: one well-formed page with everything in it.
+
+mod support;
+
+use support::{checkpoint, converted, json, refuses, succeeds, text};
+
+/// Elements that have no end tag.
+const VOID: [&str; 3] = ["meta", "img", "br"];
+
+/// Whether every element that begins also ends, in order; also how many of `name` there are.
+fn count(html: &str, name: &str) -> usize {
+    let (mut open, mut found) = (Vec::new(), 0);
+    let body = html.replace("<!DOCTYPE html>", "");
+    for part in body.split('<').skip(1) {
+        let (tag, _) = part.split_once('>').unwrap_or_else(|| panic!("a tag that does not end: <{part}"));
+        if let Some(closed) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(closed.trim()), "</{closed}>");
+            continue;
+        }
+        let element = tag.split([' ', '\n', '/']).next().unwrap();
+        found += usize::from(element == name);
+        if !tag.ends_with('/') && !VOID.contains(&element) {
+            open.push(element);
+        }
+    }
+    assert!(open.is_empty(), "not closed: {open:?}");
+    found
+}
+
+#[test]
+fn a_report_is_one_well_formed_page_with_every_section() {
+    let (folder, net) = converted();
+    std::fs::copy(checkpoint(), folder.path().join("checkpoint.safetensors")).unwrap();
+    let other = folder.path().join("other.mst");
+    succeeds(&["convert", text(&checkpoint()), "--out", text(&other), "--name", "<other> & \"more\""]);
+    let (out, points) = (folder.path().join("pages/report.html"), folder.path().join("points.csv"));
+    let run = |more: &[&str]| {
+        let options = ["--images", "2", "--out", text(&out), "--sweep", text(&points)];
+        json(&[&["report", text(&net)], &options[..], more].concat())
+    };
+    let first = run(&["--with", text(&other)]);
+    assert!(first["measured"].as_u64().unwrap() > 40);
+    let html = std::fs::read_to_string(&out).unwrap();
+    for section in [
+        "networks",
+        "time-steps",
+        "masks",
+        "blocks",
+        "comparison",
+        "layers",
+        "confusion",
+        "maps",
+        "distributions",
+    ] {
+        assert!(html.contains(&format!("<section id=\"{section}\">")), "{section}");
+        assert!(html.contains(&format!("href=\"#{section}\"")), "{section}");
+    }
+    assert!(html.contains("&lt;other&gt; &amp; &quot;more&quot;") && !html.contains("<other>"));
+    assert!(html.contains("float network"), "the checkpoint lies beside the network");
+    for foreign in ["http:", "https:", "<script", "<link", "url(", "@import"] {
+        assert!(!html.contains(foreign), "{foreign}: the page must need nothing else");
+    }
+    assert_eq!((count(&html, "section"), count(&html, "h1")), (9, 1));
+    assert_eq!(count(&html, "svg") + 2, count(&html, "figure"), "all but the maps of two images are charts");
+    assert_eq!(count(&html, "img"), html.matches("alt=\"").count());
+
+    // Everything is known now, and nothing depends on when it was measured.
+    let again = run(&["--with", text(&other)]);
+    assert_eq!(again["measured"], 0);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), html);
+}
+
+#[test]
+fn reports_that_cannot_be_made_are_refused_and_write_nothing() {
+    let (folder, net) = converted();
+    let out = folder.path().join("report.html");
+    let refuse = |more: &[&str], words: &[&str]| {
+        refuses(&[&["report", text(&net), "--out", text(&out), "--images", "2"], more].concat(), words);
+    };
+    refuse(&["--time-steps", "0"], &["time_steps is 0"]);
+    refuse(&["--time-steps", "200"], &["24", "fewer time steps"]);
+    refuse(&["--with", "/nowhere.mst"], &["/nowhere.mst"]);
+    refuse(&["--sweep", "points.txt"], &["points.txt", ".csv or .json"]);
+    std::fs::write(folder.path().join("checkpoint.safetensors"), "no checkpoint").unwrap();
+    refuse(&[], &["checkpoint.safetensors"]);
+    assert!(!out.exists());
+}
