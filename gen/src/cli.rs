@@ -282,6 +282,9 @@ pub struct RunArgs {
     /// Also run the float network of a checkpoint [default: checkpoint.safetensors beside the network]
     #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, require_equals = true)]
     pub float: Option<Option<PathBuf>>,
+    /// Signed width that sums and membranes must fit, proven before the run: `if` neurons need 25 from T = 128 on.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32))]
+    pub membrane_bits: u32,
 }
 
 /// `gen sweep`.

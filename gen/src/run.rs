@@ -39,7 +39,7 @@ struct FloatReport {
 
 /// Runs the reference and reports.
 pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
-    let Loaded { path, configured } = inputs::network(&args.network, 24)?;
+    let Loaded { path, configured } = inputs::network(&args.network, args.membrane_bits)?;
     let images = Images::load(&args.source, args.images, &configured)?;
     let checkpoint = args.float.as_ref().map(|named| {
         let beside = || path.with_file_name(files::CHECKPOINT);

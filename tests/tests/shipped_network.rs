@@ -1,7 +1,7 @@
-//! The trained network that ships, on real images: every spike plane and every logit of the Verilated core equals the reference's.
+//! The trained networks that ship, on real images: every spike plane and every logit of the Verilated core equals the reference's.
 
 use isa::Neuron;
-use model::{Checkpoint, ConvertOptions, Dataset, MaskRatio, Network, RunOptions, convert};
+use model::{Checkpoint, ConvertOptions, Dataset, MaskRatio, MaskRules, Network, RunOptions, convert};
 use sim::SimOptions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,52 +14,56 @@ const DEADLINE: Duration = Duration::from_millis(400);
 /// One run.
 #[derive(Clone, Copy, Debug)]
 struct Run {
+    /// Folder of the network.
+    network: &'static str,
     preset: &'static str,
     neuron: Neuron,
     time_steps: u32,
-    /// Masked share of spikes at all sites, in 1/256.
-    mask: u8,
+    /// Masked share of spikes at all sites, in 1/256; without it the masks that the network was trained with.
+    mask: Option<u8>,
     /// Seed of random stalls.
     stalls: Option<u64>,
     image: usize,
 }
 
 /// What `README` runs: two_phase, 8 steps, no masks, image 0.
-const DEFAULT: Run =
-    Run { preset: "ecp5", neuron: Neuron::TwoPhase, time_steps: 8, mask: 0, stalls: None, image: 0 };
+const DEFAULT: Run = Run {
+    network: "fashion-mnist",
+    preset: "ecp5",
+    neuron: Neuron::TwoPhase,
+    time_steps: 8,
+    mask: None,
+    stalls: None,
+    image: 0,
+};
 
 fn models(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(path)
 }
 
-/// The converted network, or the checkpoint converted with the defaults.
-fn network() -> Network {
-    let converted = models("fashion-mnist/net.mst");
-    if converted.is_file() {
-        return Network::load(&converted).unwrap();
-    }
-    let checkpoint = Checkpoint::load(&models("fashion-mnist/checkpoint.safetensors")).unwrap();
-    convert(&checkpoint, &ConvertOptions::new("fashion-mnist")).unwrap()
+fn network(folder: &str) -> Network {
+    Network::load(&models(folder).join("net.mst")).unwrap()
 }
 
 fn agree(runs: &[Run]) {
-    let (network, data) = (network(), Dataset::load(&models("data/fashion-mnist")).unwrap());
+    let data = Dataset::load(&models("data/fashion-mnist")).unwrap();
     let presets = ["tiny", "ecp5", "pcie"].into_iter().filter(|name| runs.iter().any(|r| r.preset == *name));
     let cores: Vec<(&str, Cosim)> = presets.map(|name| (name, Cosim::preset(name))).collect();
     let outcome = in_parallel(runs, |run| {
         let options = RunOptions {
             neuron: Some(run.neuron),
-            mask: MaskRatio(run.mask).into(),
+            mask: run.mask.map_or_else(MaskRules::default, |ratio| MaskRatio(ratio).into()),
             ..RunOptions::new(run.time_steps)
         };
-        let configured = network.configure(&options).map_err(text)?;
+        let configured = network(run.network).configure(&options).map_err(text)?;
         let (_, cosim) = cores.iter().find(|(name, _)| *name == run.preset).expect("compiled above");
         let world = run.stalls.map_or_else(SimOptions::default, rough_world);
         let mut session = cosim.session(&configured, &world)?;
         session.accelerator.set_deadline(DEADLINE);
         let counters = session.compare(data.image(run.image)).map_err(|error| format!("{run:?}: {error}"))?;
         eprintln!(
-            "{:5} {:9} T {:2}  mask {:3}/256  image {}  {:6}: {:8} cycles, {:8} events, {:7} spikes",
+            "{} {:5} {:9} T {:2}  mask {:?}/256  image {}  {:6}: {:8} cycles, {:8} events, {:7} spikes",
+            run.network,
             run.preset,
             format!("{:?}", run.neuron),
             run.time_steps,
@@ -85,6 +89,26 @@ fn the_first_image_agrees_with_64_lanes() {
     agree(&[Run { preset: "pcie", ..DEFAULT }]);
 }
 
+/// The networks that were trained with masks, on the masks that they were trained with.
+const MASKED: [&str; 4] =
+    ["fashion-mnist-mask50", "fashion-mnist-mask75", "fashion-mnist-perlayer", "fashion-mnist-fc1"];
+
+#[test]
+fn networks_trained_with_masks_agree() {
+    agree(&MASKED.map(|network| Run { network, ..DEFAULT }));
+}
+
+#[test]
+fn every_network_is_its_converted_checkpoint() {
+    for name in MASKED.into_iter().chain([DEFAULT.network]) {
+        let checkpoint = Checkpoint::load(&models(name).join("checkpoint.safetensors")).unwrap();
+        assert!(
+            convert(&checkpoint, &ConvertOptions::new(name)).unwrap() == network(name),
+            "{name}: convert it again"
+        );
+    }
+}
+
 #[test]
 fn slow_every_mode_mask_and_core_agrees() {
     let mut runs = Vec::new();
@@ -100,9 +124,9 @@ fn slow_every_mode_mask_and_core_agrees() {
         ("ecp5", Neuron::TwoPhase, 4),
     ] {
         for image in 0..3 {
-            for mask in [0, 128] {
+            for mask in [Some(0), Some(128)] {
                 for stalls in [None, Some(image as u64 + 1)] {
-                    runs.push(Run { preset, neuron, time_steps, mask, stalls, image });
+                    runs.push(Run { preset, neuron, time_steps, mask, stalls, image, ..DEFAULT });
                 }
             }
         }
