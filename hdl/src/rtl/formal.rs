@@ -119,7 +119,9 @@ impl Builder {
             return;
         }
         let mut leaks = Vec::new();
-        for value in post_order(&roots(self, &self.items)) {
+        let mut logic = roots(self, &self.items);
+        logic.extend(self.outputs.iter().map(|output| output.value.clone()));
+        for value in post_order(&logic) {
             if let Kind::Signal { index, name, .. } = &value.0.kind
                 && self.signals[*index].formal
             {
