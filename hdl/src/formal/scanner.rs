@@ -24,8 +24,8 @@ pub(super) const PROOFS: [Proof; 2] = [
     },
     Proof {
         name: "scanner_ends",
-        rule: "of any two words with bits in the corners (2 channels, 2 planes), from the first event to past the last: each bit \
-               exactly once, in order, no bubble",
+        rule: "of any two words with bits in the corners (2 channels, 2 planes): each bit exactly once, in order, no bubble; rows of \
+               five events or fewer that do not stall are seen past their last event",
         method: Method::Bounded,
         depth: 16,
         cover_depth: 18,
@@ -61,7 +61,7 @@ fn top(name: &str, mask: u64) -> Result<Rc<Module>, RtlError> {
                 words.iter().map(|word| word & lit(!mask, 64)).fold(lit(0, 64), |sum, bits| sum | bits);
             m.assume_formal(
                 "corners",
-                "Only some bits may be set, so that few cycles see every such row to its end.",
+                "Only some bits may be set, so that short rows come to their end early.",
                 &outside.is_zero(),
             );
         }
