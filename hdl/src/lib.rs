@@ -1,4 +1,5 @@
 //! The hardware construction layer and the accelerator's components.
 
 pub mod core;
+pub mod formal;
 pub mod rtl;

@@ -53,6 +53,26 @@ pub enum XtaskError {
         /// What to do.
         remedy: &'static str,
     },
+    /// No proof has such a name.
+    #[error("no proof's name contains `{asked}`; there are: {known}")]
+    NoProof {
+        /// The name asked for.
+        asked: String,
+        /// The names.
+        known: String,
+    },
+    /// The design of a proof could not be made.
+    #[error("{reason}")]
+    Design {
+        /// Why.
+        reason: String,
+    },
+    /// Proofs did not end as they should; each has said how.
+    #[error("did not end as it should: {failed}")]
+    Proofs {
+        /// Their names.
+        failed: String,
+    },
     /// A program's report is not what was expected.
     #[error("the report of `{program}` has no number `{field}`; build both from the same release")]
     Report {
@@ -68,6 +88,7 @@ impl XtaskError {
     pub fn exit_code(&self) -> u8 {
         match self {
             XtaskError::Step { code, .. } => *code,
+            XtaskError::Proofs { .. } => 1,
             _ => 2,
         }
     }

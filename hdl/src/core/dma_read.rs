@@ -84,6 +84,43 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let under_way = m.reg_reset("beats_under_way", 10, 0);
         let more = mux(&issue, &beats.zext(10), &lit(0, 10));
         m.set(&under_way, &(&under_way + more - r_valid.zext(10)));
+        m.formal(|m| {
+            m.comment("AXI4 read address channel (IHI 0022).");
+            m.assert_stable(
+                "ar_stays",
+                "A3.2.1: ARVALID and the address stay until ARREADY.",
+                &(&ar_valid & !&ar_ready),
+                &[&ar_valid, &address, &id, &length],
+            );
+            burst_rules(m, "ar", &ar_valid, &address, &length, config.bus_bytes());
+            inside_window(m, "ar", &ar_valid, &last_offset, &length, &memory_size, config.bus_bytes());
+            for (stream, name) in STREAMS.into_iter().enumerate() {
+                m.comment(&format!("What the memory owes the stream of {name}: beats whose address it took and that it did not send."));
+                let of_stream = |id: &Expr| id.eq_lit(stream as u64);
+                let beats = length.zext(9) + lit(1, 9);
+                let owed = m.reg_reset(&format!("{name}_owed"), 9, 0);
+                let taken = &ar_valid & &ar_ready & of_stream(&id);
+                let given = m.named(&format!("{name}_given"), &(&r_valid & of_stream(&r_id)));
+                m.set(&owed, &(&owed + mux(&taken, &beats, &lit(0, 9)) - given.zext(9)));
+                m.assume_formal(
+                    &format!("{name}_are_owed"),
+                    "The memory sends what it was asked for, no more.",
+                    &(!&given | owed.any()),
+                );
+                let offered = mux(&(&ar_valid & of_stream(&id)), &beats, &lit(0, 9));
+                m.assert_formal(
+                    &format!("{name}_all_asked"),
+                    "Every beat that is waited for was asked for.",
+                    &(wants[stream].outstanding.eq(&(&owed + &offered)) & owed.le_lit(u64::from(FIFO_BEATS))),
+                );
+            }
+            let beats_of = |stream: usize| wants[stream].outstanding.zext(10);
+            m.assert_formal(
+                "beats_are_counted",
+                "The beats under way are those requested and not received.",
+                &under_way.eq(&(beats_of(0) + beats_of(1))),
+            );
+        });
         m.output_doc("idle", &(!&ar_valid & under_way.is_zero()), "nothing is under way");
         m.output("arvalid", &ar_valid);
         m.output("araddr", &address);
@@ -103,6 +140,8 @@ struct Stream {
     granted: Expr,
     offset: Expr,
     beats: Expr,
+    /// For proofs: beats requested and not received.
+    outstanding: Expr,
 }
 
 impl Stream {
@@ -163,15 +202,74 @@ impl Stream {
         let popped = m.named(&port("popped"), &(&pop & &valid));
         let taken = mux(&granted, &beats.zext(8), &lit(0, 8));
         m.set_if(&room, flush, &lit(u64::from(FIFO_BEATS), 8));
-        m.set(&room, &(&room - taken + popped.zext(8)));
+        m.set(&room, &(&room - &taken + popped.zext(8)));
         m.assign(&pop, &out_ready);
+        let outstanding = m.formal(|m| {
+            m.comment(&format!("The beats of {name}: requested and not received, received and not taken."));
+            let received = m.named(&port("received"), &(r_valid & r_id.eq_lit(id)));
+            let outstanding = m.reg_reset(&port("outstanding"), 9, 0);
+            m.set(&outstanding, &(&outstanding + taken.zext(9) - received.zext(9)));
+            let present = m.reg_reset(&port("present"), 9, 0);
+            m.set_if(&present, flush, &lit(0, 9));
+            m.set(&present, &(&present + (&received & !flush).zext(9) - popped.zext(9)));
+            let push_ready = queue.output("push_ready");
+            let depth = u64::from(FIFO_BEATS);
+            m.assume_formal(
+                &port("fifo_room"),
+                "Proved of the FIFO: there is room while fewer words than its depth are present.",
+                &(present.ge_lit(depth) | &push_ready),
+            );
+            m.assume_formal(
+                &port("fifo_empty"),
+                "Proved of the FIFO: nothing comes out when nothing is in.",
+                &(present.any() | !&valid),
+            );
+            let flushed = m.reg_reset(&port("flushed"), 1, 0);
+            m.set(&flushed, flush);
+            m.assume_formal(
+                &port("flush_lasts"),
+                "A flush lasts until nothing is under way.",
+                &(!(&flushed & !flush) | outstanding.is_zero()),
+            );
+            m.assert_formal(
+                &port("room_is_promised_once"),
+                "Room is what is neither promised to a beat under way nor taken by one that arrived.",
+                &(&flushed | (room.zext(9) + &outstanding + &present).eq_lit(depth)),
+            );
+            m.assert_formal(
+                &port("flush_empties"),
+                "After a flush all room is free.",
+                &(!&flushed | (room.eq_lit(depth) & present.is_zero())),
+            );
+            m.assert_formal(
+                &port("fits_fifo"),
+                "No more beats are under way than the FIFO holds.",
+                &(outstanding.le_lit(depth) & present.le_lit(depth)),
+            );
+            m.assert_formal(
+                &port("always_room"),
+                "RREADY may be constant: a beat that arrives finds room.",
+                &(!(&received & !flush) | &push_ready),
+            );
+            m.assert_formal(
+                &port("burst_in_request"),
+                "A burst has a beat or more and no more words than its request has left.",
+                &(!&granted | (beats.any() & burst_words.zext(LENGTH_BITS).le(&words) & burst_words.any())),
+            );
+            m.assert_formal(
+                &port("request_in_window"),
+                "What is left of an accepted request lies in the memory window.",
+                &(!(&busy & &checked) | in_window(&offset, &words, bus_words, memory_size)),
+            );
+            outstanding
+        });
         m.output(&port("data"), &data);
         m.output(&port("valid"), &valid);
         m.output(&port("request_ready"), &ready);
         m.output_doc(&port("fault"), &fault.0, "the request is refused");
         m.output_doc(&port("fault_code"), &fault.1, "why");
         m.output_doc(&port("fault_offset"), &offset, "its byte offset");
-        Stream { wants, granted, offset, beats }
+        Stream { wants, granted, offset, beats, outstanding }
     }
 }
 
@@ -216,4 +314,59 @@ pub(super) fn fault(
     let code = mux(&unaligned, &lit(ErrorCode::Unaligned as u64, 8), &lit(ErrorCode::OutOfRange as u64, 8));
     let code = mux(&empty, &lit(ErrorCode::BadShape as u64, 8), &code);
     (m.named(&format!("{name}_refused"), &(check & (outside | unaligned | empty))), code)
+}
+
+/// For proofs: whether `words` 64-bit words from `offset` are whole beats in the memory window.
+pub(super) fn in_window(offset: &Expr, words: &Expr, bus_words: u32, memory_size: &Expr) -> Expr {
+    let end = offset.zext(33) + cat(&[words.clone(), lit(0, 3)]).zext(33);
+    let aligned = offset.slice(0, 3 + bus_words.trailing_zeros()).is_zero();
+    let whole = if bus_words == 2 { !words.bit(0) } else { lit(1, 1) };
+    aligned & whole & words.any() & end.le(&memory_size.zext(33))
+}
+
+/// For proofs: the rules of AXI4 for the shape of a burst.
+pub(super) fn burst_rules(
+    m: &mut Builder,
+    channel: &str,
+    valid: &Expr,
+    address: &Expr,
+    length: &Expr,
+    bytes: u32,
+) {
+    let beats = length.zext(13) + lit(1, 13);
+    let end = address.slice(0, 12).zext(13) + beats.shl(bytes.trailing_zeros());
+    m.assert_formal(
+        &format!("{channel}_within_4k"),
+        "A3.4.1: a burst does not cross a 4 KiB border.",
+        &(!valid | end.le_lit(4096)),
+    );
+    m.assert_formal(
+        &format!("{channel}_length"),
+        "A burst has 1 to 16 beats.",
+        &(!valid | length.lt_lit(u64::from(MAX_BURST))),
+    );
+    m.assert_formal(
+        &format!("{channel}_aligned"),
+        "A burst is aligned to the bus.",
+        &(!valid | address.slice(0, bytes.trailing_zeros()).is_zero()),
+    );
+}
+
+/// For proofs: a burst on the bus stays in the memory window.
+pub(super) fn inside_window(
+    m: &mut Builder,
+    channel: &str,
+    valid: &Expr,
+    offset: &Expr,
+    length: &Expr,
+    memory_size: &Expr,
+    bytes: u32,
+) {
+    let beats = length.zext(33) + lit(1, 33);
+    let end = offset.zext(33) + beats.shl(bytes.trailing_zeros());
+    m.assert_formal(
+        &format!("{channel}_in_window"),
+        "No burst leaves the memory window.",
+        &(!valid | end.le(&memory_size.zext(33))),
+    );
 }

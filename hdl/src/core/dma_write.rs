@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
-use super::dma_read::{burst, fault};
+use super::dma_read::{burst, burst_rules, fault, in_window, inside_window};
 use super::stream_fifo::stream_fifo;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
@@ -154,6 +154,83 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let last = sent("wlast", &beats_left.eq_lit(1));
         m.set(&under_way, &(&under_way + issue.zext(8) - b_valid.zext(8)));
 
+        m.formal(|m| {
+            m.comment("AXI4 write channels (IHI 0022).");
+            m.assert_stable(
+                "aw_stays",
+                "A3.2.1: AWVALID and the address stay until AWREADY.",
+                &(&aw_valid & !&aw_ready),
+                &[&aw_valid, &address, &length],
+            );
+            m.assert_stable(
+                "w_stays",
+                "A3.2.1: WVALID and the data stay until WREADY.",
+                &(&w_valid & !&w_ready),
+                &[&w_valid, &data, &strobe, &last],
+            );
+            burst_rules(m, "aw", &aw_valid, &address, &length, config.bus_bytes());
+            inside_window(m, "aw", &aw_valid, &last_offset, &length, &memory_size, config.bus_bytes());
+            m.assert_formal(
+                "request_in_window",
+                "What is left of a checked burst lies in the memory window.",
+                &(!(&pending & &checked) | in_window(&offset, &left, bus_words, &memory_size)),
+            );
+
+            m.comment("Beats of the latest burst that were put on the data channel.");
+            let any_burst = m.reg_reset("any_burst", 1, 0);
+            m.set_if(&any_burst, &issue, &lit(1, 1));
+            let beats_sent = m.reg_reset("beats_sent", 5, 0);
+            m.set_if(&beats_sent, &issue, &lit(0, 5));
+            m.set_if(&beats_sent, &send, &beats_sent.inc());
+            let of_latest = beats_sent.any();
+            m.assert_formal(
+                "beats_add_up",
+                "A3.4.1: a burst has as many beats as its address said.",
+                &(!&any_burst
+                    | (length.lt_lit(16)
+                        & beats_left.le_lit(16)
+                        & beats_sent.le_lit(16)
+                        & (&beats_sent + &beats_left).eq(&length.slice(0, 5).inc()))),
+            );
+            m.assert_formal(
+                "nothing_without_address",
+                "No beat is sent before a burst is issued.",
+                &(&any_burst | (beats_left.is_zero() & !&w_valid & !&aw_valid & under_way.is_zero())),
+            );
+            m.assert_formal(
+                "wlast_at_the_last",
+                "A3.2.2: WLAST is high with the last beat of a burst, and only then.",
+                &(!&w_valid | last.eq(&(!&of_latest | beats_left.is_zero()))),
+            );
+
+            m.comment("Bursts whose address, and whose last beat, the memory took and did not answer.");
+            let mut unanswered = |name: &str, taken: Expr| {
+                let count = m.reg_reset(name, 8, 0);
+                m.set(&count, &(&count + taken.zext(8) - b_valid.zext(8)));
+                count
+            };
+            let addresses = unanswered("addresses_unanswered", &aw_valid & &aw_ready);
+            let datas = unanswered("datas_unanswered", &w_valid & &w_ready & &last);
+            m.assume_formal(
+                "answers_are_due",
+                "A3.3.1: a response comes after the address and the last beat of its burst.",
+                &(!&b_valid | (addresses.any() & datas.any())),
+            );
+            m.assert_formal(
+                "all_are_counted",
+                "Every burst from its issue to its response counts as under way; 128 at most.",
+                &(under_way.le_lit(128)
+                    & addresses.le(&under_way)
+                    & datas.le(&under_way)
+                    & under_way.eq(&(&addresses + aw_valid.zext(8)))
+                    & under_way.eq(&(&datas + beats_left.any().zext(8) + (&w_valid & &last).zext(8)))),
+            );
+            m.assert_formal(
+                "retired_when_answered",
+                "A layer is retired only when every burst has its response.",
+                &(!&retire | (under_way.is_zero() & beats_left.is_zero() & !&pending)),
+            );
+        });
         m.output_doc("word_ready", &(&word_room & &burst_room), "a word (and its burst) is taken");
         m.output_doc("layer_end_ready", &burst_room, "a marker is taken");
         m.output("layer_retired", &retire);

@@ -106,6 +106,41 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let fired_now = m.reg("fired_now", 1);
         m.set_if(&fired_now, &step, &fired);
 
+        m.formal(|m| {
+            m.comment("The neuron's equations in exact integers. `exact` holds until a sum does not fit the membrane, which the converter rules out.");
+            let wide_bits = bits + 2;
+            let to_wide = |value: &crate::rtl::Expr| value.sext(wide_bits);
+            let v = m.reg_signed("v", wide_bits);
+            let exact = m.reg_reset("exact", 1, 0);
+            let u = m.named("u", &(&v + to_wide(&drive)));
+            let s = m.named("s", &v.ge(&to_wide(&theta)));
+            let after = m.named("v_after", &(&v - to_wide(&theta)));
+            let fits = |value: &crate::rtl::Expr| {
+                let top = value.as_unsigned().slice(bits - 1, 3);
+                top.is_zero() | top.all()
+            };
+            m.set_if(&v, &load, &to_wide(&drive));
+            m.set_if(&v, &preset, &to_wide(&v0));
+            m.set_if(&v, &add, &u);
+            m.set_if(&v, &(&step & &s), &after);
+            m.set_if(&exact, &(&load | &preset), &lit(1, 1));
+            m.set_if(&exact, &add, &(&exact & fits(&u)));
+            m.set_if(&exact, &(&step & &s), &(&exact & fits(&after)));
+            m.assert_formal(
+                "soft_reset",
+                "u = v + drive; s = (u >= theta); v = u - s * theta.",
+                &(!&exact | to_wide(&membrane).eq(&v)),
+            );
+            let positive = m.named("positive_theta", &theta.gt(&slit(0, bits)));
+            let stepping = m.named("stepping", &(&step & !&add));
+            m.assert_formal("fires", "It fires at the threshold.", &(!(&exact & &stepping) | fired.eq(&s)));
+            m.assert_formal(
+                "no_wrap",
+                "A threshold step never leaves the range of the membrane.",
+                &(!(&stepping & &positive & &fired) | (membrane.ge(&theta) & fits(&(to_wide(&membrane) - to_wide(&theta))))),
+            );
+        });
+
         m.comment("Emit: the spike of one time slot, masked, into the spike byte.");
         let two_phase = m.input("two_phase", 1);
         let rank = m.input_doc("rank", COUNT_BITS, "threshold step that fires into this slot");
@@ -116,8 +151,35 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let first_bit = m.input_doc("first_bit", 1, "clear the other bits");
         let raw = m.input_doc("raw", 1, "byte takes a byte of the drive (readout)");
         let raw_byte = m.input_doc("raw_byte", 2, "which byte");
-        let spike = mux(&two_phase, &spikes.gt(&rank), &fired_now) & &valid & connected;
+        let spike = mux(&two_phase, &spikes.gt(&rank), &fired_now) & &valid & &connected;
         let spike = m.named("spike", &spike);
+        m.formal(|m| {
+            let by_count = m.named("by_count", &spikes.gt(&rank));
+            m.assert_formal(
+                "two_phase_spikes",
+                "Two-phase: slot k of a token spikes if the token fired more than k times.",
+                &(!&two_phase | spike.eq(&(&valid & &connected & by_count))),
+            );
+            m.assert_formal(
+                "if_spikes",
+                "IF: a slot spikes if its own threshold step fired.",
+                &(&two_phase | spike.eq(&(&valid & &connected & &fired_now))),
+            );
+            let counted_before = m.delay("counted_before", &counted);
+            m.assert_next(
+                "count_is_latched",
+                "The last threshold step hands over the count that includes it.",
+                &latch,
+                &spikes.eq(&counted_before),
+            );
+            let stepped = m.delay("fired_before", &fired);
+            m.assert_next(
+                "step_is_kept",
+                "A threshold step's spike is kept.",
+                &step,
+                &fired_now.eq(&stepped),
+            );
+        });
         let inputs = [
             ("load_low", load_seed_low),
             ("load_high", load_seed_high),

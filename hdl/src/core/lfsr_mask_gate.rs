@@ -31,6 +31,36 @@ pub fn lfsr_mask_gate() -> Result<Rc<Module>, RtlError> {
         m.set_if(&state, &load_low, &cat(&[state.slice(16, 16), half.clone()]));
         m.set_if(&state, &load_high, &cat(&[half, state.slice(0, 16)]));
         m.set_if(&state, &draw, &cat(&[state.slice(0, LFSR_BITS - DRAW_BITS), fresh.clone()]));
-        m.output_doc("transmitted", &(spike & fresh.ge(&ratio)), "spike after masking");
+        let transmitted = m.named("transmitted", &(&spike & fresh.ge(&ratio)));
+        m.formal(|m| {
+            m.comment("The same eight steps one by one.");
+            let one_by_one = (0..DRAW_BITS).fold(state.clone(), |state, _| {
+                let tapped = TAPS.map(|tap| state.bit(tap - 1));
+                let fed_back = tapped.iter().skip(1).fold(tapped[0].clone(), |sum, tap| sum ^ tap);
+                cat(&[state.slice(0, LFSR_BITS - 1), fed_back])
+            });
+            let stepped = m.delay("stepped", &one_by_one);
+            let draws = m.named("draws", &(&draw & !&load_low & !&load_high));
+            m.assert_next("eight_steps", "A draw is eight steps of the LFSR.", &draws, &state.eq(&stepped));
+            m.assert_next(
+                "never_zero",
+                "A state that is not zero never becomes zero by a draw.",
+                &(&draws & state.any()),
+                &state.any(),
+            );
+            m.assert_stable(
+                "holds",
+                "Without a draw the state stays.",
+                &(!&draw & !&load_low & !&load_high),
+                &[&state],
+            );
+            let keep = one_by_one.slice(0, DRAW_BITS).ge(&ratio);
+            m.assert_formal(
+                "keep",
+                "A spike is kept if the eight bits drawn are at least the ratio.",
+                &transmitted.eq(&(&spike & keep)),
+            );
+        });
+        m.output_doc("transmitted", &transmitted, "spike after masking");
     })
 }

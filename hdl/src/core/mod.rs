@@ -38,6 +38,7 @@ pub mod mst_core;
 pub mod neuron_control;
 pub mod parameter_buffer;
 pub mod perf_counters;
+mod read_back;
 pub mod run_control;
 pub mod sparse_attention;
 pub mod spike_buffer;

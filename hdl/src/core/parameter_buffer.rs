@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
+use super::read_back::{Ports, reads_return_what_was_written};
 use super::weight_buffer::enables;
 use crate::rtl::{Builder, Module, RtlError, index_width};
 
@@ -27,8 +28,19 @@ pub fn parameter_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let read_row = m.input("read_row", bits);
         let memory = m.memory("rows", 16 * config.lanes, ROWS);
         let enables = enables(m, &write_valid, &write_beat, beats);
-        m.write_lanes(&memory, &enables, &write_row, &write_data.repeat(beats));
+        let write_data = write_data.repeat(beats);
+        m.write_lanes(&memory, &enables, &write_row, &write_data);
         let row = m.read_sync("parameter_row", &memory, &read_enable, &read_row);
+        let ports = Ports {
+            memory: &memory,
+            write_enables: &enables,
+            write_address: &write_row,
+            write_data: &write_data,
+            read_enable: &read_enable,
+            read_address: &read_row,
+            read_data: &row,
+        };
+        reads_return_what_was_written(m, "row", &ports);
         m.output_doc("parameter_row", &row, "the row read, one cycle after `read_enable`");
     })
 }

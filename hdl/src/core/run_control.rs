@@ -112,6 +112,38 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.set_if(&done, &(&accept | &soft_reset | &clear_done), &lit(0, 1));
         m.set_if(&done, &(&all_done & !&error), &lit(1, 1));
 
+        m.formal(|m| {
+            m.assert_formal(
+                "known_state",
+                "Idle, drain or run; there is no fourth state.",
+                &state.ne(&lit(3, 2)),
+            );
+            m.assert_stable(
+                "error_is_sticky",
+                "The first error stays, with its descriptor and address, until a soft reset.",
+                &(&failed & !&soft_reset),
+                &[&failed, &code, &index, &address],
+            );
+            m.assert_next("soft_reset_clears", "A soft reset clears the error.", &soft_reset, &!&failed);
+            m.assert_next(
+                "run_begins_drained",
+                "A run begins only when the bus is quiet.",
+                &(&draining & !&bus_idle),
+                &!&running,
+            );
+            m.assert_next(
+                "run_begins_from_drain",
+                "A run begins only from drain.",
+                &(!&running & !&draining),
+                &!&running,
+            );
+            m.assert_next("error_stops", "An error stops the run.", &error, &!&running);
+            m.assert_formal(
+                "failed_does_not_run",
+                "After an error nothing runs.",
+                &!(&failed & (&running | &pending)),
+            );
+        });
         let flags = [
             (status::BUSY, &running | &pending),
             (status::DONE, done.clone()),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
+use super::read_back::{Ports, reads_return_what_was_written};
 use super::sparse_attention::popcount;
 use super::weight_buffer::enables;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
@@ -104,7 +105,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let narrow = m.memory("words", config.bus_bits, ROWS * words / beat_words);
         let beat_shift = beat_words.trailing_zeros();
         let beat_bits = word_bits - beat_shift;
-        m.write(&narrow, &held, &cat(&[held_row.clone(), held_word.slice(beat_shift, beat_bits)]), &data);
+        let word_address = cat(&[held_row.clone(), held_word.slice(beat_shift, beat_bits)]);
+        m.write(&narrow, &held, &word_address, &data);
         let segments = m.memory("segments", 8 * config.lanes, ROWS * MAX_SEGMENTS);
         let enables = enables(m, &held, &lane_beat, lane_beats);
         m.write_lanes(
@@ -146,7 +148,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             .collect();
         let actives: Vec<Expr> =
             flags.iter().map(|f| f.iter().skip(1).fold(f[0].clone(), |sum, flag| sum | flag)).collect();
-        let mut bitmaps = Vec::new();
+        let (mut bitmaps, mut full) = (Vec::new(), Vec::new());
         for s in 0..2u64 {
             let here = m.named(&format!("store_{s}"), &(&held & held_slot.eq_lit(s)));
             let released = &release & query_slot.eq_lit(s);
@@ -164,17 +166,35 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             let any = m.reg(&format!("active_planes_{s}"), 8);
             let now = cat(&actives.iter().rev().cloned().collect::<Vec<_>>());
             m.set_if(&any, &here, &(mux(&held_first, &lit(0, 8), &any) | now));
-            let full = m.reg_reset(&format!("full_{s}"), 1, 0);
-            m.set_if(&full, &released, &lit(0, 1));
-            m.set_if(&full, &(&here & &held_row_end), &lit(1, 1));
+            let complete = m.reg_reset(&format!("full_{s}"), 1, 0);
+            m.set_if(&complete, &released, &lit(0, 1));
+            m.set_if(&complete, &(&here & &held_row_end), &lit(1, 1));
             for (name, value) in [("token_end", &held_token_end), ("job_end", &held_job_end)] {
                 let flag = m.reg(&format!("{name}_{s}"), 1);
                 m.set_if(&flag, &here, value);
                 m.output(&format!("{name}_{s}"), &flag);
             }
-            m.output_doc(&format!("full_{s}"), &full, "the slot's row is complete");
+            m.output_doc(&format!("full_{s}"), &complete, "the slot's row is complete");
+            full.push(complete);
             m.output_doc(&format!("active_planes_{s}"), &any, "planes with any bit set");
         }
+        m.formal(|m| {
+            m.assert_formal(
+                "no_overrun",
+                "A slot is never stored to while its row is complete and not released.",
+                &!(&held & (mux(&held_slot, &full[1], &full[0]))),
+            );
+            let claims = |slot: u32| busy.bit(slot);
+            let complete = &held & &held_row_end;
+            for (slot, full) in full.iter().enumerate() {
+                let stored = &complete & held_slot.eq_lit(slot as u64);
+                m.assert_formal(
+                    &format!("busy_until_released_{slot}"),
+                    "A slot is busy from its row's last beat to its release.",
+                    &claims(slot as u32).eq(&(full | stored)),
+                );
+            }
+        });
         let slot_mask = |slot: &Expr| mux(slot, &lit(2, 2), &lit(1, 2));
         let claimed = mux(&row_done, &slot_mask(&slot), &lit(0, 2));
         let freed = mux(&release, &slot_mask(&query_slot), &lit(0, 2));
@@ -189,6 +209,16 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let whole_index = m.input("whole_index", segment_bits);
         let address = cat(&[word_row, word_index.slice(beat_shift, beat_bits)]);
         let beat_data = m.read_sync("beat_data", &narrow, &read_word, &address);
+        let ports = Ports {
+            memory: &narrow,
+            write_enables: &held,
+            write_address: &word_address,
+            write_data: &data,
+            read_enable: &read_word,
+            read_address: &address,
+            read_data: &beat_data,
+        };
+        reads_return_what_was_written(m, "word", &ports);
         let word_data = if beat_words == 1 {
             beat_data
         } else {

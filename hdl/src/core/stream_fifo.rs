@@ -49,11 +49,55 @@ pub fn stream_fifo(width: u32, depth: u32) -> Result<Rc<Module>, RtlError> {
         m.set_if(&out_valid, &flush, &lit(0, 1));
         m.set_if(&out_valid, &fetch, &lit(1, 1));
         m.set_if(&out_valid, &pop, &lit(0, 1));
-        m.assert_formal(
-            "no_overflow",
-            "a FIFO never holds more than its depth",
-            &stored.le_lit(u64::from(depth)),
-        );
+        m.formal(|m| {
+            m.comment("Words are numbered as they come and as they leave, modulo twice the depth. The proof picks any number.");
+            let number_bits = bits + 1;
+            let pushes = m.reg_reset("pushes", number_bits, 0);
+            let pops = m.reg_reset("pops", number_bits, 0);
+            for (count, moves) in [(&pushes, &push), (&pops, &pop)] {
+                m.set_if(count, &flush, &lit(0, number_bits));
+                m.set_if(count, moves, &count.inc());
+            }
+            let watched = m.any_constant("watched", number_bits);
+            let watched_data = m.reg("watched_data", width);
+            m.set_if(&watched_data, &(&push & pushes.eq(&watched)), &push_data);
+            let present = m.named("present", &(&pushes - &pops));
+            let ahead = m.named("ahead", &(&watched - &pops));
+            let waits = m.named("waits", &ahead.lt(&present));
+            let at_output = m.named("at_output", &(ahead.is_zero() & &out_valid));
+            m.assert_formal("no_overflow", "No more words wait than the memory holds.", &stored.le_lit(u64::from(depth)));
+            m.assert_formal(
+                "no_loss",
+                "Every word that came and did not leave is counted, in the memory or at the output.",
+                &present.eq(&(&stored + out_valid.zext(number_bits))),
+            );
+            m.assert_formal(
+                "room_below_depth",
+                "There is room while fewer words than the depth are present.",
+                &(present.ge_lit(u64::from(depth)) | !&full),
+            );
+            m.assert_formal(
+                "no_collision",
+                "A word is never read while it is written: the memory would not say which of the two it returns.",
+                &!(&push & &fetch & head.eq(&tail)),
+            );
+            m.assert_formal("tail_counts_pushes", "The next word goes behind the latest.", &tail.eq(&pushes.trunc(bits)));
+            m.assert_formal(
+                "head_counts_pops",
+                "The memory is read where the oldest word lies.",
+                &head.eq(&(&pops + out_valid.zext(number_bits)).trunc(bits)),
+            );
+            m.assert_formal(
+                "kept_in_memory",
+                "A word that waits in the memory is what was pushed.",
+                &(!(&waits & !&at_output) | m.read_async(&memory, &watched.trunc(bits)).eq(&watched_data)),
+            );
+            m.assert_formal(
+                "in_order",
+                "The n-th word that leaves is the n-th that came.",
+                &(!(&waits & &at_output) | data.eq(&watched_data)),
+            );
+        });
         m.output_doc("push_ready", &!full, "there is room");
         m.output("pop_valid", &out_valid);
         m.output("pop_data", &data);

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
+use super::read_back::{Ports, reads_return_what_was_written};
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit};
 
 /// Two banks of `weight_rows` rows of one byte a lane: int8 weights, or spike bytes of K or V.
@@ -25,8 +26,20 @@ pub fn weight_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let read_row = m.input("read_row", row_bits);
         let memory = m.memory("rows", 8 * lanes, 2 * rows);
         let repeats = 8 * lanes / config.bus_bits;
-        m.write_lanes(&memory, &write_words, &cat(&[write_bank, write_row]), &write_data.repeat(repeats));
-        let row = m.read_sync("matrix_row", &memory, &read_enable, &cat(&[read_bank, read_row]));
+        let (write_address, write_data) = (cat(&[write_bank, write_row]), write_data.repeat(repeats));
+        let read_address = cat(&[read_bank, read_row]);
+        m.write_lanes(&memory, &write_words, &write_address, &write_data);
+        let row = m.read_sync("matrix_row", &memory, &read_enable, &read_address);
+        let ports = Ports {
+            memory: &memory,
+            write_enables: &write_words,
+            write_address: &write_address,
+            write_data: &write_data,
+            read_enable: &read_enable,
+            read_address: &read_address,
+            read_data: &row,
+        };
+        reads_return_what_was_written(m, "row", &ports);
         m.output_doc("matrix_row", &row, "the row read, one cycle after `read_enable`");
     })
 }

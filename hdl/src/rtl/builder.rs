@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{Fault, RtlError};
 use super::expr::{Expr, Kind};
+use super::formal::Property;
 use super::instance::InstanceUse;
 use super::memory::MemoryUse;
 use super::{names, ops};
@@ -21,7 +22,10 @@ pub struct Builder {
     pub(super) instances: Vec<InstanceUse>,
     /// The text in order of appearance.
     pub(super) items: Vec<Item>,
-    pub(super) assertions: Vec<Assertion>,
+    /// The same for what only proofs see.
+    pub(super) formal_items: Vec<Item>,
+    pub(super) in_formal: bool,
+    pub(super) properties: Vec<Property>,
     pub(super) comments: Vec<String>,
     pub(super) unused: Vec<Expr>,
     pub(super) names: HashSet<String>,
@@ -34,6 +38,8 @@ pub(super) struct Signal {
     pub name: Rc<str>,
     pub doc: String,
     pub role: Role,
+    /// Only proofs see it.
+    pub formal: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +64,8 @@ pub(super) enum Role {
         instance: usize,
         port: usize,
     },
+    /// Chosen freely by a proof.
+    AnyConstant,
 }
 
 #[derive(Debug, Default)]
@@ -76,13 +84,6 @@ pub(super) struct Output {
     pub value: Expr,
 }
 
-#[derive(Debug)]
-pub(super) struct Assertion {
-    pub name: String,
-    pub rule: String,
-    pub condition: Expr,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Item {
     Moved,
@@ -96,6 +97,9 @@ pub(super) enum Item {
     MemoryRead(usize),
     Instance(usize),
     Output(usize),
+    Property(usize),
+    /// The first cycle is a reset.
+    ResetFirst,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -110,7 +114,9 @@ impl Builder {
             memories: Vec::new(),
             instances: Vec::new(),
             items: Vec::new(),
-            assertions: Vec::new(),
+            formal_items: Vec::new(),
+            in_formal: false,
+            properties: Vec::new(),
             comments: Vec::new(),
             unused: Vec::new(),
             names: ["clk", "rst", "_unused_ok"].map(str::to_owned).into(),
@@ -169,7 +175,13 @@ impl Builder {
         let name: Rc<str> = name.into();
         let kind = Kind::Signal { index, name: Rc::clone(&name) };
         let expr = Expr::leaf(width.max(1), signed, Some(self.id), kind);
-        self.signals.push(Signal { expr: expr.clone(), name, doc: String::new(), role });
+        self.signals.push(Signal {
+            expr: expr.clone(),
+            name,
+            doc: String::new(),
+            role,
+            formal: self.in_formal,
+        });
         expr
     }
 
@@ -179,6 +191,16 @@ impl Builder {
             Kind::Signal { index, .. } if expr.0.owner == Some(self.id) => Some(index),
             _ => None,
         }
+    }
+
+    /// Whether a signal that is driven here was declared on the same side of `formal`.
+    fn accept_side(&mut self, place: &str, index: Option<usize>) -> bool {
+        let Some(signal) = index.map(|index| &self.signals[index]) else { return true };
+        let (same, name) = (signal.formal == self.in_formal, signal.name.to_string());
+        if !same {
+            self.report(place, Fault::FormalOnly { signal: name });
+        }
+        same
     }
 
     /// An input port.
@@ -258,6 +280,7 @@ impl Builder {
             return self.report(place, fault);
         }
         let index = self.signal_of(wire);
+        self.accept_side(&place, index);
         let fault = match index.map(|index| &mut self.signals[index].role) {
             Some(Role::Wire { driver: slot @ None }) => {
                 *slot = Some(value.clone());
@@ -330,6 +353,9 @@ impl Builder {
         }
         let end = self.items.len();
         let index = self.signal_of(reg);
+        if !self.accept_side(&place, index) {
+            return;
+        }
         let Some((index, Role::Register(register))) = index.map(|i| (i, &mut self.signals[i].role)) else {
             return self.report(place, Fault::WrongKind { signal: reg.brief(), expected: "a register" });
         };

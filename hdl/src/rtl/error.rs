@@ -62,6 +62,12 @@ pub enum Fault {
         /// The width that fits.
         expected: u32,
     },
+    /// Logic and proofs are mixed: one side drives or reads what belongs to the other.
+    #[error("`{signal}` belongs to proofs or to logic, and is used on the other side")]
+    FormalOnly {
+        /// The signal, or what else is out of place.
+        signal: String,
+    },
     /// A literal needs more bits than it was given.
     #[error("literal {value} does not fit in {width} bits")]
     LiteralTooLarge {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::builder::{Assertion, Builder, Item, Role};
+use super::builder::{Builder, Item, Role};
 use super::error::Fault;
 use super::expr::Expr;
 use super::module::{Module, Port};
@@ -91,16 +91,6 @@ impl Builder {
     pub fn comment(&mut self, text: &str) {
         self.items.push(Item::Comment(self.comments.len()));
         self.comments.push(text.to_owned());
-    }
-
-    /// A rule that holds in every cycle without reset, for formal tools only (under `ifdef FORMAL`).
-    pub fn assert_formal(&mut self, name: &str, rule: &str, condition: &Expr) {
-        let place = format!("assertion `{name}`");
-        self.claim_name(&place, name);
-        if self.accept_width(&place, "condition", condition, 1) {
-            let (name, rule, condition) = (name.to_owned(), rule.to_owned(), condition.clone());
-            self.assertions.push(Assertion { name, rule, condition });
-        }
     }
 
     /// States that these bits are deliberately not read: an input that this configuration does not need, or the part

@@ -25,6 +25,7 @@ mod check;
 mod error;
 mod expr;
 mod fold;
+mod formal;
 mod instance;
 mod lower;
 mod memory;

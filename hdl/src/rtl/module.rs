@@ -44,6 +44,7 @@ impl Module {
         }
         body(&mut builder);
         check::complete(&mut builder);
+        builder.check_formal();
         if let Some(error) = builder.faults.first() {
             return Err(error.clone());
         }

@@ -14,18 +14,19 @@ use super::unread;
 /// Writes a module that has passed its checks.
 pub(super) fn module(builder: &mut Builder, doc: &str) -> String {
     let unused: Vec<Expr> = builder.unused.iter().flat_map(unread::signals).collect();
-    let logic = logic_roots(builder);
-    let formal: Vec<Expr> = builder.assertions.iter().map(|assertion| assertion.condition.clone()).collect();
-    let roots: Vec<Expr> = logic.iter().chain(&unused).chain(&formal).cloned().collect();
-    let design = Design::new(&roots);
-    let ids: Vec<usize> = roots.iter().map(|root| design.root(root)).collect();
+    let logic = roots(builder, &builder.items);
+    // An output that is its own signal counts as read.
+    let outputs = builder.outputs.iter().map(|output| output.value.clone());
+    let logic: Vec<Expr> = logic.into_iter().chain(outputs).chain(unused.iter().cloned()).collect();
+    let design = Design::new(&logic);
+    let ids: Vec<usize> = logic.iter().map(|root| design.root(root)).collect();
     let names = std::mem::take(&mut builder.names);
     let mut writer =
         Writer { printer: Printer::new(design, &ids, names), chunks: Vec::new(), open: Vec::new(), builder };
     for item in writer.builder.items.clone() {
         writer.item(item);
     }
-    let read = unread::Coverage::new(&writer.printer.design, &ids[..logic.len() + unused.len()]);
+    let read = unread::Coverage::new(&writer.printer.design, &ids);
     let mut open = std::mem::take(&mut writer.open);
     for expr in &unused {
         open.push(writer.value(expr, "unused"));
@@ -33,19 +34,17 @@ pub(super) fn module(builder: &mut Builder, doc: &str) -> String {
     for (id, name) in &writer.printer.hoisted {
         open.extend(read.holes(*id, name));
     }
-    let read_in_proofs = unread::Coverage::new(&writer.printer.design, &ids[logic.len() + unused.len()..]);
-    open.extend(read_in_proofs.beyond(&read, &writer.printer.design));
+    open.extend(writer.formal(&read));
     let mut listed = HashSet::new();
     open.retain(|bits| listed.insert(bits.clone()));
-    writer.formal();
     writer.unread(open);
     header(writer.builder, doc) + &join(&writer.chunks) + "\nendmodule\n\n`default_nettype wire\n"
 }
 
-/// Every value that the module's logic computes, in the order of the text.
-fn logic_roots(builder: &Builder) -> Vec<Expr> {
+/// Every value that these items compute, in the order of the text.
+pub(super) fn roots(builder: &Builder, items: &[Item]) -> Vec<Expr> {
     let mut roots: Vec<Expr> = Vec::new();
-    for item in &builder.items {
+    for item in items {
         match *item {
             Item::Named(index) | Item::Assign(index) | Item::Always(index) | Item::MemoryRead(index) => {
                 match &builder.signals[index].role {
@@ -72,11 +71,10 @@ fn logic_roots(builder: &Builder) -> Vec<Expr> {
                 let instance = &builder.instances[index];
                 roots.extend(instance.inputs.iter().chain(&instance.reset).cloned());
             }
+            Item::Property(index) => roots.extend(builder.properties[index].values().cloned()),
             _ => {}
         }
     }
-    // An output that is its own signal counts as read.
-    roots.extend(builder.outputs.iter().map(|output| output.value.clone()));
     roots
 }
 
@@ -125,9 +123,20 @@ impl Writer<'_> {
             Item::Declare(index) if self.is_port(index) => {}
             Item::Declare(index) => {
                 let signal = &builder.signals[index];
-                let kind = if matches!(signal.role, Role::Wire { .. }) { "wire" } else { "reg" };
+                let kind = match signal.role {
+                    Role::Wire { .. } => "wire",
+                    Role::AnyConstant => "(* anyconst *) reg",
+                    _ => "reg",
+                };
                 let (width, signed) = (signal.expr.width(), signal.expr.is_signed());
-                self.lines(vec![declaration(kind, width, signed, &signal.name) + ";"]);
+                let declared = declaration(kind, width, signed, &signal.name);
+                let start = match &signal.role {
+                    Role::Register(Register { reset: Some(value), .. }) if !builder.implicit_ports().1 => {
+                        format!(" = {}", self.value(value, &signal.name))
+                    }
+                    _ => String::new(),
+                };
+                self.lines(vec![declared + &start + ";"]);
             }
             Item::Named(index) | Item::Assign(index) => {
                 let signal = &builder.signals[index];
@@ -160,6 +169,11 @@ impl Writer<'_> {
             Item::MemoryWrite(index) => self.memory_write(index),
             Item::MemoryRead(index) => self.memory_read(index),
             Item::Instance(index) => self.instance(index),
+            Item::Property(index) => self.property(index),
+            Item::ResetFirst => self.chunks.push(Chunk::Block(vec![
+                "// Every run begins with a cycle of reset.".to_owned(),
+                "initial assume (rst);".to_owned(),
+            ])),
             Item::Output(index) => {
                 let output = &builder.outputs[index];
                 self.define(&format!("assign {}", output.name), &output.name, &output.value);
@@ -169,7 +183,8 @@ impl Writer<'_> {
 
     fn register(&mut self, name: &str, register: &Register) {
         let mut always = Always::default();
-        if let Some(reset) = &register.reset {
+        // Only a proof's register can have a reset value in a module without reset: it is declared with that value.
+        if let Some(reset) = register.reset.as_ref().filter(|_| self.builder.implicit_ports().1) {
             let value = self.value(reset, name);
             always.branch(Some("rst".to_owned()), format!("{name} <= {value};"));
         }
@@ -256,21 +271,37 @@ impl Writer<'_> {
         self.chunks.push(Chunk::Block(lines));
     }
 
-    fn formal(&mut self) {
-        if self.builder.assertions.is_empty() {
-            return;
+    /// Writes what only proofs see, with names of its own for intermediate values, so that the logic's text does not depend on it.
+    /// Returns the parts of the logic's signals that nothing else reads.
+    fn formal(&mut self, read: &unread::Coverage) -> Vec<String> {
+        let items = self.builder.formal_items.clone();
+        if items.is_empty() {
+            return Vec::new();
         }
+        let roots = roots(self.builder, &items);
+        let design = Design::new(&roots);
+        let ids: Vec<usize> = roots.iter().map(|root| design.root(root)).collect();
+        let names = std::mem::take(&mut self.printer.names);
+        let logic = std::mem::replace(&mut self.printer, Printer::new(design, &ids, names));
         let before = std::mem::take(&mut self.chunks);
-        for assertion in &self.builder.assertions {
-            let condition = self.value(&assertion.condition, &assertion.name);
-            let mut lines: Vec<String> = assertion.rule.lines().map(|line| format!("// {line}")).collect();
-            lines.push("always @(posedge clk) begin".to_owned());
-            lines.push(format!("    if (!rst) {}: assert ({condition});", assertion.name));
-            lines.push("end".to_owned());
-            self.chunks.push(Chunk::Block(lines));
+        for item in items {
+            self.item(item);
         }
         let inside = join(&std::mem::replace(&mut self.chunks, before));
         self.chunks.push(Chunk::Formal(inside));
+        let proofs = std::mem::replace(&mut self.printer, logic);
+        let only_in_proofs =
+            |name: &str| self.builder.signals.iter().any(|signal| signal.formal && *signal.name == *name);
+        let read_in_proofs = unread::Coverage::new(&proofs.design, &ids);
+        read_in_proofs.beyond(&proofs.design, read, &self.printer.design, only_in_proofs)
+    }
+
+    fn property(&mut self, index: usize) {
+        let builder = self.builder;
+        let property = &builder.properties[index];
+        let texts: Vec<String> = property.values().map(|value| self.value(value, property.name())).collect();
+        let (_, reset) = builder.implicit_ports();
+        self.chunks.push(Chunk::Block(property.lines(&texts, reset)));
     }
 
     /// Gathers what is deliberately not read, in the form that lint tools know.
@@ -342,15 +373,14 @@ impl Builder {
     /// Whether the module has `clk` and `rst`.
     pub(super) fn implicit_ports(&self) -> (bool, bool) {
         let (clock, reset) = self.logic_ports();
-        let proofs = !self.assertions.is_empty();
-        (clock || proofs, reset || proofs)
+        (clock || !self.formal_items.is_empty(), reset)
     }
 
-    /// Whether anything but assertions needs `clk` and `rst`.
+    /// Whether anything but proofs needs `clk` and `rst`.
     fn logic_ports(&self) -> (bool, bool) {
         let mut clock = self.memories.iter().any(|memory| memory.write.is_some());
         let mut reset = false;
-        for signal in &self.signals {
+        for signal in self.signals.iter().filter(|signal| !signal.formal) {
             match &signal.role {
                 Role::Register(register) => {
                     clock = true;

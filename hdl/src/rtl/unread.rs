@@ -1,6 +1,7 @@
 //! Bits that nobody reads, which lint tools want to be told about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use super::expr::{Expr, Kind};
 use super::lower::{Design, Id, Op};
@@ -58,15 +59,27 @@ impl Coverage {
         }
     }
 
-    /// The parts of signals that are read here but not in `other`, as Verilog.
-    pub fn beyond(&self, other: &Coverage, design: &Design) -> Vec<String> {
+    /// The parts of signals that are read here but not in `other`, as Verilog; signals that `skip` names are left out.
+    pub fn beyond(
+        &self,
+        design: &Design,
+        other: &Coverage,
+        other_design: &Design,
+        skip: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let named = |design: &Design, id: Id| match &design.nodes[id].op {
+            Op::Name(name) => Some(Rc::clone(name)),
+            _ => None,
+        };
+        let elsewhere: HashMap<Rc<str>, &Vec<bool>> =
+            other.bits.iter().filter_map(|(id, bits)| Some((named(other_design, *id)?, bits))).collect();
         let mut found = Vec::new();
         for (id, bits) in &self.bits {
-            let Op::Name(name) = &design.nodes[*id].op else { continue };
-            let elsewhere = other.bits.get(id);
+            let Some(name) = named(design, *id).filter(|name| !skip(name)) else { continue };
+            let elsewhere = elsewhere.get(&name);
             let only_here =
                 bits.iter().enumerate().map(|(bit, read)| *read && elsewhere.is_none_or(|e| !e[bit]));
-            found.extend(ranges(name, only_here));
+            found.extend(ranges(&name, only_here));
         }
         found
     }

@@ -4,6 +4,7 @@
 mod behaviour;
 mod errors;
 mod expressions;
+mod formal;
 mod gallery;
 mod scale;
 mod text;

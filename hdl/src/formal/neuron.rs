@@ -1,0 +1,47 @@
+//! The integrate-and-fire neuron: soft reset in exact integers, both modes of firing, no wrap in the proved range.
+
+use std::rc::Rc;
+
+use super::{Method, Planted, Proof, instance, tiny};
+use crate::core::if_neuron::if_neuron;
+use crate::rtl::{Module, RtlError};
+
+const FILE: &str = "if_neuron.v";
+
+pub(super) const PROOFS: [Proof; 1] = [Proof {
+    name: "neuron_proof",
+    rule: "u = v + drive; s = (u >= theta); v = u - s * theta, as long as sums fit; each mode's slots spike as they fired",
+    method: Method::Induction,
+    depth: 2,
+    cover_depth: 12,
+    build: top,
+    planted: &[
+        Planted {
+            file: FILE,
+            text: "membrane <= $signed(moved[24:1]);",
+            changed: "membrane <= step ? 24'sd0 : $signed(moved[24:1]);",
+        },
+        Planted {
+            file: FILE,
+            text: "fired = ~moved[25];",
+            changed: "fired = ~moved[25] & (moved[24:1] != 24'd0);",
+        },
+        Planted { file: FILE, text: "spike_count > rank :", changed: "spike_count >= rank :" },
+        Planted { file: FILE, text: "membrane <= v0;", changed: "membrane <= drive;" },
+        Planted { file: FILE, text: "spike_count <= counted;", changed: "spike_count <= count;" },
+    ],
+}];
+
+fn top(name: &str) -> Result<Rc<Module>, RtlError> {
+    let neuron = if_neuron(&tiny())?;
+    Module::build(name, "A neuron in a free environment.", |m| {
+        let two_phase = m.input("two_phase", 1);
+        let emit = m.input("emit", 1);
+        let inputs = [("two_phase", two_phase.clone()), ("emit", emit.clone())];
+        let lane = instance(m, "neuron", &neuron, &inputs);
+        let transmitted = lane.output("transmitted");
+        m.output("spikes", &lane.output("spikes"));
+        m.cover_formal("two_phase_fires", "A two-phase neuron fires.", &(&transmitted & &two_phase & &emit));
+        m.cover_formal("if_fires", "An IF neuron fires.", &(&transmitted & !&two_phase & &emit));
+    })
+}
