@@ -11,6 +11,9 @@ use super::module::Port;
 use super::print::{Printer, declaration, shape};
 use super::unread;
 
+/// Memories with a registered read and more bits than this are asked for as block RAM.
+const DISTRIBUTED_BITS: u32 = 1024;
+
 /// Writes a module that has passed its checks.
 pub(super) fn module(builder: &mut Builder, doc: &str) -> String {
     let unused: Vec<Expr> = builder.unused.iter().flat_map(unread::signals).collect();
@@ -163,7 +166,14 @@ impl Writer<'_> {
                 let word = shape(memory.width, false);
                 let registered = |signal: &Signal| matches!(signal.role, Role::MemoryOutput { memory, .. } if memory == index);
                 // A read of the word being written is unspecified; without this, tools add logic to specify it.
-                let block = if builder.signals.iter().any(registered) { "(* no_rw_check *) " } else { "" };
+                // And left to themselves some build kilobits from look-up tables.
+                let block = match builder.signals.iter().any(registered) {
+                    true if memory.width * memory.depth > DISTRIBUTED_BITS => {
+                        "(* no_rw_check, ram_style = \"block\" *) "
+                    }
+                    true => "(* no_rw_check *) ",
+                    false => "",
+                };
                 self.lines(vec![format!("{block}reg {word}{} [0:{}];", memory.name, memory.depth - 1)]);
             }
             Item::MemoryWrite(index) => self.memory_write(index),
