@@ -160,7 +160,7 @@ fn every_descriptor_error_of_the_core_is_reported() {
         (ErrorCode::BadTimeSteps, |d| d.tail_steps = 7),
         (ErrorCode::BadShape, |d| d.inner_x = 0),
         (ErrorCode::BadShape, |d| d.shift = 8),
-        (ErrorCode::TooLarge, |d| d.segment_words = 4095),
+        (ErrorCode::TooLarge, |d| (d.segments, d.segment_words, d.matrix_rows) = (1, 65, 520)),
         (ErrorCode::BadSegments, |d| d.segments = 0),
         (ErrorCode::Unaligned, |d| d.input_x_stride += 4),
         (ErrorCode::OutOfRange, |d| d.segment_bases[0] = 0xffff_fff0),

@@ -51,6 +51,9 @@ fn a_trace_is_written_when_asked_for() {
     let waves = std::fs::read(&file).unwrap();
     assert!(waves.len() > 100, "{} bytes", waves.len());
     std::fs::remove_dir_all(&folder).unwrap();
+    let traced = Verilated::build(&accumulator(100), Tracing::Fst).unwrap();
+    let error = Model::new(&traced, 1, Some(&file)).err().unwrap();
+    assert!(error.to_string().contains("its folder must exist"), "{error}");
 
     let plain = Verilated::build(&accumulator(100), Tracing::None).unwrap();
     let error = Model::new(&plain, 1, Some(&file)).err().unwrap();

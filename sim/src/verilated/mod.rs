@@ -106,13 +106,13 @@ impl Model {
     /// # Errors
     /// If the library cannot be loaded or the trace not be written.
     pub fn new(verilated: &Verilated, seed: u32, trace: Option<&Path>) -> Result<Model, ModelError> {
+        if let (Some(path), Tracing::None) = (trace, verilated.tracing) {
+            return Err(ModelError::NoTracing(path.to_owned()));
+        }
         // The FST writer itself opens nothing there, and says nothing.
         let nowhere = |path: &&Path| path.parent().is_some_and(|p| !p.as_os_str().is_empty() && !p.is_dir());
         if let Some(path) = trace.filter(nowhere) {
             return Err(ModelError::Trace(path.to_owned()));
-        }
-        if let (Some(path), Tracing::None) = (trace, verilated.tracing) {
-            return Err(ModelError::NoTracing(path.to_owned()));
         }
         Ok(Model {
             instance: Instance::load(&verilated.library, seed, trace)?,
