@@ -2,7 +2,6 @@
 
 use crate::error::GenError;
 use crate::files;
-use hdl::rtl::VerilogFile;
 use serde::Serialize;
 use std::path::Path;
 use std::process::Command;
@@ -17,15 +16,14 @@ pub struct Lint {
 }
 
 /// Lints the files, which lie in `folder`.
-pub fn lint(verilog: &[VerilogFile], top: &str, folder: &Path) -> Result<Lint, GenError> {
-    let names: Vec<&str> = verilog.iter().map(|file| file.name.as_str()).collect();
+pub fn lint(names: &[&str], top: &str, folder: &Path) -> Result<Lint, GenError> {
     let program = sim::verilated::verilator()?;
     let mut verilator = Command::new(&program);
     verilator.env_remove("VERILATOR_ROOT").current_dir(folder);
-    verilator.args(["--lint-only", "-Wall", "--top-module", top]).args(&names);
+    verilator.args(["--lint-only", "-Wall", "--top-module", top]).args(names);
     let verilator = said(&mut verilator).map_err(files::at(&program))?;
     let mut icarus = Command::new("iverilog");
-    icarus.current_dir(folder).args(["-g2005", "-Wall", "-t", "null", "-s", top]).args(&names);
+    icarus.current_dir(folder).args(["-g2005", "-Wall", "-t", "null", "-s", top]).args(names);
     Ok(Lint { verilator: warnings(&verilator), icarus: said(&mut icarus).ok().map(|text| warnings(&text)) })
 }
 

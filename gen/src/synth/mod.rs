@@ -36,11 +36,11 @@ pub fn synth(args: &SynthArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
     let verilog = hdl::rtl::emit(&hdl::core::mst_core(&core)?)?;
     let folder = args.out.clone().unwrap_or_else(|| default_folder(args.core.preset(), args.family));
-    remove_verilog(&folder)?;
     let sources: Vec<_> = verilog.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
     files::write_all(&folder, &sources)?;
-    let lint = lint::lint(&verilog, TOP, &folder)?;
-    let synthesis = yosys::synthesise(TOP, args.family, &folder)?;
+    let names: Vec<&str> = verilog.iter().map(|file| file.name.as_str()).collect();
+    let lint = lint::lint(&names, TOP, &folder)?;
+    let synthesis = yosys::synthesise(&names, TOP, args.family, &folder)?;
     let modules = resources::by_module(&synthesis, args.family, TOP);
     let report = Report {
         family: args.family.name(),
@@ -75,14 +75,6 @@ pub fn synth(args: &SynthArgs, format: Format) -> Result<(), GenError> {
 
 fn default_folder(preset: &str, family: Family) -> PathBuf {
     Path::new("out/synth").join(format!("{preset}-{}", family.name()))
-}
-
-/// Yosys reads every Verilog file of the folder: those of another core must go.
-fn remove_verilog(folder: &Path) -> Result<(), GenError> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    let verilog =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "v"));
-    verilog.into_iter().try_for_each(|path| std::fs::remove_file(&path).map_err(files::at(&path)))
 }
 
 fn text(report: &Report) -> String {

@@ -23,13 +23,14 @@ pub struct Synthesis {
     pub warnings: Vec<String>,
 }
 
-/// Synthesises `top` from the Verilog in `folder`, which keeps Yosys' script and its log.
-pub fn synthesise(top: &str, family: Family, folder: &Path) -> Result<Synthesis, GenError> {
+/// Synthesises `top` from the files `names` in `folder`, which keeps Yosys' script and its log.
+pub fn synthesise(names: &[&str], top: &str, family: Family, folder: &Path) -> Result<Synthesis, GenError> {
     let (log, before, after) = ("yosys.log", "before.json", "after.json");
+    let read = format!("read_verilog {}", names.join(" "));
     let script = format!(
         "# Undriven and multiply driven nets, and memories and operators before they are mapped.\n\
-         read_verilog *.v\nhierarchy -check -top {top}\nproc\nopt_clean\ncheck -assert\nmemory_dff\nmemory_collect\n\
-         write_json {before}\n\n# Synthesis.\ndesign -reset\nread_verilog *.v\n{}\ncheck -assert\ntee -q -o {after} stat -json\n",
+         {read}\nhierarchy -check -top {top}\nproc\nopt_clean\ncheck -assert\nmemory_dff\nmemory_collect\n\
+         write_json {before}\n\n# Synthesis.\ndesign -reset\n{read}\n{}\ncheck -assert\ntee -q -o {after} stat -json\n",
         family.synthesis(top)
     );
     files::write_all(folder, &[("synth.ys".to_owned(), script)])?;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Method, Planted, Proof, instance, steady, tiny};
+use super::{Method, Planted, Proof, instance, memory_window, tiny};
 use crate::core::dma_read::dma_read;
 use crate::rtl::{Module, RtlError, lit};
 
@@ -72,13 +72,7 @@ fn top(name: &str, bus_bits: u32) -> Result<Rc<Module>, RtlError> {
             for port in master.outputs() {
                 m.unused(&dma.output(&port.name));
             }
-            steady(m, "memory_base", &base);
-            steady(m, "memory_size", &size);
-            m.assume_formal(
-                "base_aligned",
-                "The memory window begins at a 4 KiB border.",
-                &base.slice(0, 12).is_zero(),
-            );
+            memory_window(m, &base, &size);
             let taken = m.named("taken", &(dma.output("arvalid") & &ar_ready));
             let flushed = m.reg_reset("flushed", 1, 0);
             m.set_if(&flushed, &flush, &lit(1, 1));

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Method, Planted, Proof, instance, steady, tiny};
+use super::{Method, Planted, Proof, instance, memory_window, tiny};
 use crate::core::dma_write::dma_write;
 use crate::rtl::{Module, RtlError, lit};
 
@@ -73,13 +73,7 @@ fn top(name: &str, bus_bits: u32) -> Result<Rc<Module>, RtlError> {
         for port in master.outputs() {
             m.unused(&dma.output(&port.name));
         }
-        steady(m, "memory_base", &base);
-        steady(m, "memory_size", &size);
-        m.assume_formal(
-            "base_aligned",
-            "The memory window begins at a 4 KiB border.",
-            &base.slice(0, 12).is_zero(),
-        );
+        memory_window(m, &base, &size);
         let address_taken = m.named("address_taken", &(dma.output("awvalid") & &aw_ready));
         let last_taken = m.named("last_taken", &(dma.output("wvalid") & &w_ready & dma.output("wlast")));
         m.cover_formal(

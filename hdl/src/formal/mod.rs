@@ -125,6 +125,17 @@ fn steady(m: &mut Builder, name: &str, input: &Expr) {
     );
 }
 
+/// Takes for granted what the driver does with the memory window: set before a run, left alone, aligned.
+fn memory_window(m: &mut Builder, base: &Expr, size: &Expr) {
+    steady(m, "memory_base", base);
+    steady(m, "memory_size", size);
+    m.assume_formal(
+        "base_aligned",
+        "The memory window begins at a 4 KiB border.",
+        &base.slice(0, 12).is_zero(),
+    );
+}
+
 /// The configuration of the proofs: 8 lanes, 64-bit bus, and rows as short as they may be.
 fn tiny() -> CoreConfig {
     CoreConfig {
