@@ -84,6 +84,8 @@ enum Tools {
     Formal,
     /// nextpnr: place and route, bitstreams.
     Nextpnr,
+    /// LiteX's clients of a serial line.
+    Litex,
     /// All of them.
     All,
 }
@@ -95,7 +97,8 @@ impl Tools {
             Tools::Yosys => &[&setup::YOSYS],
             Tools::Formal => &[&setup::FORMAL],
             Tools::Nextpnr => &[&setup::NEXTPNR],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::NEXTPNR],
+            Tools::Litex => &[&setup::LITEX],
+            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::NEXTPNR, &setup::LITEX],
         }
     }
 }
