@@ -48,9 +48,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
-        verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n\n\
-        Writes one file a module, `mst_core.f` (the files, children first) and `mst_core.json` (the sizes, which the\n\
-        driver compares with the core's own). The same options give the same bytes. Other files in the folder stay.")]
+        verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n  \
+        fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
+        peakrdl html rtl/mst_core.rdl -o registers\n\n\
+        Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
+        compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
+        FuseSoC). The same options give the same bytes. Other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \

@@ -9,6 +9,7 @@ mod cosim;
 mod error;
 mod evaluation;
 mod files;
+mod fusesoc;
 mod info;
 mod inputs;
 mod precision;

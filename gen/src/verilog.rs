@@ -3,6 +3,7 @@
 use crate::cli::VerilogArgs;
 use crate::error::GenError;
 use crate::files;
+use crate::fusesoc;
 use crate::screen::{Format, count, print, print_json};
 use isa::CoreConfig;
 use serde::Serialize;
@@ -12,6 +13,10 @@ use std::path::Path;
 const FILE_LIST: &str = "mst_core.f";
 /// The sizes of the core, for the driver.
 const SIZES: &str = "mst_core.json";
+/// The registers, for register tools.
+const REGISTERS: &str = "mst_core.rdl";
+/// The package, for FuseSoC.
+const PACKAGE: &str = "mst_core.core";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -31,6 +36,8 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     let names: Vec<String> = out.iter().map(|(name, _)| name.clone()).collect();
     let sizes = serde_json::to_string_pretty(&core).expect("sizes are numbers");
     out.push((SIZES.to_owned(), sizes + "\n"));
+    out.push((REGISTERS.to_owned(), isa::systemrdl::text(&core)));
+    out.push((PACKAGE.to_owned(), fusesoc::package(&names)));
     // Last, so that whoever sees the list finds its files.
     out.push((FILE_LIST.to_owned(), names.join("\n") + "\n"));
     let earlier = std::fs::read_to_string(args.out.join(FILE_LIST)).unwrap_or_default();
@@ -42,7 +49,7 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
         Format::Json => print_json(&Report { out: &args.out, modules, lines, core }),
         Format::Text => print(&format!(
             "{} of Verilog in {}, {lines} lines: top `mst_core`, {} lanes, {}-bit bus, {}-bit addresses, \
-             {}-bit membranes\nfile list {FILE_LIST}, sizes {SIZES}\n",
+             {}-bit membranes\nfile list {FILE_LIST}, sizes {SIZES}, registers {REGISTERS}, FuseSoC package {PACKAGE}\n",
             count(modules.len(), "module"),
             args.out.display(),
             core.lanes,

@@ -8,6 +8,7 @@
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
 //! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
+//! - [`systemrdl`]: renders the registers for register tools.
 
 pub mod config;
 pub mod descriptor;
@@ -16,6 +17,7 @@ pub mod layout;
 pub mod mask;
 pub mod reference;
 pub mod registers;
+pub mod systemrdl;
 
 pub use config::CoreConfig;
 pub use descriptor::{Descriptor, Neuron, Op};
