@@ -103,6 +103,14 @@ pub enum Command {
         Tokens are in raster order; those of scores are heads, then windows, then queries, and their channels are keys.\n\
         The tensor `logits` holds a 32-bit integer a class and image.")]
     Spikes(SpikesArgs),
+    /// Write the memory of a run, before and after, for other test benches.
+    #[command(after_help = "Examples:\n  \
+        gen vectors --preset tiny --layers 3 --out vectors\n  \
+        gen vectors net.mst --preset ecp5 --out vectors\n\n\
+        Writes `before.bin`, the memory window with descriptors, parameters and the image, `after.bin`, what the reference\n\
+        says it must hold when the core is done, and `run.json`: sizes of the core, descriptors to run, and where the spikes\n\
+        of each layer lie. Places that the run must write hold 0xa5 before. tests/cocotb/ is a bench that uses them.")]
+    Vectors(VectorsArgs),
     /// Run images on the generated core and on the reference; compare every spike and every logit.
     #[command(after_help = "Examples:\n  \
         gen cosim                              three images on the core for an ECP5 board\n  \
@@ -358,6 +366,26 @@ pub struct SpikesArgs {
     pub source: ImageArgs,
     /// Safetensors file to write.
     #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `gen vectors`.
+#[derive(Args, Debug)]
+pub struct VectorsArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of layers to run, from the first on [default: all]
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+    /// Where the image is.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Sizes.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Folder to write to; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
 
