@@ -102,7 +102,12 @@ pub const FIELDS: &[BitField] = &[
     part(CONFIG2, "BIAS_ROWS", 0, 16, "Rows of one bank of the bias buffer."),
     part(CONFIG2, "ADDRESS_BITS", 16, 8, "Bits of a bus address."),
     flag(CONTROL, "START", control::START, "Starts a run."),
-    flag(CONTROL, "SOFT_RESET", control::SOFT_RESET, "Stops whatever runs, drains the bus, clears the error."),
+    flag(
+        CONTROL,
+        "SOFT_RESET",
+        control::SOFT_RESET,
+        "Stops whatever runs, drains the bus, clears the error.",
+    ),
     flag(CONTROL, "CLEAR_DONE", control::CLEAR_DONE, "Clears the done flag."),
     flag(CONTROL, "CLEAR_COUNTERS", control::CLEAR_COUNTERS, "Clears the performance counters."),
     flag(STATUS, "BUSY", status::BUSY, "A run is in progress."),

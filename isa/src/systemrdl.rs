@@ -40,8 +40,7 @@ fn one(register: &Register, constant: Option<u32>) -> String {
         (Access::ReadWrite, _) => "sw = rw; hw = r;",
         (Access::WriteOne, _) => "sw = w; hw = r; singlepulse;",
     };
-    let whole =
-        BitField { register: register.offset, name: "VALUE", lsb: 0, width: 32, doc: register.doc };
+    let whole = BitField { register: register.offset, name: "VALUE", lsb: 0, width: 32, doc: register.doc };
     let parts = registers::FIELDS.iter().filter(|field| field.register == register.offset);
     let mut fields: Vec<&BitField> = parts.collect();
     if fields.is_empty() {

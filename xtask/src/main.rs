@@ -79,6 +79,8 @@ enum Tools {
     Yosys,
     /// SymbiYosys and a solver: proofs.
     Formal,
+    /// FuseSoC, cocotb, PeakRDL: what other hardware projects use.
+    Hdl,
     /// All of them.
     All,
 }
@@ -89,7 +91,8 @@ impl Tools {
             Tools::Verilator => &[&setup::VERILATOR],
             Tools::Yosys => &[&setup::YOSYS],
             Tools::Formal => &[&setup::FORMAL],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL],
+            Tools::Hdl => &[&setup::HDL],
+            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::HDL],
         }
     }
 }
