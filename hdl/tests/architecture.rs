@@ -26,5 +26,8 @@ fn diagrams_are_in_step() {
     if std::env::var_os("MST_UPDATE_DOCS").is_some() {
         std::fs::write(PAGE, &page).unwrap();
     }
-    assert!(page == found, "docs/architecture.md differs from the design: run the test with MST_UPDATE_DOCS=1");
+    assert!(
+        page == found,
+        "docs/architecture.md differs from the design: run the test with MST_UPDATE_DOCS=1"
+    );
 }

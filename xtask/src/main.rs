@@ -79,6 +79,8 @@ enum Tools {
     Yosys,
     /// SymbiYosys and a solver: proofs.
     Formal,
+    /// nextpnr: place and route, bitstreams.
+    Nextpnr,
     /// FuseSoC, cocotb, PeakRDL: what other hardware projects use.
     Hdl,
     /// All of them.
@@ -91,8 +93,9 @@ impl Tools {
             Tools::Verilator => &[&setup::VERILATOR],
             Tools::Yosys => &[&setup::YOSYS],
             Tools::Formal => &[&setup::FORMAL],
+            Tools::Nextpnr => &[&setup::NEXTPNR],
             Tools::Hdl => &[&setup::HDL],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::HDL],
+            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::NEXTPNR, &setup::HDL],
         }
     }
 }
