@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command;
 use support::{checkpoint, contents, converted, json, refuses, succeeds, text, verilator, workspace};
 

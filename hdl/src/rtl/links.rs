@@ -1,6 +1,6 @@
 //! What runs between the instances of a module.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::builder::{Builder, Role};
 use super::expr::{Expr, Kind, post_order};
@@ -33,34 +33,36 @@ pub(super) fn prefix(name: &str) -> String {
     words[..count.min(words.len())].join("_")
 }
 
-/// The links of a module, each once, in order.
+/// The links of a module, each once, in order. A signal counts for no more bits than the port or register that takes it has.
 pub(super) fn links(builder: &Builder) -> Vec<Link> {
-    let mut links = BTreeSet::new();
+    let mut links: BTreeMap<(Block, Block, String), u32> = BTreeMap::new();
     // A port has the same name on the outside, so that is what a line to it is called.
-    let mut add = |to: Block, port: Option<&str>, roots: &[Expr]| {
-        for index in sources(builder, roots) {
+    let mut add = |to: &Block, port: Option<&str>, root: &Expr| {
+        for index in sources(builder, root) {
             let (from, name) = origin(builder, index);
-            let (signal, width) = (port.unwrap_or(&name).to_owned(), builder.signals[index].expr.width());
-            if from != to {
-                links.insert(Link { from, to: to.clone(), signal, width });
+            if from != *to {
+                let width = builder.signals[index].expr.width().min(root.width());
+                let known = links.entry((from, to.clone(), port.unwrap_or(&name).to_owned())).or_default();
+                *known = width.max(*known);
             }
         }
     };
     for instance in &builder.instances {
-        let roots: Vec<Expr> = instance.inputs.iter().chain(&instance.reset).cloned().collect();
-        add(Block::Instance(instance.name.clone()), None, &roots);
+        let to = Block::Instance(instance.name.clone());
+        instance.inputs.iter().chain(&instance.reset).for_each(|input| add(&to, None, input));
     }
     for signal in builder.signals.iter().filter(|signal| !signal.formal) {
         if let Role::Register(register) = &signal.role {
+            let to = Block::State(prefix(&signal.name));
             let branches = register.branches.iter().flat_map(|(condition, value)| [condition, value]);
-            let roots: Vec<Expr> = branches.chain(&register.otherwise).cloned().collect();
-            add(Block::State(prefix(&signal.name)), None, &roots);
+            branches.chain(&register.otherwise).for_each(|value| add(&to, None, value));
         }
     }
     for output in &builder.outputs {
-        add(Block::Ports(prefix(&output.name)), Some(&*output.name), std::slice::from_ref(&output.value));
+        add(&Block::Ports(prefix(&output.name)), Some(&*output.name), &output.value);
     }
-    links.into_iter().collect()
+    let link = |((from, to, signal), width)| Link { from, to, signal, width };
+    links.into_iter().map(link).collect()
 }
 
 /// The block that a signal comes from, and its name there.
@@ -76,10 +78,10 @@ fn origin(builder: &Builder, index: usize) -> (Block, String) {
     }
 }
 
-/// The signals that values are made of: inputs, registers, memory reads, outputs of instances.
-fn sources(builder: &Builder, roots: &[Expr]) -> BTreeSet<usize> {
+/// The signals that a value is made of: inputs, registers, memory reads, outputs of instances.
+fn sources(builder: &Builder, root: &Expr) -> BTreeSet<usize> {
     let (mut found, mut seen) = (BTreeSet::new(), HashSet::new());
-    let mut open = roots.to_vec();
+    let mut open = vec![root.clone()];
     while !open.is_empty() {
         let indices: Vec<usize> = post_order(&open)
             .iter()

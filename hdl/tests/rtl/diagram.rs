@@ -6,8 +6,9 @@ use hdl::rtl::{Module, mermaid};
 fn a_line_has_both_directions_and_ends_at_the_blocks_that_logic_connects() {
     let source = Module::build("source", "Counts.", |m| {
         let ready = m.input("ready", 1);
+        let by = m.input("by", 8);
         let count = m.reg_reset("count", 12, 0);
-        m.set_if(&count, &ready, &count.inc());
+        m.set_if(&count, &ready, &(&count + by.zext(12)));
         m.output("word_data", &count);
         m.output("word_valid", &count.bit(0));
     })
@@ -20,8 +21,10 @@ fn a_line_has_both_directions_and_ends_at_the_blocks_that_logic_connects() {
     .unwrap();
     let top = Module::build("top", "Both.", |m| {
         let pace = m.input("pace_a", 8);
+        // One bit arrives, however many decide it.
+        let hold = m.input("hold", 32);
         let ready = m.wire("ready", 1);
-        let from = m.instance("from", &source, &[("ready", &ready & pace.any())]);
+        let from = m.instance("from", &source, &[("ready", &ready & !hold.any()), ("by", !&pace)]);
         let shifted = m.named("shifted", &from.output("word_data").shl(1));
         let to = m.instance("to", &sink, &[("data", shifted), ("valid", from.output("word_valid"))]);
         m.assign(&ready, &to.output("ready"));
