@@ -43,7 +43,10 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let r_valid = m.reg_reset("rvalid", 1, 0);
         let step = m.named("read_step", &(!&r_valid | &r_ready));
         let host_read_waits = m.reg_reset("host_read_waits", 1, 0);
-        let host_reads = m.named("host_reads", &(&host_valid & !&host_write & !&host_read_waits & &step));
+        // Not while a write is on its way to the banks: it may be the host's own, to the same word.
+        let writing = m.wire("writing", 1);
+        let host_wants = &host_valid & !&host_write & !&host_read_waits;
+        let host_reads = m.named("host_reads", &(&host_wants & !&writing & &step));
         let burst_read = m.wire("burst_read", 1);
         let read = read_begin.burst(m, &burst_read, byte_bits, bits, depth);
         m.assign(&burst_read, &(&read.active & &step & !&host_reads));
@@ -93,6 +96,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             .collect();
         let enable = m.reg_reset("write_enable", lanes, 0);
         m.set(&enable, &cat(&enables.iter().rev().cloned().collect::<Vec<_>>()));
+        m.assign(&writing, &enable.any());
         let write_word = m.named("write_word", &mux(&host_writes, &host_word, &write.word));
         let banks = banks(depth);
         let within = index_width(banks.iter().map(|bank| bank.words).max().unwrap_or(2));
