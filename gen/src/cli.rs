@@ -1,12 +1,14 @@
 //! What can be asked for on the command line.
 
 mod core_args;
+mod export_args;
 
 use crate::error::GenError;
 use crate::screen::Format;
 use crate::synth::Family;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use core_args::CoreArgs;
+pub use export_args::{SpikesArgs, VectorsArgs, VerilogArgs};
 use isa::Neuron;
 use model::RunOptions;
 use model::images::Part;
@@ -236,17 +238,6 @@ impl From<PartArg> for Part {
     }
 }
 
-/// `gen verilog`.
-#[derive(Args, Debug)]
-pub struct VerilogArgs {
-    /// Sizes.
-    #[command(flatten)]
-    pub core: CoreArgs,
-    /// Folder to write to; made if it does not exist.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-}
-
 /// `gen convert`.
 #[derive(Args, Debug)]
 pub struct ConvertArgs {
@@ -350,43 +341,6 @@ pub struct ReportArgs {
     /// Where the images are.
     #[command(flatten)]
     pub source: ImageArgs,
-}
-
-/// `gen spikes`.
-#[derive(Args, Debug)]
-pub struct SpikesArgs {
-    /// The network.
-    #[command(flatten)]
-    pub network: NetworkArgs,
-    /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub images: usize,
-    /// Where they are.
-    #[command(flatten)]
-    pub source: ImageArgs,
-    /// Safetensors file to write.
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-}
-
-/// `gen vectors`.
-#[derive(Args, Debug)]
-pub struct VectorsArgs {
-    /// The network.
-    #[command(flatten)]
-    pub network: NetworkArgs,
-    /// Number of layers to run, from the first on [default: all]
-    #[arg(long, value_name = "N")]
-    pub layers: Option<usize>,
-    /// Where the image is.
-    #[command(flatten)]
-    pub source: ImageArgs,
-    /// Sizes.
-    #[command(flatten)]
-    pub core: CoreArgs,
-    /// Folder to write to; made if it does not exist.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
 }
 
 /// `gen cosim`.
