@@ -50,6 +50,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
+        gen verilog --soc constraints/ulx3s/mst_soc.json --out rtl\n  \
         verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n  \
         fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
         peakrdl html rtl/mst_core.rdl -o registers\n\n\

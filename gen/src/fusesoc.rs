@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-/// The package description (CAPI 2) of a core made of these Verilog files, children first.
+/// The package description (CAPI 2) of the design `top` made of these Verilog files, children first.
 ///
-/// `lint` runs Verilator without a waiver, `synth` Yosys for ECP5; both take the target of a larger system as well, since all of
-/// them share the file set `rtl`.
-pub fn package(files: &[String]) -> String {
+/// Its targets: `lint` runs Verilator without a waiver, `synth` Yosys for ECP5. A system that depends on the package gets its files
+/// from `default`.
+pub fn package(top: &str, files: &[String]) -> String {
     let mut text = format!(
         "CAPI=2:\n\
          # Generated beside the Verilog.\n\
-         name: mst:accelerator:mst_core:{}\n\
+         name: mst:accelerator:{top}:{}\n\
          description: Accelerator for Masked Spiking Transformers\n\
          \n\
          filesets:\n  \
@@ -22,7 +22,7 @@ pub fn package(files: &[String]) -> String {
     for file in files {
         let _ = writeln!(text, "      - {file}");
     }
-    text + "  registers:\n    \
+    let targets = "  registers:\n    \
               file_type: user\n    \
               files:\n      \
                 - mst_core.rdl\n\
@@ -30,7 +30,7 @@ pub fn package(files: &[String]) -> String {
             targets:\n  \
               default: &default\n    \
                 filesets: [rtl, registers]\n    \
-                toplevel: mst_core\n  \
+                toplevel: TOP\n  \
               lint:\n    \
                 <<: *default\n    \
                 description: Verilator, all warnings, no waiver\n    \
@@ -45,5 +45,6 @@ pub fn package(files: &[String]) -> String {
                 flow_options:\n      \
                   tool: yosys\n      \
                   arch: ecp5\n      \
-                  output_format: json\n"
+                  output_format: json\n";
+    text + &targets.replace("TOP", top)
 }

@@ -10,6 +10,10 @@ pub struct VerilogArgs {
     /// Sizes.
     #[command(flatten)]
     pub core: CoreArgs,
+    /// Write the system `mst_soc` instead, the core with memory and a serial line, with the sizes in this file: one like
+    /// constraints/ulx3s/mst_soc.json.
+    #[arg(long, value_name = "FILE", conflicts_with = "CoreArgs")]
+    pub soc: Option<PathBuf>,
     /// Folder to write to; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
