@@ -36,7 +36,11 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
         Some(soc) => (hdl::shell::mst_soc(soc)?, serde_json::to_string_pretty(soc)),
         None => (hdl::core::mst_core(&core)?, serde_json::to_string_pretty(&core)),
     };
-    let (names, lines) = write(&args.out, &top, &core, &sizes.expect("sizes are numbers"))?;
+    let mut beside = vec![(format!("{}.json", top.name()), sizes.expect("sizes are numbers") + "\n")];
+    // What LiteX's clients call it.
+    beside.extend(soc.as_ref().map(|soc| ("csr.csv".to_owned(), isa::soc::csr_csv(soc))));
+    beside.push((REGISTERS.to_owned(), isa::systemrdl::text(&core)));
+    let (names, lines) = write(&args.out, &top, beside)?;
     let modules: Vec<String> = names.iter().map(|name| name.trim_end_matches(".v").to_owned()).collect();
     match format {
         Format::Json => print_json(&Report { out: &args.out, modules, lines, core, soc }),
@@ -70,19 +74,18 @@ pub fn soc_config(path: &Path) -> Result<SocConfig, GenError> {
     Ok(config)
 }
 
-/// Writes the modules under `top`; returns the names of their files, children first, and how many lines they have.
+/// Writes the modules under `top` and what goes `beside` them; returns the names of the modules' files, children first, and how many
+/// lines they have.
 fn write(
     folder: &Path,
     top: &Rc<Module>,
-    core: &CoreConfig,
-    sizes: &str,
+    beside: Vec<(String, String)>,
 ) -> Result<(Vec<String>, usize), GenError> {
     let mut out: Vec<(String, String)> =
         hdl::rtl::emit(top)?.into_iter().map(|file| (file.name, file.text)).collect();
     let lines = out.iter().map(|(_, text)| text.lines().count()).sum();
     let names: Vec<String> = out.iter().map(|(name, _)| name.clone()).collect();
-    out.push((format!("{}.json", top.name()), format!("{sizes}\n")));
-    out.push((REGISTERS.to_owned(), isa::systemrdl::text(core)));
+    out.extend(beside);
     out.push((format!("{}.core", top.name()), fusesoc::package(top.name(), &names)));
     // Last, so that whoever sees the list finds its files.
     let list = format!("{}.f", top.name());

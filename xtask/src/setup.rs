@@ -81,6 +81,19 @@ pub const NEXTPNR: Tool = Tool {
     shims: &[],
 };
 
+/// LiteX's clients of a serial line, which a test asks whether they can talk to ours.
+pub const LITEX: Tool = Tool {
+    name: "litex",
+    folder: "litex-venv",
+    requirements: &["litex==2024.12", "migen==0.9.2", "colorama==0.4.6", "packaging==26.0", "pyserial==3.5"],
+    any_python: false,
+    program: "bin/litex_server",
+    packages: &[packages::PYTHON],
+    optional: &[],
+    first_call: None,
+    shims: &[],
+};
+
 /// Formal proofs: SymbiYosys with a native Yosys (through its Python module: as WebAssembly it cannot be called as often), its ABC,
 /// and the solver.
 pub const FORMAL: Tool = Tool {
