@@ -319,7 +319,8 @@ impl Link for SerialLink {
         let mut words = vec![0; end - start];
         // The bytes around, in the words that are only partly written.
         for edge in [start, end.saturating_sub(4)] {
-            if !words.is_empty() && !(range.start <= edge && edge + 4 <= range.end) {
+            let partly_written = edge < range.start || range.end < edge + 4;
+            if !words.is_empty() && partly_written {
                 self.read_memory(edge as u64, &mut words[edge - start..edge - start + 4])?;
             }
         }

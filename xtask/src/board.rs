@@ -189,8 +189,9 @@ fn place_and_route(board: &Board, seed: u32, folder: &Path) -> Result<(), XtaskE
         "--log",
         "nextpnr.log",
         "--timing-allow-fail",
+        // Its other router does not end with nearly every block RAM in use.
         "--router",
-        "router2",
+        "router1",
     ]);
     nextpnr.args(["--seed", &seed.to_string()]);
     step("place and route", nextpnr)
