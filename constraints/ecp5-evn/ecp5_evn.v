@@ -1,9 +1,6 @@
-// Lattice ECP5 evaluation board: oscillator, PLL, reset, USB serial line and lights around mst_soc.
+// Lattice ECP5 evaluation board: oscillator, USB serial line and lights around mst_soc. The clock must be `clock_hz` of mst_soc.json.
 //
 // The serial line reaches the FT2232H's second channel through two resistors that some boards leave out: see the board's manual.
-//
-// The clock is 12 MHz * CLKFB_DIV / CLKI_DIV and must be `clock_hz` of mst_soc.json; the PLL's oscillator runs at that times
-// CLKOP_DIV, which must lie between 400 and 800 MHz.
 
 `default_nettype none
 
@@ -16,67 +13,24 @@ module ecp5_evn (
 );
 
     wire clk;
+    wire rst;
     wire locked;
-
-    (* FREQUENCY_PIN_CLKI = "12" *)
-    (* ICP_CURRENT = "12" *) (* LPF_RESISTOR = "8" *) (* MFG_ENABLE_FILTEROPAMP = "1" *) (* MFG_GMCREF_SEL = "2" *)
-    EHXPLLL #(
-        .CLKI_DIV(3),
-        .CLKFB_DIV(10),
-        .CLKOP_DIV(15),
-        .CLKOP_CPHASE(7),
-        .CLKOP_FPHASE(0),
-        .CLKOP_ENABLE("ENABLED"),
-        .CLKOP_TRIM_DELAY(0),
-        .CLKOP_TRIM_POL("FALLING"),
-        .FEEDBK_PATH("CLKOP"),
-        .OUTDIVIDER_MUXA("DIVA"),
-        .PLLRST_ENA("DISABLED"),
-        .INTFB_WAKE("DISABLED"),
-        .STDBY_ENABLE("DISABLED"),
-        .DPHASE_SOURCE("DISABLED")
-    ) pll (
-        .CLKI(clk_12mhz),
-        .CLKFB(clk),
-        .CLKOP(clk),
-        .LOCK(locked),
-        .RST(1'b0),
-        .STDBY(1'b0),
-        .PHASESEL0(1'b0),
-        .PHASESEL1(1'b0),
-        .PHASEDIR(1'b0),
-        .PHASESTEP(1'b0),
-        .PHASELOADREG(1'b0),
-        .PLLWAKESYNC(1'b0),
-        .ENCLKOP(1'b0)
-    );
-
-    // Reset begins at once and ends in step with the clock.
-    wire stop = !locked || !rst_n;
-    reg [3:0] settled = 4'd0;
-
-    always @(posedge clk or posedge stop) begin
-        if (stop) begin
-            settled <= 4'd0;
-        end else begin
-            settled <= {settled[2:0], 1'b1};
-        end
-    end
-
-    reg rst = 1'b1;
-
-    always @(posedge clk) begin
-        rst <= !settled[3];
-    end
-
-    reg [25:0] beat = 26'd0;
-
-    always @(posedge clk) begin
-        beat <= beat + 26'd1;
-    end
-
+    wire heartbeat;
     wire busy;
     wire error;
+
+    ecp5_clock #(
+        .CLKI_DIV(3),
+        .CLKFB_DIV(10),
+        .CLKOP_DIV(15)
+    ) clock (
+        .oscillator(clk_12mhz),
+        .stop(!rst_n),
+        .clk(clk),
+        .rst(rst),
+        .locked(locked),
+        .heartbeat(heartbeat)
+    );
 
     mst_soc soc (
         .clk(clk),
@@ -87,7 +41,7 @@ module ecp5_evn (
         .error(error)
     );
 
-    assign led_n = ~{beat[25], locked, 4'd0, error, busy};
+    assign led_n = ~{heartbeat, locked, 4'd0, error, busy};
 
 endmodule
 

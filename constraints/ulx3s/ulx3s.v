@@ -1,7 +1,4 @@
-// ULX3S 85F: oscillator, PLL, reset, USB serial line and lights around mst_soc.
-//
-// The clock is 25 MHz * CLKFB_DIV / CLKI_DIV and must be `clock_hz` of mst_soc.json; the PLL's oscillator runs at that times
-// CLKOP_DIV, which must lie between 400 and 800 MHz.
+// ULX3S 85F: oscillator, USB serial line and lights around mst_soc. The clock must be `clock_hz` of mst_soc.json.
 
 `default_nettype none
 
@@ -15,67 +12,24 @@ module ulx3s (
 );
 
     wire clk;
+    wire rst;
     wire locked;
-
-    (* FREQUENCY_PIN_CLKI = "25" *)
-    (* ICP_CURRENT = "12" *) (* LPF_RESISTOR = "8" *) (* MFG_ENABLE_FILTEROPAMP = "1" *) (* MFG_GMCREF_SEL = "2" *)
-    EHXPLLL #(
-        .CLKI_DIV(5),
-        .CLKFB_DIV(8),
-        .CLKOP_DIV(15),
-        .CLKOP_CPHASE(7),
-        .CLKOP_FPHASE(0),
-        .CLKOP_ENABLE("ENABLED"),
-        .CLKOP_TRIM_DELAY(0),
-        .CLKOP_TRIM_POL("FALLING"),
-        .FEEDBK_PATH("CLKOP"),
-        .OUTDIVIDER_MUXA("DIVA"),
-        .PLLRST_ENA("DISABLED"),
-        .INTFB_WAKE("DISABLED"),
-        .STDBY_ENABLE("DISABLED"),
-        .DPHASE_SOURCE("DISABLED")
-    ) pll (
-        .CLKI(clk_25mhz),
-        .CLKFB(clk),
-        .CLKOP(clk),
-        .LOCK(locked),
-        .RST(1'b0),
-        .STDBY(1'b0),
-        .PHASESEL0(1'b0),
-        .PHASESEL1(1'b0),
-        .PHASEDIR(1'b0),
-        .PHASESTEP(1'b0),
-        .PHASELOADREG(1'b0),
-        .PLLWAKESYNC(1'b0),
-        .ENCLKOP(1'b0)
-    );
-
-    // Reset begins at once and ends in step with the clock.
-    wire stop = !locked || btn_fire1;
-    reg [3:0] settled = 4'd0;
-
-    always @(posedge clk or posedge stop) begin
-        if (stop) begin
-            settled <= 4'd0;
-        end else begin
-            settled <= {settled[2:0], 1'b1};
-        end
-    end
-
-    reg rst = 1'b1;
-
-    always @(posedge clk) begin
-        rst <= !settled[3];
-    end
-
-    reg [25:0] beat = 26'd0;
-
-    always @(posedge clk) begin
-        beat <= beat + 26'd1;
-    end
-
+    wire heartbeat;
     wire busy;
     wire error;
+
+    ecp5_clock #(
+        .CLKI_DIV(5),
+        .CLKFB_DIV(8),
+        .CLKOP_DIV(15)
+    ) clock (
+        .oscillator(clk_25mhz),
+        .stop(btn_fire1),
+        .clk(clk),
+        .rst(rst),
+        .locked(locked),
+        .heartbeat(heartbeat)
+    );
 
     mst_soc soc (
         .clk(clk),
@@ -86,7 +40,7 @@ module ulx3s (
         .error(error)
     );
 
-    assign led = {beat[25], locked, 4'd0, error, busy};
+    assign led = {heartbeat, locked, 4'd0, error, busy};
     assign wifi_gpio0 = 1'b1;
 
 endmodule

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// PLL and reset of every board, beside their folders.
+const CLOCK: &str = "ecp5_clock.v";
 /// Cells that would mean a multiplier.
 const MULTIPLIERS: [&str; 2] = ["MULT18X18D", "ALU54B"];
 
@@ -109,9 +111,10 @@ pub fn board(args: &BoardArgs) -> Result<(), XtaskError> {
     let mut verilog = generator();
     verilog.args(["verilog", "--soc"]).arg(constraints.join("mst_soc.json")).arg("--out").arg(&folder);
     step("generate", verilog)?;
-    for name in [format!("{}.v", board.top), format!("{}.lpf", board.top)] {
-        let to = folder.join(&name);
-        std::fs::copy(constraints.join(&name), &to).map_err(at(&to))?;
+    for name in [format!("{}.v", board.top), format!("{}.lpf", board.top), format!("../{CLOCK}")] {
+        let from = constraints.join(name);
+        let to = folder.join(from.file_name().unwrap_or_default());
+        std::fs::copy(&from, &to).map_err(at(&from))?;
     }
     synthesise(&board, &folder)?;
     place_and_route(&board, args.seed, &folder)?;
@@ -160,7 +163,7 @@ fn synthesise(board: &Board, folder: &Path) -> Result<(), XtaskError> {
     let files: Vec<&str> = files.lines().collect();
     let top = &board.top;
     let script = format!(
-        "read_verilog {} {top}.v\nsynth_ecp5 -top {top} -json {top}.json\ncheck -assert\n",
+        "read_verilog {} {CLOCK} {top}.v\nsynth_ecp5 -top {top} -json {top}.json\ncheck -assert\n",
         files.join(" ")
     );
     let path = folder.join("synth.ys");
