@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod error;
 mod formal;
+mod mutate;
 mod packages;
 mod peers;
 mod setup;
@@ -52,6 +53,8 @@ enum Command {
     Synth(synth::SynthArgs),
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
+    /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
+    Mutate(mutate::MutateArgs),
     /// Measure simulation, reference, and what merged events save.
     Bench {
         /// What to measure.
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Command::Ci => check::check(Selection::All),
         Command::Synth(args) => synth::synth(&args),
         Command::Formal(args) => formal::formal(&args),
+        Command::Mutate(args) => mutate::mutate(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),
         Command::Bench { what: Benchmark::Peers, json } => peers::peers(json),
     };
