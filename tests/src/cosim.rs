@@ -1,16 +1,20 @@
 //! Core against reference: every spike plane and every logit.
 //!
 //! - [`Cosim`]: one compiled core; [`Session`]: that core with a network loaded.
+//! - [`addresses`]: every bit of every address counts.
+//! - [`window`]: offsets of any size.
 //! - [`campaign`]: many random networks at once, and the smallest one that fails.
 //! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
 //! - [`order`]: reads that must wait for writes.
 //! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
+pub mod addresses;
 pub mod campaign;
 pub mod checks;
 pub mod malformed;
 pub mod order;
 pub mod recovery;
+pub mod window;
 
 use crate::random::Random;
 use driver::program::{Planes, Program, ProgramOptions};

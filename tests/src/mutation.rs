@@ -11,7 +11,6 @@ pub mod judge;
 
 use crate::cosim::Cosim;
 use crate::yosys;
-use equivalence::Scope;
 use hdl::rtl::VerilogFile;
 use isa::CoreConfig;
 use judge::Found;
@@ -51,7 +50,7 @@ pub enum Verdict {
     /// A check finds it.
     Caught(Found),
     /// It is none: proven to do what the design does.
-    Equivalent(Scope),
+    Equivalent,
     /// No check finds it, and it is not proven equivalent.
     Survived,
 }
@@ -136,8 +135,8 @@ impl Design {
         if let Some(found) = judge::first_to_fail(&core, judge::QUICK) {
             return Ok(Verdict::Caught(found));
         }
-        if let Some(scope) = self.equivalent(mutant)? {
-            return Ok(Verdict::Equivalent(scope));
+        if self.equivalent(mutant)? {
+            return Ok(Verdict::Equivalent);
         }
         Ok(judge::first_to_fail(&core, judge::THOROUGH).map_or(Verdict::Survived, Verdict::Caught))
     }

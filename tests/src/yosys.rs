@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+const REMEDY: &str = "run `cargo xtask setup formal`, or set MST_TOOLS to the tools' folder";
+
 /// Runs a script in `folder`, which keeps it and its log as `NAME.ys` and `NAME.log`.
 ///
 /// # Errors
@@ -36,8 +38,7 @@ pub fn abc(folder: &Path, commands: &str) -> Result<String, String> {
 fn start(name: &str, folder: &Path, arguments: &[&str]) -> Result<Output, String> {
     let program = sim::verilated::tools().join("formal-venv/shims").join(name);
     if !program.is_file() {
-        let remedy = "run `cargo xtask setup formal`, or set MST_TOOLS to the tools' folder";
-        return Err(format!("no {name} at {}; {remedy}", program.display()));
+        return Err(format!("no {name} at {}; {REMEDY}", program.display()));
     }
     let output = Command::new(&program).current_dir(folder).args(arguments).output();
     output.map_err(|error| format!("{}: {error}", program.display()))
@@ -52,4 +53,17 @@ pub fn folder(name: &str) -> Result<PathBuf, String> {
     let folder = tests.parent().unwrap_or(tests).join("out").join(name);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(folder)
+}
+
+/// The folder of Yosys' cell models and mappings.
+///
+/// # Errors
+/// If Yosys is not installed.
+pub fn share() -> Result<PathBuf, String> {
+    let libraries = sim::verilated::tools().join("formal-venv/lib");
+    let pythons = std::fs::read_dir(&libraries).into_iter().flatten().flatten();
+    let mut shares = pythons.map(|python| python.path().join("site-packages/pyosys/share"));
+    shares
+        .find(|share| share.is_dir())
+        .ok_or_else(|| format!("no cell models in {}; {REMEDY}", libraries.display()))
 }

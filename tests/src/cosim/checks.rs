@@ -4,7 +4,7 @@ use super::{Cosim, Session, campaign::in_parallel, recovery, text};
 use crate::random::Random;
 use crate::random_network::{Case, MAX_SIZE};
 use driver::{Counters, Link};
-use isa::registers::{self, control, status};
+use isa::registers::{self, Access, REGISTERS, control, status};
 use isa::{ErrorCode, Neuron};
 use model::network::{
     Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
@@ -12,6 +12,7 @@ use model::network::{
 use model::work::{LayerWork, work};
 use model::{Configured, MaskRatio, RunOptions, Trace};
 use sim::SimOptions;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The events of the random networks of `seeds` are exactly those that their spikes ask for.
@@ -143,6 +144,49 @@ pub fn interrupts_follow_their_enables(cosim: &Cosim) -> Result<(), String> {
         expect(&mut session, "error", enable & 2 != 0)?;
         write(&mut session, registers::CONTROL, control::SOFT_RESET)?;
         expect(&mut session, "reset", false)?;
+    }
+    Ok(())
+}
+
+/// Every register that the host writes holds what it was given, whatever the others are given; what is no register reads 0, also after a
+/// run; and a reset clears what the last run left.
+///
+/// # Errors
+/// What is read instead.
+pub fn registers_hold_what_is_written(cosim: &Cosim) -> Result<(), String> {
+    let bench = recovery::Bench::new();
+    let mut session = bench.session(cosim, &SimOptions::default())?;
+    let status = [registers::STATUS, registers::ERROR, registers::ERROR_DESCRIPTOR, registers::ERROR_ADDRESS];
+    let cleared = |session: &mut Session<'_>| {
+        status.iter().try_for_each(|&register| {
+            let found = session.accelerator.link().read_register(register).map_err(text)?;
+            equal(&format!("register 0x{register:x} after a reset"), found.into(), 0)
+        })
+    };
+    cleared(&mut session)?;
+    bench.compare(&mut session)?;
+    session.accelerator.reset().map_err(text)?;
+    cleared(&mut session)?;
+    let link = session.accelerator.link();
+    let of = |access| REGISTERS.iter().filter(move |register| register.access == access);
+    let mut held: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut random = Random(1);
+    for register in of(Access::ReadWrite).cycle().take(24 * of(Access::ReadWrite).count()) {
+        let value = random.bits() as u32;
+        link.write_register(register.offset, value).map_err(text)?;
+        held.insert(register.offset, value);
+        let any = random.pick(REGISTERS).offset;
+        if let Some(&expected) = held.get(&any) {
+            let found = link.read_register(any).map_err(text)?;
+            equal(&format!("register 0x{any:x}"), found.into(), expected.into())?;
+        }
+    }
+    let defined = |offset: &u32| REGISTERS.iter().any(|register| register.offset == *offset);
+    let all =
+        held.into_iter().chain((0..0x1000).step_by(4).filter(|o| !defined(o)).map(|offset| (offset, 0)));
+    for (offset, expected) in all {
+        let found = link.read_register(offset).map_err(text)?;
+        equal(&format!("register 0x{offset:x}"), found.into(), expected.into())?;
     }
     Ok(())
 }
