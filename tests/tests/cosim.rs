@@ -125,3 +125,9 @@ fn interrupts_are_raised_on_done_and_on_error_only_when_enabled() {
 fn registers_hold_what_is_written() {
     holds(checks::registers_hold_what_is_written(&Cosim::preset("tiny")));
 }
+
+#[test]
+fn rows_may_be_as_wide_as_the_buffers() {
+    holds(checks::widest_rows(&Cosim::preset("tiny")));
+    holds(checks::widest_rows(&Cosim::preset("ecp5")));
+}

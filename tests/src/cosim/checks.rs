@@ -56,7 +56,7 @@ const RATIOS: [u8; 4] = [0, 64, 128, 224];
 /// # Errors
 /// The ratio at which they do not.
 pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
-    let (network, image) = one_masked_layer();
+    let (network, image) = dense_network(Grid { rows: 8, columns: 8 }, 24);
     for neuron in [Neuron::If, Neuron::TwoPhase] {
         let mut before: Option<(Counters, u64)> = None;
         for ratio in RATIOS {
@@ -242,10 +242,32 @@ fn at_least(what: &str, found: u64, expected: u64) -> Result<(), String> {
     if found >= expected { Ok(()) } else { Err(format!("{what}: {found}, expected at least {expected}")) }
 }
 
-/// A network that spends its time on the spikes of one layer, whose mask ratio is an option, and an image for it.
-fn one_masked_layer() -> (Network, Vec<u8>) {
+/// Rows as wide as the core's buffers allow, with spikes in every word, are written and read as the reference has them.
+///
+/// # Errors
+/// The first difference, or a word without spikes.
+pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
+    let channels = cosim.core.max_fan_in as usize;
+    let (network, image) = dense_network(Grid { rows: 1, columns: 2 }, channels);
+    for neuron in [Neuron::If, Neuron::TwoPhase] {
+        let network =
+            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(2) }).map_err(text)?;
+        let mut session = cosim.session(&network, &SimOptions::default())?;
+        let expected = session.expected(&image)?;
+        let spikes = |channel| (0..2).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
+        let silent = (0..channels).step_by(8).find(|&word| (word..word + 8).map(spikes).sum::<u32>() == 0);
+        if let Some(channel) = silent {
+            return Err(format!("no spike in the word of channel {channel}: choose other weights"));
+        }
+        session.compare_with(&image, &expected).map_err(|error| format!("{neuron:?}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// A network that spends its time on the spikes of its second layer, whose mask ratio is an option, and an image for it. That layer reads
+/// rows of `channels`.
+fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
     let mut random = Random(5);
-    let grid = Grid { rows: 8, columns: 8 };
     let mut weights = |outputs: usize, inputs: usize| {
         let data = (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect();
         (Weights { outputs, inputs, data }, vec![0; outputs])
@@ -265,18 +287,18 @@ fn one_masked_layer() -> (Network, Vec<u8>) {
         mask_ratio: 0,
     };
     let patch = Patch { kernel: 2, stride: 2, padding: 0 };
-    let ((embed, embed_bias), (fc1, fc1_bias)) = (weights(24, 4), weights(64, 24));
+    let ((embed, embed_bias), (fc1, fc1_bias)) = (weights(channels, 4), weights(64, channels));
     let ((fc2, fc2_bias), (head, head_bias)) = (weights(64, 64), weights(10, 64));
     let fc1 = Operation::Dense { input: LayerId(0), gather: Gather::Token, weights: fc1, bias: fc1_bias };
     let fc2 = Operation::Dense { input: LayerId(1), gather: Gather::Token, weights: fc2, bias: fc2_bias };
     let head = Operation::Readout { input: LayerId(2), weights: head, bias: head_bias };
     let layers = vec![
-        layer("embed", Operation::Analog { patch, weights: embed, bias: embed_bias }, 24, 10_000),
-        Layer { mask_site: Some(MaskSite::Fc1), ..layer("fc1", fc1, 64, 200) },
+        layer("embed", Operation::Analog { patch, weights: embed, bias: embed_bias }, channels, 10_000),
+        Layer { mask_site: Some(MaskSite::Fc1), ..layer("fc1", fc1, 64, 200 * channels as i32 / 24) },
         layer("fc2", fc2, 64, 500),
         Layer { theta: Vec::new(), v0: Vec::new(), ..layer("head", head, 10, 0) },
     ];
-    let image = ImageShape { height: 16, width: 16, channels: 1 };
+    let image = ImageShape { height: 2 * grid.rows, width: 2 * grid.columns, channels: 1 };
     let pixels = (0..image.bytes()).map(|_| random.bits() as u8).collect();
-    (Network { name: "one masked layer".to_owned(), image, classes: 10, layers, seed: 7 }, pixels)
+    (Network { name: "three dense layers".to_owned(), image, classes: 10, layers, seed: 7 }, pixels)
 }
