@@ -1,7 +1,6 @@
 //! Shared stimuli of the tests that cross crates.
 
 pub mod cosim;
-pub mod gate_level;
 pub mod mutation;
 pub mod naive;
 pub mod random;
