@@ -1,6 +1,7 @@
 //! Fetches the pinned tools into .tools/, then runs the demo, the tests and the benchmarks.
 
 mod bench;
+mod board;
 mod check;
 mod demo;
 mod error;
@@ -51,6 +52,8 @@ enum Command {
     Ci,
     /// Synthesise the core with Yosys and count its cells; fails on multipliers, latches, undriven nets, warnings.
     Synth(synth::SynthArgs),
+    /// Make the bitstream of a board: synthesis, place and route, timing (about 15 minutes).
+    Board(board::BoardArgs),
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
     /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
@@ -82,6 +85,10 @@ enum Tools {
     Yosys,
     /// SymbiYosys and a solver: proofs.
     Formal,
+    /// nextpnr: place and route, bitstreams.
+    Nextpnr,
+    /// LiteX's clients of a serial line.
+    Litex,
     /// All of them.
     All,
 }
@@ -92,7 +99,9 @@ impl Tools {
             Tools::Verilator => &[&setup::VERILATOR],
             Tools::Yosys => &[&setup::YOSYS],
             Tools::Formal => &[&setup::FORMAL],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL],
+            Tools::Nextpnr => &[&setup::NEXTPNR],
+            Tools::Litex => &[&setup::LITEX],
+            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::NEXTPNR, &setup::LITEX],
         }
     }
 }
@@ -104,6 +113,7 @@ fn main() -> ExitCode {
         Command::Test { selection } => check::check(selection),
         Command::Ci => check::check(Selection::All),
         Command::Synth(args) => synth::synth(&args),
+        Command::Board(args) => board::board(&args),
         Command::Formal(args) => formal::formal(&args),
         Command::Mutate(args) => mutate::mutate(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),

