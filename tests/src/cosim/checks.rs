@@ -251,7 +251,7 @@ pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
     let (network, image) = dense_network(Grid { rows: 1, columns: 2 }, channels);
     for neuron in [Neuron::If, Neuron::TwoPhase] {
         let network =
-            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(8) }).map_err(text)?;
+            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(2) }).map_err(text)?;
         let mut session = cosim.session(&network, &SimOptions::default())?;
         let expected = session.expected(&image)?;
         let spikes = |channel| (0..2).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
