@@ -89,6 +89,8 @@ enum Tools {
     Nextpnr,
     /// LiteX's clients of a serial line.
     Litex,
+    /// FuseSoC, cocotb, PeakRDL: what other hardware projects use.
+    Hdl,
     /// All of them.
     All,
 }
@@ -101,7 +103,15 @@ impl Tools {
             Tools::Formal => &[&setup::FORMAL],
             Tools::Nextpnr => &[&setup::NEXTPNR],
             Tools::Litex => &[&setup::LITEX],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::NEXTPNR, &setup::LITEX],
+            Tools::Hdl => &[&setup::HDL],
+            Tools::All => &[
+                &setup::VERILATOR,
+                &setup::YOSYS,
+                &setup::FORMAL,
+                &setup::NEXTPNR,
+                &setup::LITEX,
+                &setup::HDL,
+            ],
         }
     }
 }
