@@ -1,16 +1,20 @@
 //! Core against reference: every spike plane and every logit.
 //!
 //! - [`Cosim`]: one compiled core; [`Session`]: that core with a network loaded.
+//! - [`addresses`]: every bit of every address counts.
+//! - [`window`]: offsets of any size.
 //! - [`campaign`]: many random networks at once, and the smallest one that fails.
 //! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
 //! - [`order`]: reads that must wait for writes.
 //! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
+pub mod addresses;
 pub mod campaign;
 pub mod checks;
 pub mod malformed;
 pub mod order;
 pub mod recovery;
+pub mod window;
 
 use crate::random::Random;
 use driver::program::{Planes, Program, ProgramOptions};
@@ -23,7 +27,7 @@ use sim::{SimLink, SimOptions, Tracing, Verilated};
 use std::ops::Range;
 use std::time::Duration;
 
-/// Simulated time after which a run counts as hung: two million cycles.
+/// The ordinary [`Cosim::deadline`]: two million cycles.
 pub const DEADLINE: Duration = Duration::from_millis(20);
 
 /// What planes and logits hold before a run.
@@ -38,6 +42,8 @@ pub struct Cosim {
     pub verilated: Verilated,
     /// What register `SCRATCH` is set to before a network is loaded: selects a planted bug, if the model has any.
     pub scratch: u32,
+    /// Simulated time after which a run counts as hung.
+    pub deadline: Duration,
 }
 
 impl Cosim {
@@ -57,7 +63,7 @@ impl Cosim {
     pub fn new(core: CoreConfig) -> Cosim {
         let top = hdl::core::mst_core(&core).unwrap_or_else(|error| panic!("{error}"));
         let verilated = Verilated::build(&top, Tracing::None).unwrap_or_else(|error| panic!("{error}"));
-        Cosim { core, verilated, scratch: 0 }
+        Cosim { core, verilated, scratch: 0, deadline: DEADLINE }
     }
 
     /// An accelerator over a fresh simulation.
@@ -68,7 +74,7 @@ impl Cosim {
         let link = SimLink::with_model(&self.verilated, &self.core, world).map_err(text)?;
         let mut accelerator = Accelerator::open(link).map_err(text)?;
         accelerator.link().write_register(registers::SCRATCH, self.scratch).map_err(text)?;
-        accelerator.set_deadline(DEADLINE);
+        accelerator.set_deadline(self.deadline);
         Ok(accelerator)
     }
 
@@ -89,7 +95,7 @@ impl Cosim {
         let mut accelerator = self.accelerator(world)?;
         let program = self.program(network, accelerator.window_size())?;
         accelerator.load(&program).map_err(text)?;
-        Ok(Session { accelerator, network, program })
+        Ok(Session { accelerator, network, program, deadline: self.deadline })
     }
 
     /// Runs one image on core and reference and compares what the core wrote to memory, plane by plane.
@@ -109,6 +115,7 @@ pub struct Session<'a> {
     pub network: &'a Configured,
     /// What was loaded, with the bytes.
     pub program: Program,
+    deadline: Duration,
 }
 
 impl Session<'_> {

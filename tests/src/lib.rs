@@ -1,6 +1,8 @@
 //! Shared stimuli of the tests that cross crates.
 
 pub mod cosim;
+pub mod mutation;
 pub mod naive;
 pub mod random;
 pub mod random_network;
+pub mod yosys;

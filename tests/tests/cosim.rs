@@ -120,3 +120,14 @@ fn counters_count_one_run_and_are_cleared() {
 fn interrupts_are_raised_on_done_and_on_error_only_when_enabled() {
     holds(checks::interrupts_follow_their_enables(&Cosim::preset("tiny")));
 }
+
+#[test]
+fn registers_hold_what_is_written() {
+    holds(checks::registers_hold_what_is_written(&Cosim::preset("tiny")));
+}
+
+#[test]
+fn rows_may_be_as_wide_as_the_buffers() {
+    holds(checks::widest_rows(&Cosim::preset("tiny")));
+    holds(checks::widest_rows(&Cosim::preset("ecp5")));
+}

@@ -7,10 +7,10 @@ use hdl::rtl::VerilogFile;
 use isa::CoreConfig;
 use sim::{Tracing, Verilated};
 use std::time::Instant;
-use tests::cosim::Cosim;
 use tests::cosim::campaign::{Worlds, random_networks};
 use tests::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
 use tests::cosim::order::reads_wait_for_writes;
+use tests::cosim::{Cosim, DEADLINE};
 use tests::cosim::{checks, recovery};
 
 /// A check, by its name in the list of bugs.
@@ -167,7 +167,7 @@ fn planted() -> Cosim {
     let top = hdl::core::mst_core(&core).unwrap_or_else(|error| panic!("{error}"));
     let verilated =
         Verilated::build_edited(&top, Tracing::None, plant).unwrap_or_else(|error| panic!("{error}"));
-    Cosim { core, verilated, scratch: 0 }
+    Cosim { core, verilated, scratch: 0, deadline: DEADLINE }
 }
 
 fn plant(files: &mut [VerilogFile]) {

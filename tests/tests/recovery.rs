@@ -3,8 +3,9 @@
 
 use isa::{ErrorCode, Op};
 use tests::cosim::Cosim;
+use tests::cosim::addresses::every_address_bit_counts;
 use tests::cosim::malformed::{MALFORMED, Malformed, malformed_descriptors, random_descriptors};
-use tests::cosim::recovery;
+use tests::cosim::{recovery, window};
 
 fn tiny() -> Cosim {
     Cosim::preset("tiny")
@@ -40,6 +41,17 @@ fn every_error_code_has_a_test() {
         let elsewhere = [ReadError, WriteError, StartWhileBusy, BadRun].contains(code);
         assert!(elsewhere || MALFORMED.iter().any(|case| case.code == *code), "{code:?}");
     }
+}
+
+#[test]
+fn every_bit_of_an_address_counts() {
+    let used = every_address_bit_counts(&tiny()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(used >= 20, "addresses and strides that the network uses: {used} of 25");
+}
+
+#[test]
+fn offsets_may_be_large() {
+    holds(window::offsets_may_be_large(&tiny()));
 }
 
 #[test]

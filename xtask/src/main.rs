@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod error;
 mod formal;
+mod mutate;
 mod packages;
 mod peers;
 mod setup;
@@ -55,6 +56,8 @@ enum Command {
     Board(board::BoardArgs),
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
+    /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
+    Mutate(mutate::MutateArgs),
     /// Measure simulation, reference, and what merged events save.
     Bench {
         /// What to measure.
@@ -122,6 +125,7 @@ fn main() -> ExitCode {
         Command::Synth(args) => synth::synth(&args),
         Command::Board(args) => board::board(&args),
         Command::Formal(args) => formal::formal(&args),
+        Command::Mutate(args) => mutate::mutate(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),
         Command::Bench { what: Benchmark::Peers, json } => peers::peers(json),
     };

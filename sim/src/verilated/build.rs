@@ -1,6 +1,6 @@
 //! Compiles a module with Verilator into a shared library, once for each distinct source.
 
-use super::{Ports, shim, tools};
+use super::{Input, ModelError, Ports, shim, tools};
 use hdl::rtl::{Module, RtlError, VerilogFile};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Options of every Verilator run: all warnings are errors.
 const VERILATOR: [&str; 7] = ["--cc", "-O3", "--x-assign", "fast", "-Wall", "--output-split", "4000"];
+/// What follows them for a netlist: who wrote it cares neither for widths nor for names, so only errors count.
+const LENIENT: [&str; 3] = ["-Wno-lint", "-Wno-style", "-Wno-fatal"];
 /// Optimisation of the C++: what runs every cycle, what runs at the start, the runtime.
 const MAKE: [&str; 3] = ["OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"];
 /// Lines of a tool's output that an error repeats.
@@ -107,6 +109,7 @@ pub struct Verilated {
     pub(super) inputs: Ports,
     pub(super) outputs: Ports,
     pub(super) tracing: Tracing,
+    pub(super) straps: Vec<(Input, u64)>,
 }
 
 impl Verilated {
@@ -131,12 +134,38 @@ impl Verilated {
     ) -> Result<Verilated, BuildError> {
         let mut files = hdl::rtl::emit(module)?;
         edit(&mut files);
+        Verilated::build_files(module, files, &[], tracing, &[])
+    }
+
+    /// Compiles what a synthesis tool has made of `module`: its ports, and `straps` (name and width), further inputs that
+    /// [`strapped`](Verilated::strapped) sets.
+    ///
+    /// # Errors
+    /// Those of `build`, except that warnings pass.
+    pub fn build_netlist(
+        module: &Rc<Module>,
+        files: Vec<VerilogFile>,
+        straps: &[(&str, u32)],
+    ) -> Result<Verilated, BuildError> {
+        Verilated::build_files(module, files, straps, Tracing::None, &LENIENT)
+    }
+
+    fn build_files(
+        module: &Rc<Module>,
+        files: Vec<VerilogFile>,
+        straps: &[(&str, u32)],
+        tracing: Tracing,
+        lint: &'static [&'static str],
+    ) -> Result<Verilated, BuildError> {
         let (mut inputs, mut outputs) = (Ports::default(), Ports::default());
         if module.uses_reset() {
             inputs.push("rst", 1);
         }
         for port in module.inputs() {
             inputs.push(&port.name, port.width);
+        }
+        for (name, width) in straps {
+            inputs.push(name, *width);
         }
         for port in module.outputs() {
             outputs.push(&port.name, port.width);
@@ -147,9 +176,19 @@ impl Verilated {
             verilator: tools::verilator()?,
             files,
             tracing,
+            lint,
         };
         let library = recipe.library()?;
-        Ok(Verilated { library, inputs, outputs, tracing })
+        Ok(Verilated { library, inputs, outputs, tracing, straps: Vec::new() })
+    }
+
+    /// The same model with the input `name` at `value` from power-up on, until it is set.
+    ///
+    /// # Errors
+    /// [`ModelError::NoPort`].
+    pub fn strapped(mut self, name: &str, value: u64) -> Result<Verilated, ModelError> {
+        self.straps.push((Input(self.inputs.find("input", name)?), value));
+        Ok(self)
     }
 
     /// The shared library; the Verilog that it was made from lies beside it.
@@ -165,13 +204,14 @@ struct Recipe {
     shim: String,
     verilator: PathBuf,
     tracing: Tracing,
+    lint: &'static [&'static str],
 }
 
 impl Recipe {
     /// A name for everything that decides what the library does.
     fn key(&self) -> String {
         let mut key = Key::new();
-        VERILATOR.iter().chain(&MAKE).for_each(|option| key.add(option));
+        VERILATOR.iter().chain(self.lint).chain(&MAKE).for_each(|option| key.add(option));
         self.files.iter().flat_map(|f| [&f.name, &f.text]).for_each(|text| key.add(text));
         key.add(&self.shim);
         key.add(&self.verilator.to_string_lossy());
@@ -222,7 +262,14 @@ impl Recipe {
 
     fn verilate(&self, work: &Path) -> Result<(), BuildError> {
         let mut command = Command::new(&self.verilator);
-        command.args(VERILATOR).args(["--Mdir", "objects", "--top-module", &self.top, "-CFLAGS", "-fPIC"]);
+        command.args(VERILATOR).args(self.lint).args([
+            "--Mdir",
+            "objects",
+            "--top-module",
+            &self.top,
+            "-CFLAGS",
+            "-fPIC",
+        ]);
         if self.tracing == Tracing::Fst {
             command.args(["--trace-fst"]);
         }

@@ -114,13 +114,15 @@ impl Model {
         if let Some(path) = trace.filter(nowhere) {
             return Err(ModelError::Trace(path.to_owned()));
         }
-        Ok(Model {
+        let mut model = Model {
             instance: Instance::load(&verilated.library, seed, trace)?,
             inputs: vec![0; verilated.inputs.words],
             outputs: vec![0; verilated.outputs.words],
             ports: verilated.clone(),
             cycles: 0,
-        })
+        };
+        verilated.straps.iter().for_each(|&(port, value)| model.set(port, value));
+        Ok(model)
     }
 
     /// The input port `name`; `rst` is one if the module has it.

@@ -65,7 +65,7 @@ pub fn random_networks(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Resu
     let total = Mutex::new(Counters::default());
     let seeds: Vec<u64> = seeds.collect();
     in_parallel(&seeds, |&seed| {
-        let size = 1 + (seed / 2 % u64::from(MAX_SIZE)) as u32;
+        let size = size_of(seed);
         let counters = case(cosim, seed, size, worlds).map_err(|error| {
             let smaller = (1..size).find_map(|size| Some((size, case(cosim, seed, size, worlds).err()?)));
             let (size, error) = smaller.unwrap_or((size, error));
@@ -76,6 +76,19 @@ pub fn random_networks(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Resu
         Ok(())
     })?;
     Ok(total.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
+
+/// Like [`random_networks`], without a search for a smaller network that fails, too.
+///
+/// # Errors
+/// The difference in the first that fails.
+pub fn random_networks_as_they_come(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Result<(), String> {
+    let seeds: Vec<u64> = seeds.collect();
+    in_parallel(&seeds, |&seed| case(cosim, seed, size_of(seed), worlds).map(drop))
+}
+
+fn size_of(seed: u64) -> u32 {
+    1 + (seed / 2 % u64::from(MAX_SIZE)) as u32
 }
 
 fn case(cosim: &Cosim, seed: u64, size: u32, worlds: Worlds) -> Result<Counters, String> {

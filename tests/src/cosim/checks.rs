@@ -4,7 +4,7 @@ use super::{Cosim, Session, campaign::in_parallel, recovery, text};
 use crate::random::Random;
 use crate::random_network::{Case, MAX_SIZE};
 use driver::{Counters, Link};
-use isa::registers::{self, control, status};
+use isa::registers::{self, Access, REGISTERS, control, status};
 use isa::{ErrorCode, Neuron};
 use model::network::{
     Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
@@ -12,6 +12,7 @@ use model::network::{
 use model::work::{LayerWork, work};
 use model::{Configured, MaskRatio, RunOptions, Trace};
 use sim::SimOptions;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The events of the random networks of `seeds` are exactly those that their spikes ask for.
@@ -55,7 +56,7 @@ const RATIOS: [u8; 4] = [0, 64, 128, 224];
 /// # Errors
 /// The ratio at which they do not.
 pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
-    let (network, image) = one_masked_layer();
+    let (network, image) = dense_network(Grid { rows: 8, columns: 8 }, 24);
     for neuron in [Neuron::If, Neuron::TwoPhase] {
         let mut before: Option<(Counters, u64)> = None;
         for ratio in RATIOS {
@@ -147,6 +148,49 @@ pub fn interrupts_follow_their_enables(cosim: &Cosim) -> Result<(), String> {
     Ok(())
 }
 
+/// Every register that the host writes holds what it was given, whatever the others are given; what is no register reads 0, also after a
+/// run; and a reset clears what the last run left.
+///
+/// # Errors
+/// What is read instead.
+pub fn registers_hold_what_is_written(cosim: &Cosim) -> Result<(), String> {
+    let bench = recovery::Bench::new();
+    let mut session = bench.session(cosim, &SimOptions::default())?;
+    let status = [registers::STATUS, registers::ERROR, registers::ERROR_DESCRIPTOR, registers::ERROR_ADDRESS];
+    let cleared = |session: &mut Session<'_>| {
+        status.iter().try_for_each(|&register| {
+            let found = session.accelerator.link().read_register(register).map_err(text)?;
+            equal(&format!("register 0x{register:x} after a reset"), found.into(), 0)
+        })
+    };
+    cleared(&mut session)?;
+    bench.compare(&mut session)?;
+    session.accelerator.reset().map_err(text)?;
+    cleared(&mut session)?;
+    let link = session.accelerator.link();
+    let of = |access| REGISTERS.iter().filter(move |register| register.access == access);
+    let mut held: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut random = Random(1);
+    for register in of(Access::ReadWrite).cycle().take(24 * of(Access::ReadWrite).count()) {
+        let value = random.bits() as u32;
+        link.write_register(register.offset, value).map_err(text)?;
+        held.insert(register.offset, value);
+        let any = random.pick(REGISTERS).offset;
+        if let Some(&expected) = held.get(&any) {
+            let found = link.read_register(any).map_err(text)?;
+            equal(&format!("register 0x{any:x}"), found.into(), expected.into())?;
+        }
+    }
+    let defined = |offset: &u32| REGISTERS.iter().any(|register| register.offset == *offset);
+    let all =
+        held.into_iter().chain((0..0x1000).step_by(4).filter(|o| !defined(o)).map(|offset| (offset, 0)));
+    for (offset, expected) in all {
+        let found = link.read_register(offset).map_err(text)?;
+        equal(&format!("register 0x{offset:x}"), found.into(), expected.into())?;
+    }
+    Ok(())
+}
+
 /// Starts the loaded program by hand, on the image of the run before.
 fn start(session: &mut Session<'_>) -> Result<(), String> {
     let (base, count) = (session.program.descriptor_base, session.program.layers.len() as u32);
@@ -198,10 +242,32 @@ fn at_least(what: &str, found: u64, expected: u64) -> Result<(), String> {
     if found >= expected { Ok(()) } else { Err(format!("{what}: {found}, expected at least {expected}")) }
 }
 
-/// A network that spends its time on the spikes of one layer, whose mask ratio is an option, and an image for it.
-fn one_masked_layer() -> (Network, Vec<u8>) {
+/// Rows as wide as the core's buffers allow, with spikes in every word, are written and read as the reference has them.
+///
+/// # Errors
+/// The first difference, or a word without spikes.
+pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
+    let channels = cosim.core.max_fan_in as usize;
+    let (network, image) = dense_network(Grid { rows: 1, columns: 2 }, channels);
+    for neuron in [Neuron::If, Neuron::TwoPhase] {
+        let network =
+            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(2) }).map_err(text)?;
+        let mut session = cosim.session(&network, &SimOptions::default())?;
+        let expected = session.expected(&image)?;
+        let spikes = |channel| (0..2).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
+        let silent = (0..channels).step_by(8).find(|&word| (word..word + 8).map(spikes).sum::<u32>() == 0);
+        if let Some(channel) = silent {
+            return Err(format!("no spike in the word of channel {channel}: choose other weights"));
+        }
+        session.compare_with(&image, &expected).map_err(|error| format!("{neuron:?}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// A network that spends its time on the spikes of its second layer, whose mask ratio is an option, and an image for it. That layer reads
+/// rows of `channels`.
+fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
     let mut random = Random(5);
-    let grid = Grid { rows: 8, columns: 8 };
     let mut weights = |outputs: usize, inputs: usize| {
         let data = (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect();
         (Weights { outputs, inputs, data }, vec![0; outputs])
@@ -221,18 +287,18 @@ fn one_masked_layer() -> (Network, Vec<u8>) {
         mask_ratio: 0,
     };
     let patch = Patch { kernel: 2, stride: 2, padding: 0 };
-    let ((embed, embed_bias), (fc1, fc1_bias)) = (weights(24, 4), weights(64, 24));
+    let ((embed, embed_bias), (fc1, fc1_bias)) = (weights(channels, 4), weights(64, channels));
     let ((fc2, fc2_bias), (head, head_bias)) = (weights(64, 64), weights(10, 64));
     let fc1 = Operation::Dense { input: LayerId(0), gather: Gather::Token, weights: fc1, bias: fc1_bias };
     let fc2 = Operation::Dense { input: LayerId(1), gather: Gather::Token, weights: fc2, bias: fc2_bias };
     let head = Operation::Readout { input: LayerId(2), weights: head, bias: head_bias };
     let layers = vec![
-        layer("embed", Operation::Analog { patch, weights: embed, bias: embed_bias }, 24, 10_000),
-        Layer { mask_site: Some(MaskSite::Fc1), ..layer("fc1", fc1, 64, 200) },
+        layer("embed", Operation::Analog { patch, weights: embed, bias: embed_bias }, channels, 10_000),
+        Layer { mask_site: Some(MaskSite::Fc1), ..layer("fc1", fc1, 64, 200 * channels as i32 / 24) },
         layer("fc2", fc2, 64, 500),
         Layer { theta: Vec::new(), v0: Vec::new(), ..layer("head", head, 10, 0) },
     ];
-    let image = ImageShape { height: 16, width: 16, channels: 1 };
+    let image = ImageShape { height: 2 * grid.rows, width: 2 * grid.columns, channels: 1 };
     let pixels = (0..image.bytes()).map(|_| random.bits() as u8).collect();
-    (Network { name: "one masked layer".to_owned(), image, classes: 10, layers, seed: 7 }, pixels)
+    (Network { name: "three dense layers".to_owned(), image, classes: 10, layers, seed: 7 }, pixels)
 }

@@ -78,7 +78,7 @@ impl Bench {
     /// # Errors
     /// If the core does not come to rest, still has traffic or an interrupt, or the run differs.
     pub fn recover(&self, session: &mut Session<'_>) -> Result<(), String> {
-        session.accelerator.set_deadline(super::DEADLINE);
+        session.accelerator.set_deadline(session.deadline);
         session.accelerator.reset().map_err(text)?;
         let link = session.accelerator.link();
         if link.memory().in_flight() != 0 {
@@ -209,7 +209,7 @@ pub fn soft_resets(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
             Ok(_) | Err(DriverError::Deadline { .. }) => {}
             Err(other) => return Err(other.to_string()),
         }
-        session.accelerator.set_deadline(super::DEADLINE);
+        session.accelerator.set_deadline(session.deadline);
         let kind = random.between(0, 2);
         let link = session.accelerator.link();
         // Bursts are written one by one, so most cycles have none: half of the resets wait for one that has to wait.
@@ -297,7 +297,7 @@ pub fn starts_while_busy(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String>
             Err(DriverError::Deadline { .. }) | Ok(_) => return Ok(()),
             Err(other) => return Err(other.to_string()),
         }
-        session.accelerator.set_deadline(super::DEADLINE);
+        session.accelerator.set_deadline(session.deadline);
         let link = session.accelerator.link();
         link.write_register(registers::CONTROL, control::START).map_err(text)?;
         ended_with(session, Some(ErrorCode::StartWhileBusy))?;
@@ -353,8 +353,9 @@ pub fn bad_runs(cosim: &Cosim) -> Result<(), String> {
 /// # Errors
 /// What the registers say instead.
 pub fn ended_with(session: &mut Session<'_>, code: Option<ErrorCode>) -> Result<(), String> {
+    let deadline = session.deadline;
     let link = session.accelerator.link();
-    let interrupted = link.wait_interrupt(super::DEADLINE).map_err(text)?;
+    let interrupted = link.wait_interrupt(deadline).map_err(text)?;
     let status = link.read_register(registers::STATUS).map_err(text)? & !status::RESETTING;
     let found = link.read_register(registers::ERROR).map_err(text)?;
     let (flag, number) = code.map_or((status::DONE, 0), |code| (status::ERROR, code as u32));

@@ -1,0 +1,113 @@
+//! Offsets of any size: the same network where the memory window begins far below its memory, so that all offsets are large.
+
+use super::recovery::{Bench, ended_with, write_descriptor};
+use super::{Cosim, Session, campaign::in_parallel, text};
+use driver::Link;
+use isa::registers::{self, control};
+use isa::{Descriptor, ErrorCode, Op};
+use sim::SimOptions;
+use sim::axi::{Fault, FaultTarget, Response};
+
+/// What is added to all offsets: each of the bits that 4 MiB do not reach is 1 in one of them and 0 in the other.
+const SHIFTS: [u32; 2] = [0x5555_5000, 0xaaaa_a000];
+
+/// A run with shifted offsets writes what a run without writes, and its bus errors name shifted offsets.
+///
+/// # Errors
+/// What differs.
+pub fn offsets_may_be_large(cosim: &Cosim) -> Result<(), String> {
+    in_parallel(&SHIFTS, |&shift| {
+        shifted(cosim, shift).map_err(|error| format!("offsets from 0x{shift:x} on: {error}"))
+    })
+}
+
+fn shifted(cosim: &Cosim, shift: u32) -> Result<(), String> {
+    let bench = Bench::new();
+    let mut session = bench.session(cosim, &SimOptions::default())?;
+    let counters = session.compare_with(&bench.image, &bench.expected)?;
+    let expected = outputs(&mut session);
+
+    move_window(&mut session, shift)?;
+    session.spoil_outputs();
+    start(&mut session, shift)?;
+    ended_with(&mut session, None)?;
+    let found = outputs(&mut session);
+    if let Some(at) = (0..expected.len()).find(|&at| found[at] != expected[at]) {
+        return Err(format!("byte {at} of planes and logits differs"));
+    }
+
+    for (beat, write) in [(0, false), (counters.read_beats / 2, false), (counters.write_beats / 2, true)] {
+        let (read_before, written_before) = session.accelerator.link().memory().beats();
+        let (target, code) = if write {
+            (FaultTarget::WriteBeat(written_before + beat), ErrorCode::WriteError)
+        } else {
+            (FaultTarget::ReadBeat(read_before + beat), ErrorCode::ReadError)
+        };
+        let response = Response::SlaveError;
+        *session.accelerator.link().memory().faults_mut() = vec![Fault { target, response }];
+        start(&mut session, shift)?;
+        ended_with(&mut session, Some(code))?;
+        let address = session.accelerator.link().read_register(registers::ERROR_ADDRESS).map_err(text)?;
+        if !(shift..shift + session.program.total_bytes as u32).contains(&address) {
+            return Err(format!("{code:?} at beat {beat}: ERROR_ADDRESS is 0x{address:x}"));
+        }
+        session.accelerator.link().memory().faults_mut().clear();
+        session.accelerator.reset().map_err(text)?;
+        move_window(&mut session, shift)?;
+    }
+    Ok(())
+}
+
+/// Lets the window begin `shift` bytes before the memory, and everything in the descriptors lie as much further on.
+fn move_window(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
+    for layer in 0..session.program.layers.len() {
+        let mut descriptor = session.program.layers[layer].descriptor.clone();
+        move_bases(&mut descriptor, shift);
+        write_descriptor(session, layer, &descriptor.to_words())?;
+    }
+    let window = session.accelerator.window_size() as u32;
+    let link = session.accelerator.link();
+    let base = link.memory_base().wrapping_sub(shift.into());
+    for (register, value) in [
+        (registers::MEMORY_BASE_LOW, base as u32),
+        (registers::MEMORY_BASE_HIGH, (base >> 32) as u32),
+        (registers::MEMORY_SIZE, shift + window),
+    ] {
+        link.write_register(register, value).map_err(text)?;
+    }
+    Ok(())
+}
+
+fn move_bases(descriptor: &mut Descriptor, shift: u32) {
+    let segments = descriptor.segments as usize;
+    descriptor.segment_bases[..segments].iter_mut().for_each(|base| *base += shift);
+    descriptor.parameter_base += shift;
+    descriptor.output_base += shift;
+    let scores = descriptor.op == Op::Scores as u32;
+    if scores {
+        descriptor.bias_base += shift;
+    }
+    if scores || descriptor.op == Op::Context as u32 {
+        descriptor.matrix_base += shift;
+    }
+}
+
+fn start(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
+    let (base, count) = (session.program.descriptor_base + shift, session.program.layers.len() as u32);
+    for (register, value) in [
+        (registers::DESCRIPTOR_BASE, base),
+        (registers::DESCRIPTOR_COUNT, count),
+        (registers::CONTROL, control::CLEAR_DONE),
+        (registers::CONTROL, control::START),
+    ] {
+        session.accelerator.link().write_register(register, value).map_err(text)?;
+    }
+    Ok(())
+}
+
+/// Planes and logits, one after the other.
+fn outputs(session: &mut Session<'_>) -> Vec<u8> {
+    let ranges = session.outputs();
+    let bytes = session.accelerator.link().memory().bytes();
+    ranges.into_iter().flat_map(|range| bytes[range].iter().copied()).collect()
+}

@@ -1,0 +1,58 @@
+//! The checks that a mutant runs against, cheapest first, until one finds it.
+
+use crate::cosim::addresses::every_address_bit_counts;
+use crate::cosim::campaign::{Worlds, random_networks_as_they_come};
+use crate::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
+use crate::cosim::order::reads_wait_for_writes;
+use crate::cosim::{Cosim, checks, recovery, rough_world, window};
+use sim::SimOptions;
+
+/// A check, with the name under which a report counts what it found.
+pub type Check = (&'static str, fn(&Cosim) -> Result<(), String>);
+
+/// Checks of a second or so: they find almost all mutants that can be found.
+pub const QUICK: &[Check] = &[
+    ("one network", |core| one_network(core, &SimOptions::default())),
+    ("one network, stalls", |core| one_network(core, &rough_world(3))),
+    ("networks", |core| random_networks_as_they_come(core, 0..40, Worlds::Mixed)),
+    ("counters", checks::counters_count_one_run),
+    ("interrupts", checks::interrupts_follow_their_enables),
+    ("bad runs", recovery::bad_runs),
+    ("events", |core| checks::events_follow_spikes(core, 0..12)),
+    ("registers", checks::registers_hold_what_is_written),
+    ("widest rows", checks::widest_rows),
+    ("large offsets", window::offsets_may_be_large),
+    ("addresses", |core| every_address_bit_counts(core).map(drop)),
+    ("refusals", |core| malformed_descriptors(core, MALFORMED)),
+];
+
+/// The rest: for mutants that are neither found by the quick ones nor proven equivalent.
+pub const THOROUGH: &[Check] = &[
+    ("masks", checks::masked_spikes_cost_nothing),
+    ("merging", |core| checks::merged_events_change_nothing(core, 0..4)),
+    ("order", |core| reads_wait_for_writes(core, 0..20)),
+    ("bus errors", |core| recovery::bus_errors(core, 997)),
+    ("busy starts", |core| recovery::starts_while_busy(core, 0..2)),
+    ("hard resets", |core| recovery::hard_resets(core, 0..2)),
+    ("soft resets", |core| recovery::soft_resets(core, 0..6)),
+    ("random descriptors", |core| random_descriptors(core, 0..6).map(drop)),
+];
+
+/// How a check found a mutant.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The check.
+    pub check: &'static str,
+    /// What it said.
+    pub how: String,
+}
+
+/// The first of the checks that does not pass.
+pub fn first_to_fail(core: &Cosim, checks: &[Check]) -> Option<Found> {
+    checks.iter().find_map(|(check, run)| Some(Found { check, how: run(core).err()? }))
+}
+
+fn one_network(core: &Cosim, world: &SimOptions) -> Result<(), String> {
+    let bench = recovery::Bench::new();
+    bench.compare(&mut bench.session(core, world)?)
+}
