@@ -1,6 +1,7 @@
 //! Reaches an accelerator through a [`Link`], loads networks into it and runs inference.
 //!
 //! - [`link`]: how registers, memory and interrupt are reached; a board and a simulation differ only here.
+//! - [`serial`]: a board on a serial port.
 //! - [`program`]: a network compiled for a core: descriptors, parameters, the places of planes in memory.
 //! - [`accelerator`]: load, infer, profile, read back; errors say which register held what.
 //! - [`counters`]: what the core counted.
@@ -11,9 +12,11 @@ pub mod error;
 pub mod link;
 mod patches;
 pub mod program;
+pub mod serial;
 
 pub use accelerator::{Accelerator, Inference, LayerProfile};
 pub use counters::Counters;
 pub use error::{CoreFault, DriverError};
 pub use link::{Link, LinkError};
 pub use program::{Planes, Program, ProgramError, ProgramOptions};
+pub use serial::{SerialError, SerialLink};

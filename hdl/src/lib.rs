@@ -3,3 +3,4 @@
 pub mod core;
 pub mod formal;
 pub mod rtl;
+pub mod shell;

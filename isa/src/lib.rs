@@ -7,6 +7,7 @@
 //! - [`errors`]: the codes with which the core refuses work.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
+//! - [`soc`]: the address map of `mst_soc`, its registers and its sizes (`mst_soc.json`).
 //! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
 
 pub mod config;
@@ -16,10 +17,12 @@ pub mod layout;
 pub mod mask;
 pub mod reference;
 pub mod registers;
+pub mod soc;
 
 pub use config::CoreConfig;
 pub use descriptor::{Descriptor, Neuron, Op};
 pub use errors::ErrorCode;
+pub use soc::SocConfig;
 
 /// Identity register value: `MST1` in ASCII, most significant byte first.
 pub const IDENTITY: u32 = 0x4d53_5431;

@@ -28,11 +28,12 @@ macro_rules! registers {
     ($($name:ident @ $offset:literal $access:ident $doc:literal;)*) => {
         $(#[doc = $doc] pub const $name: u32 = $offset;)*
         /// Every register, by offset.
-        pub const REGISTERS: &[Register] = &[
-            $(Register { name: stringify!($name), offset: $offset, access: Access::$access, doc: $doc },)*
+        pub const REGISTERS: &[$crate::registers::Register] = &[
+            $($crate::registers::Register { name: stringify!($name), offset: $offset, access: $crate::registers::Access::$access, doc: $doc },)*
         ];
     };
 }
+pub(crate) use registers;
 
 registers! {
     IDENTITY @ 0x000 ReadOnly "Constant `MST1` in ASCII.";

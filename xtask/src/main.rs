@@ -79,6 +79,8 @@ enum Tools {
     Yosys,
     /// SymbiYosys and a solver: proofs.
     Formal,
+    /// nextpnr: place and route, bitstreams.
+    Nextpnr,
     /// All of them.
     All,
 }
@@ -89,7 +91,8 @@ impl Tools {
             Tools::Verilator => &[&setup::VERILATOR],
             Tools::Yosys => &[&setup::YOSYS],
             Tools::Formal => &[&setup::FORMAL],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL],
+            Tools::Nextpnr => &[&setup::NEXTPNR],
+            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::NEXTPNR],
         }
     }
 }

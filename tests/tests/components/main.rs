@@ -1,8 +1,9 @@
-//! Each component of the core, Verilated alone, against a few lines of Rust that say what it does.
+//! Each component of the core and of what stands around it, Verilated alone, against a few lines of Rust that say what it does.
 //!
 //! Stimuli are random and come from seeds, so that a failure repeats; a failing case is named by its seed.
 
 mod array_bench;
+mod axi_ram;
 mod csr;
 mod device;
 mod dma_read;
@@ -14,7 +15,9 @@ mod lfsr_mask_gate;
 mod perf_counters;
 mod run_control;
 mod scanner_bench;
+mod serial_bridge;
 mod spike_packer;
 mod spike_scanner;
 mod stream_fifo;
 mod token_walker;
+mod uart;

@@ -1,0 +1,253 @@
+//! Memory on the chip, behind an AXI4 port.
+
+use std::rc::Rc;
+
+use isa::SocConfig;
+use isa::soc::MEMORY_BASE;
+
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
+
+/// Words of the largest bank: an ECP5 block holds 16,384 bits of one column, so deeper ones gain nothing.
+const LARGEST_BANK: u32 = 16_384;
+
+/// AXI4 subordinate with its memory in banks of block RAM, and a second port for single 32-bit words of the host.
+///
+/// INCR bursts of whole beats, one in each direction at a time; a beat a cycle, three cycles from a read's address to its first data.
+/// Strobes count for each 32 bits: the lowest of four stands for all. A burst whose first beat is outside gets DECERR, as does
+/// nothing else. The host goes first, for one cycle: `host_valid` until `host_done`. A word read while it is written is unspecified.
+pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
+    let bus = config.core.bus_bits;
+    let beat_bytes = config.core.bus_bytes();
+    let depth = config.memory_bytes / beat_bytes;
+    let doc = format!(
+        "Memory of {} bytes in block RAM: an AXI4 port for bursts of whole beats, and a port for 32-bit words.",
+        config.memory_bytes
+    );
+    Module::build("axi_ram", &doc, |m: &mut Builder| {
+        let bits = index_width(depth);
+        let byte_bits = beat_bytes.trailing_zeros();
+        let lanes = bus / 32;
+        let lane_bits = lanes.trailing_zeros();
+
+        m.comment("The host's port.");
+        let host_valid = m.input_doc("host_valid", 1, "until host_done");
+        let host_write = m.input("host_write", 1);
+        let host_address = m.input_doc("host_address", bits + lane_bits, "word of 32 bits");
+        let host_wdata = m.input("host_wdata", 32);
+        let host_word = host_address.slice(lane_bits, bits);
+        let host_lane = host_address.slice(0, lane_bits);
+
+        m.comment("Read: a burst's beats enter one a cycle; both stages stand still while the last one is not taken.");
+        let read_begin = Begin::inputs(m, "ar", config);
+        let r_ready = m.input("rready", 1);
+        let r_valid = m.reg_reset("rvalid", 1, 0);
+        let step = m.named("read_step", &(!&r_valid | &r_ready));
+        let host_read_waits = m.reg_reset("host_read_waits", 1, 0);
+        // Not while a write is on its way to the banks: it may be the host's own, to the same word.
+        let writing = m.wire("writing", 1);
+        let host_wants = &host_valid & !&host_write & !&host_read_waits;
+        let host_reads = m.named("host_reads", &(&host_wants & !&writing & &step));
+        let burst_read = m.wire("burst_read", 1);
+        let read = read_begin.burst(m, &burst_read, byte_bits, bits, depth);
+        m.assign(&burst_read, &(&read.active & &step & !&host_reads));
+        let read_word = m.named("read_word", &mux(&host_reads, &host_word, &read.word));
+        let stage_burst = m.reg_reset("stage_burst", 1, 0);
+        m.set_if(&stage_burst, &step, &burst_read);
+        let stage_host = m.reg_reset("stage_host", 1, 0);
+        m.set_if(&stage_host, &step, &host_reads);
+        let mut staged = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &step, value);
+            register
+        };
+        let stage_last = staged("stage_last", &read.last);
+        let stage_id = staged("stage_id", &read.id);
+        let stage_outside = staged("stage_outside", &read.outside);
+
+        m.comment("Write: beats and the host's words pass a register on their way to the banks.");
+        let write_begin = Begin::inputs(m, "aw", config);
+        let w_valid = m.input("wvalid", 1);
+        let w_data = m.input("wdata", bus);
+        let w_strobe = m.input_doc("wstrb", beat_bytes, "alike for each 32 bits");
+        let w_last = m.input("wlast", 1);
+        m.unused(&w_last);
+        let b_ready = m.input("bready", 1);
+        let b_valid = m.reg_reset("bvalid", 1, 0);
+        let host_writes = m.named("host_writes", &(&host_valid & &host_write));
+        let burst_write = m.wire("burst_write", 1);
+        let write = write_begin.burst(m, &burst_write, byte_bits, bits, depth);
+        let w_ready = m.named("w_free", &(&write.active & !&host_writes & !&b_valid));
+        m.assign(&burst_write, &(&w_ready & &w_valid));
+        m.set_if(&b_valid, &(&burst_write & &write.last), &lit(1, 1));
+        m.set_if(&b_valid, &b_ready, &lit(0, 1));
+        let b_id = m.reg("bid", 1);
+        m.set_if(&b_id, &burst_write, &write.id);
+        let b_outside = m.reg("write_outside", 1);
+        m.set_if(&b_outside, &burst_write, &write.outside);
+        let strobes: Vec<Expr> = (0..lanes).map(|lane| w_strobe.bit(4 * lane)).collect();
+        for lane in 0..lanes {
+            m.unused(&w_strobe.slice(4 * lane + 1, 3));
+        }
+        let enables: Vec<Expr> = (0..lanes)
+            .map(|lane| {
+                let of_burst = &burst_write & !&write.outside & &strobes[lane as usize];
+                (&host_writes & host_lane.eq_lit(lane.into())) | of_burst
+            })
+            .collect();
+        let enable = m.reg_reset("write_enable", lanes, 0);
+        m.set(&enable, &cat(&enables.iter().rev().cloned().collect::<Vec<_>>()));
+        m.assign(&writing, &enable.any());
+        let write_word = m.named("write_word", &mux(&host_writes, &host_word, &write.word));
+        let banks = banks(depth);
+        let within = index_width(banks.iter().map(|bank| bank.words).max().unwrap_or(2));
+        let written_word = m.delay("written_word", &write_word.slice(0, within));
+        let written = m.delay("written_data", &mux(&host_writes, &host_wdata.repeat(lanes), &w_data));
+
+        m.comment("Banks, the largest first.");
+        let mut outputs: Vec<(Expr, Expr)> = Vec::new();
+        for (index, bank) in banks.into_iter().enumerate() {
+            let memory = m.memory(&format!("bank{index}"), bus, bank.words);
+            let bank_bits = index_width(bank.words);
+            let hit = |word: &Expr| match bits - bank_bits {
+                0 => lit(1, 1),
+                rest => word.slice(bank_bits, rest).eq_lit(u64::from(bank.first >> bank_bits)),
+            };
+            let written_here = m.delay(&format!("bank{index}_written"), &hit(&write_word));
+            let enables = written_here.repeat(lanes) & &enable;
+            m.write_lanes(&memory, &enables, &written_word.slice(0, bank_bits), &written);
+            let read_here = m.reg(&format!("bank{index}_read"), 1);
+            m.set_if(&read_here, &step, &hit(&read_word));
+            let data =
+                m.read_sync(&format!("bank{index}_data"), &memory, &step, &read_word.slice(0, bank_bits));
+            outputs.push((read_here, data));
+        }
+        let gated = outputs.iter().map(|(hit, data)| hit.repeat(bus) & data);
+        let data = gated.reduce(|sum, next| sum | next).unwrap_or_else(|| lit(0, bus));
+        let data = m.named("read_data", &data);
+        m.set_if(&r_valid, &step, &stage_burst);
+        let mut answer = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &step, value);
+            register
+        };
+        let r_data = answer("rdata", &data);
+        let r_last = answer("rlast", &stage_last);
+        let r_id = answer("rid", &stage_id);
+        let r_outside = answer("read_outside", &stage_outside);
+        let host_read_done = m.reg_reset("host_read_done", 1, 0);
+        m.set(&host_read_done, &(&step & &stage_host));
+        m.set_if(&host_read_waits, &host_read_done, &lit(0, 1));
+        m.set_if(&host_read_waits, &host_reads, &lit(1, 1));
+
+        m.output("arready", &!&read.active);
+        m.output("rvalid", &r_valid);
+        m.output("rdata", &r_data);
+        m.output("rlast", &r_last);
+        m.output("rid", &r_id);
+        m.output_doc("rresp", &r_outside.repeat(2), "OKAY or DECERR");
+        m.output("awready", &!&write.active);
+        m.output("wready", &w_ready);
+        m.output("bvalid", &b_valid);
+        m.output("bid", &b_id);
+        m.output_doc("bresp", &b_outside.repeat(2), "OKAY or DECERR");
+        m.output_doc("host_done", &(&host_writes | &host_read_done), "the word is taken, or there");
+        m.output_doc("host_rdata", &r_data.slice_at(&host_lane, 32), "with host_done of a read");
+    })
+}
+
+/// The address channel of one direction.
+struct Begin {
+    direction: &'static str,
+    valid: Expr,
+    address: Expr,
+    beats_less_one: Expr,
+    id: Expr,
+}
+
+/// A burst under way.
+struct Burst {
+    active: Expr,
+    word: Expr,
+    last: Expr,
+    id: Expr,
+    outside: Expr,
+}
+
+impl Begin {
+    fn inputs(m: &mut Builder, direction: &'static str, config: &SocConfig) -> Begin {
+        let mut input = |name: &str, width: u32| m.input(&format!("{direction}{name}"), width);
+        Begin {
+            valid: input("valid", 1),
+            address: input("addr", config.core.address_bits),
+            beats_less_one: input("len", 8),
+            id: input("id", 1),
+            direction,
+        }
+    }
+
+    /// Takes an address when no burst is under way; `beat` moves on by one beat.
+    fn burst(&self, m: &mut Builder, beat: &Expr, byte_bits: u32, bits: u32, depth: u32) -> Burst {
+        let name = |what: &str| format!("{}_{what}", self.direction);
+        let active = m.reg_reset(&name("active"), 1, 0);
+        let left = m.reg(&name("beats_left"), 8);
+        let last = m.named(&name("last"), &left.is_zero());
+        let take = m.named(&name("take"), &(&self.valid & !&active));
+        m.set_if(&active, &take, &lit(1, 1));
+        m.set_if(&active, &(beat & &last), &lit(0, 1));
+        m.set_if(&left, &take, &self.beats_less_one);
+        m.set_if(&left, beat, &left.dec());
+        let word = m.reg(&name("word"), bits);
+        m.set_if(&word, &take, &self.address.slice(byte_bits, bits));
+        m.set_if(&word, beat, &word.inc());
+        let id = m.reg(&name("id_held"), 1);
+        m.set_if(&id, &take, &self.id);
+        m.unused(&self.address.slice(0, byte_bits));
+        let rest = self.address.width() - byte_bits - bits;
+        let base = lit(u64::from(MEMORY_BASE) >> (byte_bits + bits), rest);
+        let inside = self.address.slice(byte_bits + bits, rest).eq(&base)
+            & match depth.is_power_of_two() {
+                true => lit(1, 1),
+                false => self.address.slice(byte_bits, bits).lt_lit(depth.into()),
+            };
+        let outside = m.reg(&name("outside"), 1);
+        m.set_if(&outside, &take, &!&inside);
+        Burst { active, word, last, id, outside }
+    }
+}
+
+/// A part of the memory that is a power of two.
+struct Bank {
+    first: u32,
+    words: u32,
+}
+
+/// Powers of two that add up to `depth`, the largest first: each begins at a multiple of its own size.
+fn banks(depth: u32) -> Vec<Bank> {
+    let mut banks = Vec::new();
+    let mut first = 0;
+    while first < depth {
+        let left = depth - first;
+        let words = (1 << left.ilog2()).min(LARGEST_BANK);
+        banks.push(Bank { first, words });
+        first += words;
+    }
+    banks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn banks_cover_every_word_once_and_begin_at_multiples_of_their_size() {
+        for depth in [256, 1024, 16_384, 19_456, 40_960, 4_352] {
+            let mut next = 0;
+            for bank in banks(depth) {
+                assert_eq!(bank.first, next);
+                assert!(bank.first.is_multiple_of(bank.words));
+                next += bank.words;
+            }
+            assert_eq!(next, depth);
+        }
+    }
+}
