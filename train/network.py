@@ -88,7 +88,8 @@ class Qcfs(nn.Module):
         self.log = nn.Parameter(torch.zeros(1))
         self.calibrating = False
         self.quantised = True
-        # Spikes of the latest batch, over the levels, and neurons: kept in training alone, see `spike_rate`.
+        # Whether the latest batch's spikes, over the levels, and neurons are kept: see `spike_rate`.
+        self.counting = False
         self.rates, self.neurons = None, 0
 
     def value(self) -> torch.Tensor:
@@ -102,7 +103,7 @@ class Qcfs(nn.Module):
         # Half precision would blur the level boundaries.
         threshold, exact = self.value(), x.float()
         out = qcfs(exact, threshold, self.levels) if self.quantised else threshold * (exact / threshold).clamp(0.0, 1.0)
-        if self.training:
+        if self.counting:
             self.rates, self.neurons = (out / threshold).sum(), out.numel()
         return out.to(x.dtype)
 
@@ -350,8 +351,14 @@ class MaskedSpikingTransformer(nn.Module):
             if isinstance(module, Qcfs):
                 module.quantised = quantised
 
+    def set_counting(self, counting: bool) -> None:
+        """Whether `spike_rate` is wanted."""
+        for module in self.modules():
+            if isinstance(module, Qcfs):
+                module.counting = counting
+
     def spike_rate(self) -> torch.Tensor:
-        """Spikes a neuron and time step that the latest training batch fires, as a mean over all neurons of the network."""
+        """Spikes a neuron and time step that the latest batch fired, as a mean over all neurons of the network."""
         sites = [module for module in self.modules() if isinstance(module, Qcfs)]
         return sum(site.rates for site in sites) / sum(site.neurons for site in sites)
 

@@ -116,6 +116,7 @@ def test_the_spike_rate_counts_all_neurons_and_pulls_thresholds_up():
     fired = []
     for site in sites:
         site.register_forward_hook(lambda site, _, out: fired.append((out / site.value()).flatten()))
+    network.set_counting(True)
     network(torch.rand(4, 1, 28, 28))
     rate = network.spike_rate()
     assert rate.item() == pytest.approx(torch.cat(fired).mean().item(), rel=1e-4)

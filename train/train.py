@@ -132,6 +132,7 @@ class Run:
         self.teacher = checkpoint.load(args.teacher)[0].requires_grad_(False) if args.teacher else None
         self.network = self.student() if self.teacher else self.untrained()
         self.averaged = copy.deepcopy(self.network)
+        self.network.set_counting(args.spike_rate > 0)
         self.optimizer = optimizer_for(self.network, args)
         self.epoch, self.best = 0, 0.0
         if args.resume:
