@@ -1,6 +1,6 @@
 // ULX3S 85F: oscillator, PLL, reset, USB serial line and lights around mst_soc.
 //
-// The clock is 25 MHz * CLKFB_DIV / CLKI_DIV and must be `clock_hz` of board.json; the PLL's oscillator runs at that times
+// The clock is 25 MHz * CLKFB_DIV / CLKI_DIV and must be `clock_hz` of mst_soc.json; the PLL's oscillator runs at that times
 // CLKOP_DIV, which must lie between 400 and 800 MHz.
 
 `default_nettype none
@@ -20,10 +20,10 @@ module ulx3s (
     (* FREQUENCY_PIN_CLKI = "25" *)
     (* ICP_CURRENT = "12" *) (* LPF_RESISTOR = "8" *) (* MFG_ENABLE_FILTEROPAMP = "1" *) (* MFG_GMCREF_SEL = "2" *)
     EHXPLLL #(
-        .CLKI_DIV(1),
-        .CLKFB_DIV(4),
-        .CLKOP_DIV(6),
-        .CLKOP_CPHASE(2),
+        .CLKI_DIV(5),
+        .CLKFB_DIV(8),
+        .CLKOP_DIV(15),
+        .CLKOP_CPHASE(7),
         .CLKOP_FPHASE(0),
         .CLKOP_ENABLE("ENABLED"),
         .CLKOP_TRIM_DELAY(0),

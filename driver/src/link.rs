@@ -123,7 +123,10 @@ pub fn window_range(offset: u64, length: usize, size: u64) -> Result<std::ops::R
     }
 }
 
-impl<L: Link + ?Sized> Link for &mut L {
+/// A link behind a pointer is a link.
+macro_rules! through_a_pointer {
+    ($($pointer:ty),*) => {$(
+impl<L: Link + ?Sized> Link for $pointer {
     fn read_register(&mut self, offset: u32) -> Result<u32, LinkError> {
         (**self).read_register(offset)
     }
@@ -152,3 +155,7 @@ impl<L: Link + ?Sized> Link for &mut L {
         (**self).wait_interrupt(timeout)
     }
 }
+    )*};
+}
+
+through_a_pointer!(&mut L, Box<L>);

@@ -46,6 +46,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
+        gen verilog --soc constraints/ulx3s/mst_soc.json --out rtl\n  \
         verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n\n\
         Writes one file a module, `mst_core.f` (the files, children first) and `mst_core.json` (the sizes, which the\n\
         driver compares with the core's own). The same options give the same bytes. Other files in the folder stay.")]
@@ -123,6 +124,10 @@ pub struct VerilogArgs {
     /// Sizes.
     #[command(flatten)]
     pub core: CoreArgs,
+    /// Write the system `mst_soc` instead, the core with memory and a serial line, with the sizes in this file: one like
+    /// constraints/ulx3s/mst_soc.json.
+    #[arg(long, value_name = "FILE", conflicts_with = "CoreArgs")]
+    pub soc: Option<PathBuf>,
     /// Folder to write to; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

@@ -1,17 +1,14 @@
-//! `gen verilog`: the core as files.
+//! `gen verilog`: the core as files, alone or in a system on a chip.
 
 use crate::cli::VerilogArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::screen::{Format, count, print, print_json};
-use isa::CoreConfig;
+use hdl::rtl::Module;
+use isa::{CoreConfig, SocConfig};
 use serde::Serialize;
 use std::path::Path;
-
-/// The files of the core, children first, for `verilator -F`.
-const FILE_LIST: &str = "mst_core.f";
-/// The sizes of the core, for the driver.
-const SIZES: &str = "mst_core.json";
+use std::rc::Rc;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -19,38 +16,69 @@ struct Report<'a> {
     modules: Vec<String>,
     lines: usize,
     core: CoreConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    soc: Option<SocConfig>,
 }
 
-/// Generates the core and writes it.
+/// Generates the core and writes it: one file a module, the list of them for `verilator -F`, and the sizes for the driver.
 pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
-    let core = args.core.config()?;
-    let top = hdl::core::mst_core(&core)?;
-    let mut out: Vec<(String, String)> =
-        hdl::rtl::emit(&top)?.into_iter().map(|file| (file.name, file.text)).collect();
-    let lines = out.iter().map(|(_, text)| text.lines().count()).sum();
-    let names: Vec<String> = out.iter().map(|(name, _)| name.clone()).collect();
-    let sizes = serde_json::to_string_pretty(&core).expect("sizes are numbers");
-    out.push((SIZES.to_owned(), sizes + "\n"));
-    // Last, so that whoever sees the list finds its files.
-    out.push((FILE_LIST.to_owned(), names.join("\n") + "\n"));
-    let earlier = std::fs::read_to_string(args.out.join(FILE_LIST)).unwrap_or_default();
-    files::write_all(&args.out, &out)?;
-    remove_stale(&args.out, &earlier, &names)?;
-
+    let soc = args.soc.as_deref().map(soc_config).transpose()?;
+    let core = match &soc {
+        Some(soc) => soc.core.clone(),
+        None => args.core.config()?,
+    };
+    let (top, sizes) = match &soc {
+        Some(soc) => (hdl::shell::mst_soc(soc)?, serde_json::to_string_pretty(soc)),
+        None => (hdl::core::mst_core(&core)?, serde_json::to_string_pretty(&core)),
+    };
+    let (names, lines) = write(&args.out, &top, &sizes.expect("sizes are numbers"))?;
     let modules: Vec<String> = names.iter().map(|name| name.trim_end_matches(".v").to_owned()).collect();
     match format {
-        Format::Json => print_json(&Report { out: &args.out, modules, lines, core }),
-        Format::Text => print(&format!(
-            "{} of Verilog in {}, {lines} lines: top `mst_core`, {} lanes, {}-bit bus, {}-bit addresses, \
-             {}-bit membranes\nfile list {FILE_LIST}, sizes {SIZES}\n",
-            count(modules.len(), "module"),
-            args.out.display(),
-            core.lanes,
-            core.bus_bits,
-            core.address_bits,
-            core.membrane_bits,
-        )),
+        Format::Json => print_json(&Report { out: &args.out, modules, lines, core, soc }),
+        Format::Text => {
+            let memory = soc.map_or(String::new(), |soc| {
+                format!(
+                    ", {} bytes of memory, clock of {} Hz, {} baud",
+                    soc.memory_bytes, soc.clock_hz, soc.baud
+                )
+            });
+            let top = top.name();
+            print(&format!(
+                "{} of Verilog in {}, {lines} lines: top `{top}`, {} lanes, {}-bit bus, {}-bit addresses, \
+                 {}-bit membranes{memory}\nfile list {top}.f, sizes {top}.json\n",
+                count(modules.len(), "module"),
+                args.out.display(),
+                core.lanes,
+                core.bus_bits,
+                core.address_bits,
+                core.membrane_bits,
+            ))
+        }
     }
+}
+
+/// The sizes of a system, checked.
+pub fn soc_config(path: &Path) -> Result<SocConfig, GenError> {
+    let text = std::fs::read_to_string(path).map_err(files::at(path))?;
+    let config: SocConfig = serde_json::from_str(&text).map_err(|error| files::at(path)(error.into()))?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// Writes the modules under `top`; returns the names of their files, children first, and how many lines they have.
+fn write(folder: &Path, top: &Rc<Module>, sizes: &str) -> Result<(Vec<String>, usize), GenError> {
+    let mut out: Vec<(String, String)> =
+        hdl::rtl::emit(top)?.into_iter().map(|file| (file.name, file.text)).collect();
+    let lines = out.iter().map(|(_, text)| text.lines().count()).sum();
+    let names: Vec<String> = out.iter().map(|(name, _)| name.clone()).collect();
+    out.push((format!("{}.json", top.name()), format!("{sizes}\n")));
+    // Last, so that whoever sees the list finds its files.
+    let list = format!("{}.f", top.name());
+    out.push((list.clone(), names.join("\n") + "\n"));
+    let earlier = std::fs::read_to_string(folder.join(list)).unwrap_or_default();
+    files::write_all(folder, &out)?;
+    remove_stale(folder, &earlier, &names)?;
+    Ok((names, lines))
 }
 
 /// Removes modules that an earlier core had and this one lacks: a tool that takes every file of the folder would trip over them.

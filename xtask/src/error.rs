@@ -41,6 +41,24 @@ pub enum XtaskError {
         /// What to run.
         command: String,
     },
+    /// A board's description cannot be used.
+    #[error("{}: {reason}", path.display())]
+    BoardFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The placed and routed design has a defect.
+    #[error("{board}: {defects}; see {}", folder.display())]
+    Board {
+        /// The board.
+        board: String,
+        /// What is wrong.
+        defects: String,
+        /// Where the tools' logs are.
+        folder: PathBuf,
+    },
     /// A tool could not be fetched.
     #[error("{what} could not be installed into {}: {reason}; {remedy}", folder.display())]
     Tool {
@@ -88,7 +106,7 @@ impl XtaskError {
     pub fn exit_code(&self) -> u8 {
         match self {
             XtaskError::Step { code, .. } => *code,
-            XtaskError::Proofs { .. } => 1,
+            XtaskError::Proofs { .. } | XtaskError::Board { .. } => 1,
             _ => 2,
         }
     }

@@ -1,6 +1,7 @@
 //! Fetches the pinned tools into .tools/, then runs the demo, the tests and the benchmarks.
 
 mod bench;
+mod board;
 mod check;
 mod demo;
 mod error;
@@ -50,6 +51,8 @@ enum Command {
     Ci,
     /// Synthesise the core with Yosys and count its cells; fails on multipliers, latches, undriven nets, warnings.
     Synth(synth::SynthArgs),
+    /// Make the bitstream of a board: synthesis, place and route, timing (about 15 minutes).
+    Board(board::BoardArgs),
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
     /// Measure simulation, reference, and what merged events save.
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Command::Test { selection } => check::check(selection),
         Command::Ci => check::check(Selection::All),
         Command::Synth(args) => synth::synth(&args),
+        Command::Board(args) => board::board(&args),
         Command::Formal(args) => formal::formal(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),
         Command::Bench { what: Benchmark::Peers, json } => peers::peers(json),

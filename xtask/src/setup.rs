@@ -170,6 +170,11 @@ impl Tool {
         format!("{}\n{shims}{complete}", self.requirements.join("\n"))
     }
 
+    /// The tool's environment.
+    pub fn folder(&self) -> PathBuf {
+        tools().join(self.folder)
+    }
+
     /// Folder of the programs that the tool calls.
     pub fn shims(&self, tools: &Path) -> PathBuf {
         tools.join(self.folder).join("shims")

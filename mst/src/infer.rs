@@ -1,0 +1,133 @@
+//! `mst infer`: images on the accelerator, beside the reference.
+
+use crate::Cli;
+use crate::error::MstError;
+use crate::images::{Image, NetworkArgs, images};
+use clap::Args;
+use driver::link::Link;
+use driver::{Accelerator, Inference, Planes, Program, ProgramOptions};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::{Configured, Executor};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// `mst infer`.
+#[derive(Args, Debug)]
+pub struct InferArgs {
+    /// Images: numbers or ranges of the data set, or PNG files.
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+    /// The network.
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// One image's answer.
+#[derive(Serialize)]
+pub struct Answer {
+    image: String,
+    label: Option<usize>,
+    /// Whether the logits are those of the reference.
+    identical: bool,
+    seconds: f64,
+    #[serde(flatten)]
+    inference: Inference,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    network: &'a str,
+    load_seconds: f64,
+    images: usize,
+    differ: usize,
+    correct: usize,
+    answers: &'a [Answer],
+}
+
+/// Loads the network, classifies, compares.
+pub fn infer(cli: &Cli, args: &InferArgs) -> Result<(), MstError> {
+    let mut accelerator = cli.place.open()?;
+    let network = args.network.load(accelerator.core().membrane_bits)?;
+    let images = images(&args.images, &args.network, network.image)?;
+    let loading = Instant::now();
+    load(&mut accelerator, &network)?;
+    let load_seconds = loading.elapsed().as_secs_f64();
+    let answers = classify(&mut accelerator, &network, &images)?;
+    let report = Report {
+        network: &network.name,
+        load_seconds,
+        images: answers.len(),
+        differ: differ(&answers),
+        correct: answers.iter().filter(|answer| answer.label == Some(answer.inference.class)).count(),
+        answers: &answers,
+    };
+    cli.print(&report, || text(&report))?;
+    match report.differ {
+        0 => Ok(()),
+        differ => Err(MstError::Mismatch { differ, images: report.images }),
+    }
+}
+
+/// Compiles the network for the accelerator and writes it there.
+pub fn load(accelerator: &mut Accelerator<Box<dyn Link>>, network: &Configured) -> Result<(), MstError> {
+    let options = ProgramOptions { memory_size: accelerator.window_size(), planes: Planes::Reuse };
+    let program = Program::compile(network, accelerator.core(), &options)?;
+    let bytes: usize = program.image.iter().map(|segment| segment.bytes.len()).sum();
+    let spinner = ProgressBar::new_spinner().with_message(format!("loading {}, {bytes} bytes", network.name));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    accelerator.load(&program)?;
+    spinner.finish_and_clear();
+    Ok(())
+}
+
+/// Classifies each image on the accelerator and on the reference.
+pub fn classify(
+    accelerator: &mut Accelerator<Box<dyn Link>>,
+    network: &Configured,
+    images: &[Image],
+) -> Result<Vec<Answer>, MstError> {
+    let style =
+        ProgressStyle::with_template("{spinner} images {wide_bar} {pos}/{len}  {elapsed}, {eta} to go ");
+    let bar = ProgressBar::new(images.len() as u64).with_style(style.expect("the template is well-formed"));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let executor = Executor::new(network);
+    let answers = images.iter().map(|image| {
+        let started = Instant::now();
+        let inference = accelerator.infer(&image.pixels)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let expected = executor.classify(&image.pixels)?;
+        bar.inc(1);
+        Ok(Answer {
+            image: image.name.clone(),
+            label: image.label,
+            identical: expected.logits == inference.logits,
+            seconds,
+            inference,
+        })
+    });
+    let answers = answers.collect();
+    bar.finish_and_clear();
+    answers
+}
+
+/// Answers that differ from the reference's.
+pub fn differ(answers: &[Answer]) -> usize {
+    answers.iter().filter(|answer| !answer.identical).count()
+}
+
+fn text(report: &Report<'_>) -> String {
+    let mut text = format!("network `{}`, loaded in {:.2} s\n", report.network, report.load_seconds);
+    for answer in report.answers {
+        let label = answer.label.map_or(String::new(), |label| format!("label {label}, "));
+        text += &format!(
+            "image {}: {label}class {}, {} spikes, {} cycles, {:.3} s, {}\n",
+            answer.image,
+            answer.inference.class,
+            answer.inference.counters.spikes,
+            answer.inference.counters.busy_cycles,
+            answer.seconds,
+            if answer.identical { "identical to the reference" } else { "DIFFERS from the reference" },
+        );
+    }
+    text
+}

@@ -1,0 +1,117 @@
+//! Where the accelerator is.
+
+use crate::error::MstError;
+use clap::Args;
+use driver::link::Link;
+use driver::{Accelerator, SerialLink};
+use isa::CoreConfig;
+use sim::{SimLink, SimOptions};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The rate of the boards that `constraints/` describes.
+const BAUD: u32 = 1_000_000;
+
+/// Where the accelerator is, and how long it may take.
+#[derive(Args, Debug)]
+pub struct Place {
+    /// The way to the accelerator: `serial:PATH[@BAUD]` (1000000 unless given) or `sim[:PRESET]` (ecp5 unless given).
+    #[arg(long, global = true, env = "MST_LINK", value_name = "LINK")]
+    pub link: Option<LinkArg>,
+    /// Seconds that an answer of the link may take.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    timeout: f64,
+    /// Seconds that one image may take on the core.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    deadline: f64,
+}
+
+/// A way to an accelerator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkArg {
+    /// An `mst_soc` on a serial port.
+    Serial {
+        /// The port.
+        path: String,
+        /// Bits a second.
+        baud: u32,
+    },
+    /// A Verilated core.
+    Sim {
+        /// Name of its configuration.
+        preset: String,
+    },
+}
+
+impl FromStr for LinkArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<LinkArg, String> {
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        match kind {
+            "serial" if !rest.is_empty() => {
+                let (path, baud) = match rest.rsplit_once('@') {
+                    Some((path, baud)) => {
+                        (path, baud.parse().map_err(|_| format!("`{baud}` is no baud rate"))?)
+                    }
+                    None => (rest, BAUD),
+                };
+                match baud {
+                    0 => Err("0 is no baud rate".to_owned()),
+                    _ => Ok(LinkArg::Serial { path: path.to_owned(), baud }),
+                }
+            }
+            "sim" => {
+                let preset = if rest.is_empty() { "ecp5" } else { rest };
+                match CoreConfig::preset(preset) {
+                    Some(_) => Ok(LinkArg::Sim { preset: preset.to_owned() }),
+                    None => {
+                        Err(format!("`{preset}` is no preset; there are {}", CoreConfig::PRESETS.join(", ")))
+                    }
+                }
+            }
+            _ => Err("allowed: serial:PATH[@BAUD] or sim[:PRESET]".to_owned()),
+        }
+    }
+}
+
+/// A duration that is no nonsense.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "allowed: a number of seconds".to_owned())?;
+    if (0.001..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err("allowed: 0.001..=86400".to_owned()) }
+}
+
+impl Place {
+    /// The accelerator, found and reset.
+    pub fn open(&self) -> Result<Accelerator<Box<dyn Link>>, MstError> {
+        let link: Box<dyn Link> = match self.link.as_ref().ok_or(MstError::NoLink)? {
+            LinkArg::Serial { path, baud } => {
+                Box::new(SerialLink::open(path, *baud, Duration::from_secs_f64(self.timeout))?)
+            }
+            LinkArg::Sim { preset } => {
+                let core = CoreConfig::preset(preset).expect("checked when it was read");
+                Box::new(SimLink::new(&hdl::core::mst_core(&core)?, &core, &SimOptions::default())?)
+            }
+        };
+        let mut accelerator = Accelerator::open(link)?;
+        accelerator.set_deadline(Duration::from_secs_f64(self.deadline));
+        Ok(accelerator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read_as_the_help_says() {
+        let serial = |path: &str, baud| Ok(LinkArg::Serial { path: path.to_owned(), baud });
+        assert_eq!("serial:/dev/ttyUSB0".parse(), serial("/dev/ttyUSB0", BAUD));
+        assert_eq!("serial:/dev/ttyUSB0@115200".parse(), serial("/dev/ttyUSB0", 115_200));
+        assert_eq!("sim".parse(), Ok(LinkArg::Sim { preset: "ecp5".to_owned() }));
+        assert_eq!("sim:tiny".parse(), Ok(LinkArg::Sim { preset: "tiny".to_owned() }));
+        for wrong in ["", "serial", "serial:", "serial:/dev/x@0", "serial:/dev/x@fast", "sim:huge", "usb:1"] {
+            assert!(wrong.parse::<LinkArg>().is_err(), "{wrong}");
+        }
+    }
+}
