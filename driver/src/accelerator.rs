@@ -3,7 +3,6 @@
 use crate::counters::Counters;
 use crate::error::{CoreFault, DriverError};
 use crate::link::Link;
-use crate::patches;
 use crate::program::{Planes, Program};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, Op, layout::LOGIT_BYTES};
@@ -266,24 +265,8 @@ impl<L: Link> Accelerator<L> {
     }
 
     fn write_image(&mut self, image: &[u8]) -> Result<(), DriverError> {
-        let program = self.program()?;
-        let shape = program.image_shape;
-        if image.len() != shape.bytes() {
-            return Err(DriverError::ImageSize {
-                network: program.network.clone(),
-                found: image.len(),
-                expected: shape.bytes(),
-                shape: format!("{} x {} x {}", shape.channels, shape.height, shape.width),
-            });
-        }
-        let inputs: Vec<(u64, Vec<u8>)> = program
-            .layers
-            .iter()
-            .filter_map(|layer| layer.input.as_ref())
-            .map(|input| (u64::from(input.base), patches::rows(image, shape, input)))
-            .collect();
-        for (base, rows) in inputs {
-            self.link.write_memory(base, &rows)?;
+        for segment in self.program()?.inputs(image)? {
+            self.link.write_memory(segment.offset, &segment.bytes)?;
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! What can be asked for on the command line.
 
 mod core_args;
+mod export_args;
 mod run_args;
 
 use crate::screen::Format;
 use crate::synth::Family;
 use clap::{Args, Parser, Subcommand};
 pub use core_args::CoreArgs;
+pub use export_args::{SpikesArgs, VectorsArgs, VerilogArgs};
 pub use run_args::{ImageArgs, NetworkArgs, NeuronArg};
 use std::path::PathBuf;
 
@@ -47,9 +49,12 @@ pub enum Command {
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
         gen verilog --soc constraints/ulx3s/mst_soc.json --out rtl\n  \
-        verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n\n\
-        Writes one file a module, `mst_core.f` (the files, children first) and `mst_core.json` (the sizes, which the\n\
-        driver compares with the core's own). The same options give the same bytes. Other files in the folder stay.")]
+        verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n  \
+        fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
+        peakrdl html rtl/mst_core.rdl -o registers\n\n\
+        Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
+        compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
+        FuseSoC). The same options give the same bytes. Other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \
@@ -99,6 +104,14 @@ pub enum Command {
         Tokens are in raster order; those of scores are heads, then windows, then queries, and their channels are keys.\n\
         The tensor `logits` holds a 32-bit integer a class and image.")]
     Spikes(SpikesArgs),
+    /// Write the memory of a run, before and after, for other test benches.
+    #[command(after_help = "Examples:\n  \
+        gen vectors --preset tiny --layers 3 --out vectors\n  \
+        gen vectors net.mst --preset ecp5 --out vectors\n\n\
+        Writes `before.bin`, the memory window with descriptors, parameters and the image, `after.bin`, what the reference\n\
+        says it must hold when the core is done, and `run.json`: sizes of the core, descriptors to run, and where the spikes\n\
+        of each layer lie. Places that the run must write hold 0xa5 before. tests/cocotb/ is a bench that uses them.")]
+    Vectors(VectorsArgs),
     /// Run images on the generated core and on the reference; compare every spike and every logit.
     #[command(after_help = "Examples:\n  \
         gen cosim                              three images on the core for an ECP5 board\n  \
@@ -116,21 +129,6 @@ pub enum Command {
         the folder. Exit code 1 if a defect was found: a DSP block, a latch, an undriven or multiply driven net, a memory over\n\
         1 kbit that is no block RAM, a warning of Yosys that is not known to be harmless.")]
     Synth(SynthArgs),
-}
-
-/// `gen verilog`.
-#[derive(Args, Debug)]
-pub struct VerilogArgs {
-    /// Sizes.
-    #[command(flatten)]
-    pub core: CoreArgs,
-    /// Write the system `mst_soc` instead, the core with memory and a serial line, with the sizes in this file: one like
-    /// constraints/ulx3s/mst_soc.json.
-    #[arg(long, value_name = "FILE", conflicts_with = "CoreArgs")]
-    pub soc: Option<PathBuf>,
-    /// Folder to write to; made if it does not exist.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
 }
 
 /// `gen convert`.
@@ -236,23 +234,6 @@ pub struct ReportArgs {
     /// Where the images are.
     #[command(flatten)]
     pub source: ImageArgs,
-}
-
-/// `gen spikes`.
-#[derive(Args, Debug)]
-pub struct SpikesArgs {
-    /// The network.
-    #[command(flatten)]
-    pub network: NetworkArgs,
-    /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub images: usize,
-    /// Where they are.
-    #[command(flatten)]
-    pub source: ImageArgs,
-    /// Safetensors file to write.
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
 }
 
 /// `gen cosim`.

@@ -9,6 +9,7 @@ mod cosim;
 mod error;
 mod evaluation;
 mod files;
+mod fusesoc;
 mod info;
 mod inputs;
 mod precision;
@@ -18,6 +19,7 @@ mod screen;
 mod spikes;
 mod sweep;
 mod synth;
+mod vectors;
 mod verilog;
 
 use clap::Parser;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Info(options) => info::info(options, cli.format()),
         Command::Run(options) => run::run(options, cli.format()),
         Command::Spikes(options) => spikes::spikes(options, cli.format()),
+        Command::Vectors(options) => vectors::vectors(options, cli.format()),
         Command::Sweep(options) => sweep::sweep(options, cli.format()),
         Command::Report(options) => report::report(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),

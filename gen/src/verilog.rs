@@ -3,12 +3,16 @@
 use crate::cli::VerilogArgs;
 use crate::error::GenError;
 use crate::files;
+use crate::fusesoc;
 use crate::screen::{Format, count, print, print_json};
 use hdl::rtl::Module;
 use isa::{CoreConfig, SocConfig};
 use serde::Serialize;
 use std::path::Path;
 use std::rc::Rc;
+
+/// The core's registers: a system's own are not in it.
+const REGISTERS: &str = "mst_core.rdl";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -20,7 +24,8 @@ struct Report<'a> {
     soc: Option<SocConfig>,
 }
 
-/// Generates the core and writes it: one file a module, the list of them for `verilator -F`, and the sizes for the driver.
+/// Generates the core and writes it: one file a module, the list of them for `verilator -F`, the sizes for the driver, the registers for
+/// register tools, the package for FuseSoC.
 pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     let soc = args.soc.as_deref().map(soc_config).transpose()?;
     let core = match &soc {
@@ -31,7 +36,11 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
         Some(soc) => (hdl::shell::mst_soc(soc)?, serde_json::to_string_pretty(soc)),
         None => (hdl::core::mst_core(&core)?, serde_json::to_string_pretty(&core)),
     };
-    let (names, lines) = write(&args.out, &top, &sizes.expect("sizes are numbers"))?;
+    let mut beside = vec![(format!("{}.json", top.name()), sizes.expect("sizes are numbers") + "\n")];
+    // What LiteX's clients call it.
+    beside.extend(soc.as_ref().map(|soc| ("csr.csv".to_owned(), isa::soc::csr_csv(soc))));
+    beside.push((REGISTERS.to_owned(), isa::systemrdl::text(&core)));
+    let (names, lines) = write(&args.out, &top, beside)?;
     let modules: Vec<String> = names.iter().map(|name| name.trim_end_matches(".v").to_owned()).collect();
     match format {
         Format::Json => print_json(&Report { out: &args.out, modules, lines, core, soc }),
@@ -45,7 +54,7 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
             let top = top.name();
             print(&format!(
                 "{} of Verilog in {}, {lines} lines: top `{top}`, {} lanes, {}-bit bus, {}-bit addresses, \
-                 {}-bit membranes{memory}\nfile list {top}.f, sizes {top}.json\n",
+                 {}-bit membranes{memory}\nfile list {top}.f, sizes {top}.json, registers {REGISTERS}, FuseSoC package {top}.core\n",
                 count(modules.len(), "module"),
                 args.out.display(),
                 core.lanes,
@@ -65,13 +74,19 @@ pub fn soc_config(path: &Path) -> Result<SocConfig, GenError> {
     Ok(config)
 }
 
-/// Writes the modules under `top`; returns the names of their files, children first, and how many lines they have.
-fn write(folder: &Path, top: &Rc<Module>, sizes: &str) -> Result<(Vec<String>, usize), GenError> {
+/// Writes the modules under `top` and what goes `beside` them; returns the names of the modules' files, children first, and how many
+/// lines they have.
+fn write(
+    folder: &Path,
+    top: &Rc<Module>,
+    beside: Vec<(String, String)>,
+) -> Result<(Vec<String>, usize), GenError> {
     let mut out: Vec<(String, String)> =
         hdl::rtl::emit(top)?.into_iter().map(|file| (file.name, file.text)).collect();
     let lines = out.iter().map(|(_, text)| text.lines().count()).sum();
     let names: Vec<String> = out.iter().map(|(name, _)| name.clone()).collect();
-    out.push((format!("{}.json", top.name()), format!("{sizes}\n")));
+    out.extend(beside);
+    out.push((format!("{}.core", top.name()), fusesoc::package(top.name(), &names)));
     // Last, so that whoever sees the list finds its files.
     let list = format!("{}.f", top.name());
     out.push((list.clone(), names.join("\n") + "\n"));

@@ -2,9 +2,8 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command;
-use support::{checkpoint, contents, converted, json, refuses, succeeds, text, workspace};
+use support::{checkpoint, contents, converted, json, refuses, succeeds, text, verilator, workspace};
 
 #[test]
 fn the_same_options_give_the_same_verilog() {
@@ -34,24 +33,13 @@ fn modules_of_an_earlier_core_go_and_other_files_stay() {
     assert_eq!(hidden.count(), 0, "no partial files");
 }
 
-fn verilator() -> Command {
-    let tools = std::env::var_os("MST_TOOLS").map_or_else(|| workspace().join(".tools"), PathBuf::from);
-    let libraries = tools.join("verilator-venv/lib");
-    let versions = std::fs::read_dir(&libraries).into_iter().flatten().flatten();
-    let programs = versions.map(|version| version.path().join("site-packages/verilator/bin/verilator"));
-    let program = programs.into_iter().find(|program| program.exists());
-    let program = program.unwrap_or_else(|| panic!("no Verilator in {}: cargo xtask setup", tools.display()));
-    let mut command = Command::new(program);
-    command.env_remove("VERILATOR_ROOT");
-    command
-}
-
 #[test]
 fn the_file_list_of_every_preset_is_free_of_warnings() {
     for preset in isa::CoreConfig::PRESETS {
         let folder = tempfile::tempdir().unwrap();
         succeeds(&["verilog", "--preset", preset, "--out", text(folder.path())]);
-        let mut lint = verilator();
+        let mut lint = Command::new(verilator());
+        lint.env_remove("VERILATOR_ROOT");
         lint.args(["--lint-only", "-Wall", "--top-module", "mst_core", "-F"]);
         let output = lint.arg(folder.path().join("mst_core.f")).output().expect("Verilator starts");
         let said = String::from_utf8_lossy(&output.stderr);

@@ -9,6 +9,7 @@
 //! - [`mask`]: the seeds and the shift register of random spike masking.
 //! - [`soc`]: the address map of `mst_soc`, its registers and its sizes (`mst_soc.json`).
 //! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
+//! - [`systemrdl`]: renders the registers for register tools.
 
 pub mod config;
 pub mod descriptor;
@@ -18,6 +19,7 @@ pub mod mask;
 pub mod reference;
 pub mod registers;
 pub mod soc;
+pub mod systemrdl;
 
 pub use config::CoreConfig;
 pub use descriptor::{Descriptor, Neuron, Op};

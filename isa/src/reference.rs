@@ -1,6 +1,6 @@
 //! Renders the register map, the descriptor and the layouts as one Markdown page.
 
-use crate::{descriptor, errors::ErrorCode, layout, registers};
+use crate::{descriptor, errors::ErrorCode, layout, registers, soc};
 use std::fmt::Write;
 
 /// The text of `docs/isa.md`.
@@ -9,14 +9,7 @@ pub fn markdown() -> String {
         "# Interface of the accelerator\n\nGenerated from the crate `isa`; a test keeps it in step. All numbers are little endian.\n\n## Registers\n\n\
          AXI4-Lite, 32 bits each.\n\n| offset | name | access | meaning |\n|---|---|---|---|\n",
     );
-    for r in registers::REGISTERS {
-        let access = match r.access {
-            registers::Access::ReadOnly => "read",
-            registers::Access::ReadWrite => "read, write",
-            registers::Access::WriteOne => "write 1",
-        };
-        let _ = writeln!(page, "| 0x{:03x} | `{}` | {access} | {} |", r.offset, r.name, r.doc);
-    }
+    page += &register_rows(registers::REGISTERS);
     page += "\n## Error codes\n\n| code | name | meaning |\n|---|---|---|\n";
     for &e in ErrorCode::ALL {
         let _ = writeln!(page, "| {} | `{e:?}` | {} |", e as u8, e.text());
@@ -51,7 +44,32 @@ pub fn markdown() -> String {
     let _ = writeln!(page, "\nA parameter block has {} rows.", layout::PARAMETER_ROWS);
     page += "\n## Random spike masking\n\n";
     page += &module_text(include_str!("mask.rs"), "A neuron's LFSR");
+    page += "\n## The system on a chip\n\n`mst_soc` is the core with memory of its own, reached over a serial line. ";
+    let _ = write!(
+        page,
+        "Bus addresses: memory from 0x{:08x} on, the core's registers from 0x{:08x} on, its own from 0x{:08x} on:\n\n\
+         | offset | name | access | meaning |\n|---|---|---|---|\n",
+        soc::MEMORY_BASE,
+        soc::CORE_BASE,
+        soc::SOC_BASE
+    );
+    page += &register_rows(soc::REGISTERS);
+    page.push('\n');
+    page += &module_text(include_str!("soc.rs"), "# Serial line");
     page
+}
+
+fn register_rows(list: &[registers::Register]) -> String {
+    let mut rows = String::new();
+    for r in list {
+        let access = match r.access {
+            registers::Access::ReadOnly => "read",
+            registers::Access::ReadWrite => "read, write",
+            registers::Access::WriteOne => "write 1",
+        };
+        let _ = writeln!(rows, "| 0x{:03x} | `{}` | {access} | {} |", r.offset, r.name, r.doc);
+    }
+    rows
 }
 
 /// The module documentation of a source file from the line that starts with `from`, headings moved two levels down.

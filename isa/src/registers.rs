@@ -68,6 +68,58 @@ registers! {
     COUNT_WRITE_BEATS @ 0x0ac ReadOnly "Data beats written to memory.";
 }
 
+/// A part of a register with a meaning of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct BitField {
+    /// Offset of the register.
+    pub register: u32,
+    /// Name in upper case.
+    pub name: &'static str,
+    /// Least significant bit.
+    pub lsb: u32,
+    /// Width in bits.
+    pub width: u32,
+    /// Meaning.
+    pub doc: &'static str,
+}
+
+const fn part(register: u32, name: &'static str, lsb: u32, width: u32, doc: &'static str) -> BitField {
+    BitField { register, name, lsb, width, doc }
+}
+
+const fn flag(register: u32, name: &'static str, mask: u32, doc: &'static str) -> BitField {
+    part(register, name, mask.trailing_zeros(), 1, doc)
+}
+
+/// The parts of those registers that have any; the others are one number. By register, lowest bits first.
+pub const FIELDS: &[BitField] = &[
+    part(VERSION, "MINOR", 0, 16, "Minor version: additions."),
+    part(VERSION, "MAJOR", 16, 16, "Major version: what the driver must know."),
+    part(CONFIG0, "LANES", 0, 16, "Lanes."),
+    part(CONFIG0, "BUS_BYTES", 16, 8, "Bytes of a bus beat."),
+    part(CONFIG0, "MEMBRANE_BITS", 24, 8, "Bits of a membrane."),
+    part(CONFIG1, "MAX_FAN_IN", 0, 16, "Largest fan-in of a gathered input row."),
+    part(CONFIG1, "WEIGHT_ROWS", 16, 16, "Rows of one bank of the weight buffer."),
+    part(CONFIG2, "BIAS_ROWS", 0, 16, "Rows of one bank of the bias buffer."),
+    part(CONFIG2, "ADDRESS_BITS", 16, 8, "Bits of a bus address."),
+    flag(CONTROL, "START", control::START, "Starts a run."),
+    flag(
+        CONTROL,
+        "SOFT_RESET",
+        control::SOFT_RESET,
+        "Stops whatever runs, drains the bus, clears the error.",
+    ),
+    flag(CONTROL, "CLEAR_DONE", control::CLEAR_DONE, "Clears the done flag."),
+    flag(CONTROL, "CLEAR_COUNTERS", control::CLEAR_COUNTERS, "Clears the performance counters."),
+    flag(STATUS, "BUSY", status::BUSY, "A run is in progress."),
+    flag(STATUS, "DONE", status::DONE, "A run has ended with every layer complete."),
+    flag(STATUS, "ERROR", status::ERROR, "A run has stopped with an error."),
+    flag(STATUS, "RESETTING", status::RESETTING, "A soft reset is waiting for the bus to drain."),
+    part(ERROR, "CODE", 0, 8, "Error code, 0 if none."),
+    flag(INTERRUPT_ENABLE, "DONE", 1, "Raises `irq` while done is set."),
+    flag(INTERRUPT_ENABLE, "ERROR", 2, "Raises `irq` while error is set."),
+];
+
 /// Bits of `CONTROL`.
 pub mod control {
     /// Starts a run.
@@ -102,5 +154,18 @@ mod tests {
             assert!(pair[0].offset < pair[1].offset, "{} and {}", pair[0].name, pair[1].name);
         }
         assert!(REGISTERS.iter().all(|r| r.offset % 4 == 0));
+    }
+
+    #[test]
+    fn fields_lie_in_their_registers_side_by_side() {
+        for field in FIELDS {
+            assert!(REGISTERS.iter().any(|r| r.offset == field.register), "{}", field.name);
+            assert!(field.width > 0 && field.lsb + field.width <= 32, "{}", field.name);
+        }
+        for pair in FIELDS.windows(2) {
+            let (first, second) = (pair[0], pair[1]);
+            let follows = first.register == second.register && first.lsb + first.width <= second.lsb;
+            assert!(first.register < second.register || follows, "{} and {}", first.name, second.name);
+        }
     }
 }

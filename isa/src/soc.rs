@@ -11,7 +11,7 @@
 //! in and every byte that a read sent, in that order, since it was last written.
 
 use crate::config::{ConfigError, CoreConfig};
-use crate::registers::registers;
+use crate::registers::{Access, registers};
 use serde::{Deserialize, Serialize};
 
 /// Identity register value: `MSTS` in ASCII, most significant byte first.
@@ -92,6 +92,31 @@ impl SocConfig {
     pub fn silence_cycles(&self) -> u32 {
         self.clock_hz / SILENCE_PER_SECOND
     }
+}
+
+/// The address map as `csr.csv`, which LiteX's own clients (`litex_server`, `litex_cli`, `RemoteClient`) read: registers of the system
+/// as `soc_…`, those of the core as `core_…`, the memory as `main_ram`.
+pub fn csr_csv(config: &SocConfig) -> String {
+    let mut csv = format!(
+        "csr_base,soc,0x{SOC_BASE:08x},,\ncsr_base,core,0x{CORE_BASE:08x},,\n\
+         constant,config_clock_frequency,{},,\nconstant,config_csr_data_width,32,,\n\
+         constant,config_bus_address_width,32,,\nmemory_region,main_ram,0x{MEMORY_BASE:08x},{},cached\n",
+        config.clock_hz, config.memory_bytes
+    );
+    for (block, base, list) in
+        [("soc", SOC_BASE, REGISTERS), ("core", CORE_BASE, crate::registers::REGISTERS)]
+    {
+        for register in list {
+            let name = register.name.to_lowercase();
+            let name = name.trim_start_matches("soc_");
+            let mode = match register.access {
+                Access::ReadOnly => "ro",
+                Access::ReadWrite | Access::WriteOne => "rw",
+            };
+            csv += &format!("csr_register,{block}_{name},0x{:08x},1,{mode}\n", base + register.offset);
+        }
+    }
+    csv
 }
 
 #[cfg(test)]

@@ -11,6 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+fn config() -> SocConfig {
+    let core = CoreConfig::preset("tiny").unwrap();
+    SocConfig { core, memory_bytes: 304 << 10, clock_hz: 1_000_000, baud: 250_000 }
+}
+
 /// A simulated board: its serial port and the thread that moves its pins.
 struct Board {
     path: String,
@@ -32,8 +37,7 @@ fn terminal() -> (TTYPort, String, File) {
 impl Board {
     /// The smallest core, with memory for the shipped network and four clock cycles a bit.
     fn new() -> Board {
-        let core = CoreConfig::preset("tiny").unwrap();
-        let config = SocConfig { core, memory_bytes: 304 << 10, clock_hz: 1_000_000, baud: 250_000 };
+        let config = config();
         let (mut chip_end, path, port) = terminal();
         chip_end.set_timeout(Duration::ZERO).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -92,6 +96,25 @@ fn slow_real_images_are_classified_through_the_pins() {
     board.port.write_all(&[0xff; 40]).unwrap();
     let report = json(&board.mst(&["--json", "selftest", "--images", "1"]));
     assert_eq!((&report["memory_bytes"], &report["images"]), (&(304 << 10).into(), &1.into()));
+}
+
+#[test]
+fn slow_litex_own_client_reads_and_writes_registers_and_memory() {
+    let board = Board::new();
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("csr.csv");
+    std::fs::write(&csv, isa::soc::csr_csv(&config())).unwrap();
+    let python = sim::verilated::tools().join("litex-venv/bin/python");
+    let mut client = Command::new(&python);
+    client
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/litex_client.py"))
+        .args([&board.path, "250000"])
+        .arg(&csv);
+    let output = client
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask setup litex`", python.display()));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "MSTS, MST1, 311296 bytes\n");
 }
 
 #[test]

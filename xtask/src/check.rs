@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs.
 
 use crate::error::XtaskError;
-use crate::setup::{FORMAL, VERILATOR, YOSYS, setup};
+use crate::setup::{FORMAL, HDL, LITEX, VERILATOR, YOSYS, setup};
 use crate::steps::step;
 use crate::workspace::cargo;
 use clap::ValueEnum;
@@ -20,7 +20,7 @@ pub enum Selection {
 
 /// Runs the checks, cheapest first; stops at the first that fails.
 pub fn check(selection: Selection) -> Result<(), XtaskError> {
-    setup(&[&VERILATOR, &YOSYS, &FORMAL])?;
+    setup(&[&VERILATOR, &YOSYS, &FORMAL, &LITEX, &HDL])?;
     if selection != Selection::Slow {
         step("format", with(&["fmt", "--all", "--check"]))?;
         step("lint", with(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;

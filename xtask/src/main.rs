@@ -84,6 +84,10 @@ enum Tools {
     Formal,
     /// nextpnr: place and route, bitstreams.
     Nextpnr,
+    /// LiteX's clients of a serial line.
+    Litex,
+    /// FuseSoC, cocotb, PeakRDL: what other hardware projects use.
+    Hdl,
     /// All of them.
     All,
 }
@@ -95,7 +99,16 @@ impl Tools {
             Tools::Yosys => &[&setup::YOSYS],
             Tools::Formal => &[&setup::FORMAL],
             Tools::Nextpnr => &[&setup::NEXTPNR],
-            Tools::All => &[&setup::VERILATOR, &setup::YOSYS, &setup::FORMAL, &setup::NEXTPNR],
+            Tools::Litex => &[&setup::LITEX],
+            Tools::Hdl => &[&setup::HDL],
+            Tools::All => &[
+                &setup::VERILATOR,
+                &setup::YOSYS,
+                &setup::FORMAL,
+                &setup::NEXTPNR,
+                &setup::LITEX,
+                &setup::HDL,
+            ],
         }
     }
 }

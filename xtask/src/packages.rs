@@ -43,6 +43,22 @@ pub const PYTHON: Package = Package {
     probe: Probe::Program(&["python3", "-c", "import venv, ensurepip"]),
 };
 
+/// What cocotb needs: a simulation that runs Python inside.
+pub const EMBEDDED_PYTHON: [Package; 2] = [
+    PYTHON,
+    Package {
+        name: "libpython3-dev",
+        purpose: "Python inside simulations",
+        probe: Probe::Program(&["python3", "-c", FIND_LIBPYTHON]),
+    },
+];
+
+/// Fails unless Python's shared library can be loaded from where it was installed or where the system looks.
+const FIND_LIBPYTHON: &str = "import ctypes, os, sysconfig
+folder, name = sysconfig.get_config_vars('LIBDIR', 'INSTSONAME')
+path = os.path.join(folder, name)
+ctypes.CDLL(path if os.path.exists(path) else name)";
+
 /// A second opinion on the Verilog.
 pub const SECOND_OPINION: [Package; 1] = [Package {
     name: "iverilog",

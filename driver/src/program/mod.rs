@@ -20,6 +20,7 @@ mod walk;
 pub use error::ProgramError;
 pub use plane::{PlaneLayout, TokenOrder};
 
+use crate::{DriverError, patches};
 use allocate::{Placement, Request, Reuse};
 use isa::{CHUNK_STEPS, CoreConfig, Descriptor, Op, descriptor, layout::LOGIT_BYTES};
 use layer::Site;
@@ -148,6 +149,29 @@ impl Program {
 }
 
 impl Program {
+    /// What an image puts into memory before a run: `height * width * channels` bytes, channel by channel and row by row, cut into
+    /// the patches of each analog layer.
+    ///
+    /// # Errors
+    /// [`DriverError::ImageSize`] if the image has another size.
+    pub fn inputs(&self, image: &[u8]) -> Result<Vec<Segment>, DriverError> {
+        let shape = self.image_shape;
+        if image.len() != shape.bytes() {
+            return Err(DriverError::ImageSize {
+                network: self.network.clone(),
+                found: image.len(),
+                expected: shape.bytes(),
+                shape: format!("{} x {} x {}", shape.channels, shape.height, shape.width),
+            });
+        }
+        let layouts = self.layers.iter().filter_map(|layer| layer.input.as_ref());
+        let segment = |input: &InputLayout| Segment {
+            offset: input.base.into(),
+            bytes: patches::rows(image, shape, input),
+        };
+        Ok(layouts.map(segment).collect())
+    }
+
     /// Makes every layer walk its input spikes step by step instead of merged: the same spikes in more cycles, to see what merging
     /// saves.
     pub fn walk_step_by_step(&mut self) {

@@ -40,6 +40,20 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Folder of the pinned tools.
+pub fn tools() -> PathBuf {
+    std::env::var_os("MST_TOOLS").map_or_else(|| workspace().join(".tools"), PathBuf::from)
+}
+
+/// The pinned Verilator.
+pub fn verilator() -> PathBuf {
+    let libraries = tools().join("verilator-venv/lib");
+    let versions = std::fs::read_dir(&libraries).into_iter().flatten().flatten();
+    let mut programs = versions.map(|version| version.path().join("site-packages/verilator/bin/verilator"));
+    let program = programs.find(|program| program.exists());
+    program.unwrap_or_else(|| panic!("no Verilator in {}: cargo xtask setup", libraries.display()))
+}
+
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("paths of tests are UTF-8")
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::builder::Builder;
 use super::error::{Fault, RtlError};
+use super::links::{self, Link};
 use super::{check, names, render};
 
 /// A port of a finished module; `clk` and `rst` are not listed.
@@ -31,6 +32,10 @@ pub struct Module {
     pub(super) uses_clock: bool,
     pub(super) uses_reset: bool,
     pub(super) children: Vec<Rc<Module>>,
+    /// Names of the instances, and what they are instances of.
+    pub(super) instances: Vec<(String, Rc<Module>)>,
+    /// What runs between them.
+    pub(super) links: Vec<Link>,
     pub(super) text: String,
 }
 
@@ -57,9 +62,24 @@ impl Module {
                 children.push(Rc::clone(&instance.module));
             }
         }
+        let links = links::links(&builder);
+        let placed =
+            builder.instances.iter().map(|instance| (instance.name.clone(), Rc::clone(&instance.module)));
+        let instances = placed.collect();
         let (inputs, outputs) = builder.ports();
         let name = name.to_owned();
-        Ok(Rc::new(Module { name, inputs, outputs, paths, uses_clock, uses_reset, children, text }))
+        Ok(Rc::new(Module {
+            name,
+            inputs,
+            outputs,
+            paths,
+            uses_clock,
+            uses_reset,
+            children,
+            instances,
+            links,
+            text,
+        }))
     }
 
     /// The module's name, which is also that of its file.

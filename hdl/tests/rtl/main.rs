@@ -2,6 +2,7 @@
 //! what the expressions say.
 
 mod behaviour;
+mod diagram;
 mod errors;
 mod expressions;
 mod formal;

@@ -243,6 +243,8 @@ fn bursts_and_words_read_what_was_written_last() {
                 let write = bench.random.chance(1, 2);
                 let (word, value) = (bench.random.size(0, bench.bytes.len() / 4 - 1), bench.random.bits());
                 bench.host_word(write, word as u64, value as u32);
+                // At once: a write must not be overtaken.
+                bench.host_word(false, word as u64, 0);
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Stimuli are random and come from seeds, so that a failure repeats; a failing case is named by its seed.
 
+mod architecture_page;
 mod array_bench;
 mod axi_ram;
 mod csr;

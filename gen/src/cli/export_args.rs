@@ -1,0 +1,57 @@
+//! Options of the commands that write files for other tools.
+
+use super::{CoreArgs, ImageArgs, NetworkArgs};
+use clap::Args;
+use std::path::PathBuf;
+
+/// `gen verilog`.
+#[derive(Args, Debug)]
+pub struct VerilogArgs {
+    /// Sizes.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Write the system `mst_soc` instead, the core with memory and a serial line, with the sizes in this file: one like
+    /// constraints/ulx3s/mst_soc.json.
+    #[arg(long, value_name = "FILE", conflicts_with = "CoreArgs")]
+    pub soc: Option<PathBuf>,
+    /// Folder to write to; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `gen spikes`.
+#[derive(Args, Debug)]
+pub struct SpikesArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub images: usize,
+    /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Safetensors file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `gen vectors`.
+#[derive(Args, Debug)]
+pub struct VectorsArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of layers to run, from the first on [default: all]
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+    /// Where the image is.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Sizes.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Folder to write to; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}

@@ -1,0 +1,128 @@
+//! `gen vectors`: the memory of a run, before and after, for test benches that are not this project's.
+
+use crate::cli::VectorsArgs;
+use crate::error::GenError;
+use crate::files;
+use crate::inputs::{self, Images};
+use crate::screen::{Format, count, grouped, print, print_json};
+use driver::program::PlaneLayout;
+use driver::{Planes, Program, ProgramOptions};
+use isa::layout::LOGIT_BYTES;
+use isa::{CoreConfig, Op};
+use model::{Executor, SpikePlane, Trace};
+use serde::Serialize;
+use std::ops::Range;
+
+/// Largest memory window.
+const WINDOW: u64 = (1 << 32) - 4096;
+/// Size of a page: the window has whole ones.
+const PAGE: u64 = 4096;
+/// What the places that a run must write hold before.
+const STALE: u8 = 0xa5;
+
+/// `run.json`.
+#[derive(Serialize)]
+struct Run {
+    network: String,
+    image: usize,
+    time_steps: u32,
+    core: CoreConfig,
+    memory_bytes: usize,
+    descriptor_base: u32,
+    descriptor_count: usize,
+    outputs: Vec<Output>,
+}
+
+/// What one layer writes.
+#[derive(Serialize)]
+struct Output {
+    layer: String,
+    op: Op,
+    offset: usize,
+    bytes: usize,
+}
+
+/// Runs the reference and writes the files.
+pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
+    let core = args.core.config()?;
+    let network = inputs::network(&args.network, core.membrane_bits)?.configured;
+    let images = Images::load(&args.source, 1, &network)?;
+    let options = ProgramOptions { memory_size: WINDOW, planes: Planes::Keep };
+    let program = Program::compile(&network, &core, &options)?;
+    let layers = args.layers.unwrap_or(program.layers.len());
+    if layers == 0 || layers > program.layers.len() {
+        let allowed = format!("1..={}", program.layers.len());
+        return Err(GenError::Option { option: "--layers", found: layers.to_string(), allowed });
+    }
+    let trace = Executor::new(&network).trace(images.image(0))?;
+
+    let mut before = vec![0; program.total_bytes.next_multiple_of(PAGE) as usize];
+    for segment in program.image.iter().chain(&program.inputs(images.image(0))?) {
+        let start = segment.offset as usize;
+        before[start..start + segment.bytes.len()].copy_from_slice(&segment.bytes);
+    }
+    let mut after = before.clone();
+    let mut outputs = Vec::with_capacity(layers);
+    for (index, layer) in program.layers[..layers].iter().enumerate() {
+        let (start, expected) = match &layer.plane {
+            Some(layout) => (layout.base as usize, plane_bytes(layout, &trace.planes[index])),
+            None => (program.logits.base as usize, logit_bytes(&program, &trace)),
+        };
+        let place: Range<usize> = start..start + expected.len();
+        before[place.clone()].fill(STALE);
+        after[place].copy_from_slice(&expected);
+        let (offset, bytes) = (start, expected.len());
+        outputs.push(Output { layer: layer.name.clone(), op: layer.op, offset, bytes });
+    }
+    let run = Run {
+        network: network.name.clone(),
+        image: images.index(0),
+        time_steps: program.time_steps,
+        core,
+        memory_bytes: before.len(),
+        descriptor_base: program.descriptor_base,
+        descriptor_count: layers,
+        outputs,
+    };
+    let text = serde_json::to_string_pretty(&run).expect("names and numbers") + "\n";
+    // The list last, so that whoever sees it finds its files.
+    for (name, bytes) in [("before.bin", &before[..]), ("after.bin", &after), ("run.json", text.as_bytes())] {
+        files::write_one(&args.out.join(name), bytes)?;
+    }
+    match format {
+        Format::Json => print_json(&run),
+        Format::Text => print(&format!(
+            "{} bytes of memory before and after {} of `{}` in {}\n",
+            grouped(before.len() as u64),
+            count(layers, "layer"),
+            run.network,
+            args.out.display(),
+        )),
+    }
+}
+
+/// A plane as it lies in memory. Pad channels never spike.
+fn plane_bytes(layout: &PlaneLayout, plane: &SpikePlane) -> Vec<u8> {
+    let mut bytes = vec![0; layout.bytes() as usize];
+    for token in 0..plane.tokens() {
+        for channel in 0..plane.channels() {
+            for chunk in 0..layout.chunks {
+                let at = layout.address(token, chunk, channel) - u64::from(layout.base);
+                bytes[at as usize] = plane.byte(token, channel, chunk as usize);
+            }
+        }
+    }
+    bytes
+}
+
+/// The logits as they lie in memory: four byte planes. Lanes without a class have nothing to add up.
+fn logit_bytes(program: &Program, trace: &Trace) -> Vec<u8> {
+    let plane = program.logits.plane_bytes as usize;
+    let mut bytes = vec![0; LOGIT_BYTES as usize * plane];
+    for (class, logit) in trace.logits.iter().enumerate() {
+        for (p, byte) in logit.to_le_bytes().into_iter().enumerate() {
+            bytes[p * plane + class] = byte;
+        }
+    }
+    bytes
+}
