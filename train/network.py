@@ -87,6 +87,10 @@ class Qcfs(nn.Module):
         self.levels = levels
         self.log = nn.Parameter(torch.zeros(1))
         self.calibrating = False
+        self.quantised = True
+        # Whether the latest batch's spikes, over the levels, and neurons are kept: see `spike_rate`.
+        self.counting = False
+        self.rates, self.neurons = None, 0
 
     def value(self) -> torch.Tensor:
         return self.log.exp()
@@ -97,7 +101,11 @@ class Qcfs(nn.Module):
             sample = x.detach().float().flatten()[: 1 << 20]
             self.log.data.fill_(math.log(max(torch.quantile(sample, 0.99).item(), 1e-2)))
         # Half precision would blur the level boundaries.
-        return qcfs(x.float(), self.value(), self.levels).to(x.dtype)
+        threshold, exact = self.value(), x.float()
+        out = qcfs(exact, threshold, self.levels) if self.quantised else threshold * (exact / threshold).clamp(0.0, 1.0)
+        if self.counting:
+            self.rates, self.neurons = (out / threshold).sum(), out.numel()
+        return out.to(x.dtype)
 
 
 class TokenBatchNorm(nn.Module):
@@ -336,6 +344,23 @@ class MaskedSpikingTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, WindowAttention):
                 module.meetings = drawn
+
+    def set_quantised(self, quantised: bool) -> None:
+        """Whether activations have levels, or are clipped ReLUs with the same thresholds."""
+        for module in self.modules():
+            if isinstance(module, Qcfs):
+                module.quantised = quantised
+
+    def set_counting(self, counting: bool) -> None:
+        """Whether `spike_rate` is wanted."""
+        for module in self.modules():
+            if isinstance(module, Qcfs):
+                module.counting = counting
+
+    def spike_rate(self) -> torch.Tensor:
+        """Spikes a neuron and time step that the latest batch fired, as a mean over all neurons of the network."""
+        sites = [module for module in self.modules() if isinstance(module, Qcfs)]
+        return sum(site.rates for site in sites) / sum(site.neurons for site in sites)
 
     @torch.no_grad()
     def expect_masks(self) -> None:

@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=dataset.DEFAULT_FOLDER)
     parser.add_argument("--images", type=int, default=2000, help="of the held-out ones, and of those norms are measured on")
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.5, 0.75, 0.875])
+    parser.add_argument("--sites", nargs="+", default=list(masking.MATRICES), choices=list(masking.MATRICES), help="that may be masked")
     parser.add_argument("--as-much-as", default="q=0.75,k=0.75,attn=0.75,fc1=0.5", help="rules whose savings the result must reach")
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     parser.add_argument("--threads", type=int, default=2)
@@ -77,6 +78,16 @@ def main() -> None:
     training = dataset.load(args.data, "train")[0][: args.images]
     held_out = tuple(part[: args.images] for part in dataset.load(args.data, "held-out"))
     events = {layer: count * fan_out(network, layer) for layer, count in spikes(network, held_out[0]).items()}
+    names = {layer: f"{block}:{matrix}" for block, matrix, layer in masking.sites(network.arch.depths)}
+    uniform = masking.parse(args.as_much_as, network.arch.depths)
+    wanted = sum(events[layer] * ratio for layer, ratio in uniform.items())
+    events = {layer: count for layer, count in events.items() if names[layer].rpartition(":")[2] in args.sites}
+    most = sum(events.values()) * max(args.ratios)
+    if most < wanted:
+        parser.error(
+            f"--as-much-as {args.as_much_as} saves {wanted:,.0f} events an image, but {', '.join(args.sites)} at {max(args.ratios)} "
+            f"no more than {most:,.0f}: ask for less, or allow more --sites or higher --ratios"
+        )
     network.set_meetings(True)
     remeasure_norms(network, training)
     unmasked = loss(network, *held_out)
@@ -94,11 +105,9 @@ def main() -> None:
             options[layer].append((ratio, count * ratio, max(more, 0.0)))
         row = "  ".join(f"{ratio:g}: {more:+.4f}" for ratio, _, more in options[layer][1:])
         print(f"{layer:32} {count:12,.0f} events   {row}", flush=True)
-    uniform = masking.parse(args.as_much_as, network.arch.depths)
-    chosen = choose(options, sum(events[layer] * ratio for layer, ratio in uniform.items()))
+    chosen = choose(options, wanted)
     if args.out:
         args.out.write_text(json.dumps({"unmasked": unmasked, "options": options, "chosen": chosen}, indent=1))
-    names = {layer: f"{block}:{matrix}" for block, matrix, layer in masking.sites(network.arch.depths)}
     print(",".join(f"{names[layer]}={ratio:g}" for layer, ratio in chosen.items() if ratio))
 
 

@@ -99,6 +99,32 @@ def test_calibration_puts_thresholds_near_the_top_of_the_data():
     assert site.log.exp().item() == pytest.approx(9.9)
 
 
+def test_smooth_activations_are_clipped_and_quantised_ones_lie_within_half_a_level():
+    network = randomised_network(Architecture())
+    site, x = network.head.norm.threshold, torch.linspace(-1, 3, 401)
+    threshold = site.value().detach()
+    network.set_quantised(False)
+    smooth = site(x)
+    torch.testing.assert_close(smooth, x.clamp(min=0).minimum(threshold))
+    network.set_quantised(True)
+    assert (site(x) - smooth).abs().max() <= threshold / site.levels / 2 + 1e-6
+
+
+def test_the_spike_rate_counts_all_neurons_and_pulls_thresholds_up():
+    network = randomised_network(Architecture()).train()
+    sites = [module for module in network.modules() if isinstance(module, Qcfs)]
+    fired = []
+    for site in sites:
+        site.register_forward_hook(lambda site, _, out: fired.append((out / site.value()).flatten()))
+    network.set_counting(True)
+    network(torch.rand(4, 1, 28, 28))
+    rate = network.spike_rate()
+    assert rate.item() == pytest.approx(torch.cat(fired).mean().item(), rel=1e-4)
+    rate.backward()
+    # The last site, which no other follows: a higher threshold means fewer spikes.
+    assert network.head.norm.threshold.log.grad.item() < 0
+
+
 @pytest.mark.parametrize("shift", [0, 3])
 def test_reverse_windows_undoes_partition_windows(shift):
     x = torch.rand(2, 14, 21, 5)

@@ -23,7 +23,10 @@ from network import Architecture, MaskedSpikingTransformer, TokenBatchNorm
 
 
 # What a run must keep from its first epoch to its last; recorded in every export.
-RECIPE = ("seed", "epochs", "early_epochs", "early_schedule", "batch", "learning_rate", "weight_decay", "average", "label_smoothing", "distill", "meetings")
+RECIPE = (
+    "seed", "epochs", "early_epochs", "early_schedule", "smooth_epochs", "train_images", "reach", "batch", "learning_rate",
+    "weight_decay", "average", "label_smoothing", "spike_rate", "distill", "meetings",
+)  # fmt: skip
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -38,11 +41,15 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=28)
     parser.add_argument("--early-epochs", type=int, default=0, help="first epochs that follow another schedule")
     parser.add_argument("--early-schedule", type=int, default=60, help="length in epochs of that schedule")
+    parser.add_argument("--smooth-epochs", type=int, default=0, help="first epochs with clipped ReLU where QCFS comes after")
+    parser.add_argument("--train-images", type=int, help="train on the first so many images only, to compare recipes")
+    parser.add_argument("--reach", type=int, default=2, help="pixels by which augmentation moves an image at most")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak of the one-cycle schedule")
     parser.add_argument("--weight-decay", type=float, default=0.01, help="of matrices only")
     parser.add_argument("--average", type=float, default=0.998, help="decay of the moving average of the weights")
     parser.add_argument("--label-smoothing", type=float, default=0.0)
+    parser.add_argument("--spike-rate", type=float, default=0.0, help="weight of the spikes a neuron and time step in the loss")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--eager", action="store_true", help="do without torch.compile")
     tuning = parser.add_argument_group("fine-tuning")
@@ -119,12 +126,13 @@ class Run:
         self.folder = args.runs / args.name
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(args.seed)
-        self.images, self.labels = dataset.load(args.data, "train")
+        self.images, self.labels = (part[: args.train_images] for part in dataset.load(args.data, "train"))
         self.held_out = dataset.load(args.data, "held-out")
         self.steps = len(self.images) // args.batch
         self.teacher = checkpoint.load(args.teacher)[0].requires_grad_(False) if args.teacher else None
         self.network = self.student() if self.teacher else self.untrained()
         self.averaged = copy.deepcopy(self.network)
+        self.network.set_counting(args.spike_rate > 0)
         self.optimizer = optimizer_for(self.network, args)
         self.epoch, self.best = 0, 0.0
         if args.resume:
@@ -152,19 +160,19 @@ class Run:
 
     def loss(self, logits: torch.Tensor, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.args.label_smoothing)
-        if self.teacher is None:
-            return loss
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            answers = F.softmax(self.teacher_forward(pixels).float(), 1)
-        return (1 - self.args.distill) * loss + self.args.distill * F.cross_entropy(logits, answers)
+        if self.teacher is not None:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                answers = F.softmax(self.teacher_forward(pixels).float(), 1)
+            loss = (1 - self.args.distill) * loss + self.args.distill * F.cross_entropy(logits, answers)
+        return loss + self.args.spike_rate * self.network.spike_rate() if self.args.spike_rate else loss
 
     def restore(self) -> None:
         exported, header = checkpoint.load(self.folder / "checkpoint.safetensors")
         wanted = {"architecture": self.network.arch, **self.recipe()}
         found = {"architecture": exported.arch, **header["training"]}
         for name, value in wanted.items():
-            if value != found[name]:
-                raise ValueError(f"cannot resume {self.folder}: it was started with {name} {found[name]}, not {value}")
+            if value != found.get(name):
+                raise ValueError(f"cannot resume {self.folder}: it was started with {name} {found.get(name)}, not {value}")
         state = torch.load(self.folder / "state.pt", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
@@ -183,6 +191,7 @@ class Run:
         order = torch.randperm(len(self.images), generator=generator)
         torch.manual_seed(generator.initial_seed())
         self.network.train()
+        self.network.set_quantised(self.epoch >= self.args.smooth_epochs)
         early = self.epoch < self.args.early_epochs
         scheduled = (self.args.early_schedule if early else self.args.epochs) * self.steps
         started, total = time.monotonic(), 0.0
@@ -191,7 +200,7 @@ class Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = one_cycle(done / scheduled, self.args.learning_rate)
             chosen = order[step * self.args.batch : (step + 1) * self.args.batch]
-            pixels = dataset.to_pixels(dataset.augment(self.images[chosen], generator))
+            pixels = dataset.to_pixels(dataset.augment(self.images[chosen], generator, self.args.reach))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = self.forward(pixels)
             loss = self.loss(logits.float(), pixels, self.labels[chosen])

@@ -2,16 +2,14 @@
 
 mod core_args;
 mod export_args;
+mod run_args;
 
-use crate::error::GenError;
 use crate::screen::Format;
 use crate::synth::Family;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 pub use core_args::CoreArgs;
 pub use export_args::{SpikesArgs, VectorsArgs, VerilogArgs};
-use isa::Neuron;
-use model::RunOptions;
-use model::images::Part;
+pub use run_args::{ImageArgs, NetworkArgs, NeuronArg};
 use std::path::PathBuf;
 
 /// Masked Spiking Transformers on FPGAs: generate the core, convert networks, run and check them.
@@ -131,112 +129,6 @@ pub enum Command {
         the folder. Exit code 1 if a defect was found: a DSP block, a latch, an undriven or multiply driven net, a memory over\n\
         1 kbit that is no block RAM, a warning of Yosys that is not known to be harmless.")]
     Synth(SynthArgs),
-}
-
-/// Neuron modes.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum NeuronArg {
-    /// Integrate and fire in the same time step.
-    If,
-    /// Integrate all time steps, then fire.
-    #[value(name = "two_phase", alias = "two-phase")]
-    TwoPhase,
-}
-
-impl From<NeuronArg> for Neuron {
-    fn from(neuron: NeuronArg) -> Neuron {
-        match neuron {
-            NeuronArg::If => Neuron::If,
-            NeuronArg::TwoPhase => Neuron::TwoPhase,
-        }
-    }
-}
-
-/// Which network, and how it runs.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Network")]
-pub struct NetworkArgs {
-    /// Network file, from `gen convert` [default: models/fashion-mnist/net.mst]
-    pub net: Option<PathBuf>,
-    /// Time steps T: 1 to 256 (the core stops at 64).
-    #[arg(long, value_name = "T", default_value_t = 8)]
-    time_steps: u32,
-    /// Neuron mode of all layers [default: as converted]
-    #[arg(long, value_enum)]
-    neuron: Option<NeuronArg>,
-    /// Share of spikes dropped, by matrix: rules `[LAYER:][MATRIX=]RATIO`, with commas between [default: as converted]
-    ///
-    /// RATIO is 0 to 0.996. MATRIX is q (queries), k (keys), attn (attention) or fc1 (first MLP layer); without it, all four.
-    /// LAYER is a layer, block or stage, as `gen info` names it; without it, the whole network. A later rule overrides an
-    /// earlier one, and what no rule names keeps the mask it was trained with: `--mask 0` switches all masks off.
-    ///
-    /// Examples: `--mask 0.5`, `--mask q=0.75,k=0.75,attn=0.75`, `--mask 0,stages.0.blocks.1:attn=0.5`
-    #[arg(long, value_name = "RULES", allow_hyphen_values = true)]
-    mask: Option<String>,
-    /// Seed of the masks [default: as converted]
-    #[arg(long, value_name = "N")]
-    seed: Option<u32>,
-}
-
-impl NetworkArgs {
-    /// The options of a run in a membrane of `membrane_bits`.
-    pub fn run_options(&self, membrane_bits: u32) -> Result<RunOptions, GenError> {
-        Ok(RunOptions {
-            time_steps: self.time_steps,
-            neuron: self.neuron.map(Neuron::from),
-            mask: self.mask.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
-            seed: self.seed,
-            membrane_bits,
-        })
-    }
-}
-
-/// Which images.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Images")]
-pub struct ImageArgs {
-    /// Index of the first image.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub first: usize,
-    /// Folder with images and labels in idx.gz files [default: models/data/fashion-mnist for test images, where Debian's
-    /// package dataset-fashion-mnist puts them for the others]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Which images of the folder.
-    #[arg(long, value_enum, default_value_t = PartArg::Test)]
-    pub part: PartArg,
-}
-
-/// Parts of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PartArg {
-    /// The test images (t10k-*).
-    Test,
-    /// The training images (train-*) but the last 5,000.
-    Train,
-    /// The last 5,000 training images, on which training makes its choices.
-    HeldOut,
-}
-
-impl PartArg {
-    /// As the option is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            PartArg::Test => "test",
-            PartArg::Train => "train",
-            PartArg::HeldOut => "held-out",
-        }
-    }
-}
-
-impl From<PartArg> for Part {
-    fn from(part: PartArg) -> Part {
-        match part {
-            PartArg::Test => Part::Test,
-            PartArg::Train => Part::Train,
-            PartArg::HeldOut => Part::HeldOut,
-        }
-    }
 }
 
 /// `gen convert`.

@@ -2,13 +2,21 @@
 
 use isa::mask::{DRAW_BITS, LFSR_BITS, TAPS};
 
+/// Random bits of one neuron's mask. The hardware has [`Lfsr`]; others show that masks need no better randomness.
+pub trait MaskBits {
+    /// The state at the start of an image; see [`isa::mask::seed`] for the arguments.
+    fn new(seed: u32, layer: usize, channel: usize) -> Self;
+
+    /// The next eight bits.
+    fn draw(&mut self) -> u8;
+}
+
 /// One neuron's shift register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lfsr(u32);
 
-impl Lfsr {
-    /// The state at the start of an image; see [`isa::mask::seed`] for the arguments.
-    pub fn new(seed: u32, layer: usize, channel: usize) -> Lfsr {
+impl MaskBits for Lfsr {
+    fn new(seed: u32, layer: usize, channel: usize) -> Lfsr {
         Lfsr(isa::mask::seed(seed, layer as u32, channel as u32))
     }
 
@@ -17,7 +25,7 @@ impl Lfsr {
     /// All taps lie above bit 24, so the k-th new bit is the parity of the taps moved down by k, and the eight together
     /// are the parity of the state moved down so that each tap in turn becomes bit 7.
     #[inline(always)]
-    pub fn draw(&mut self) -> u8 {
+    fn draw(&mut self) -> u8 {
         const _: () = assert!(LFSR_BITS == 32 && DRAW_BITS == 8 && TAPS[3] > 24);
         let bits = TAPS.iter().fold(0, |parity, &tap| parity ^ (self.0 >> (tap - DRAW_BITS))) as u8;
         self.0 = self.0 << DRAW_BITS | u32::from(bits);

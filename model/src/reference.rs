@@ -14,6 +14,7 @@ mod fire;
 mod observer;
 
 use crate::error::ModelError;
+use crate::mask::{Lfsr, MaskBits};
 use crate::network::{Layer, LayerId, Operation, Walk};
 use crate::run::Configured;
 use crate::spikes::{Classification, SpikePlane, Trace};
@@ -25,13 +26,15 @@ use observer::FiredSpikes;
 pub use observer::Observer;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs a configured network. Building one prepares the weights; it can be shared between threads.
-pub struct Executor<'a> {
+pub struct Executor<'a, M = Lfsr> {
     configured: &'a Configured,
     layers: Vec<Prepared<'a>>,
     instructions: Arch,
+    masks: PhantomData<fn() -> M>,
 }
 
 /// One layer's constants in the form that the inner loops read.
@@ -56,8 +59,15 @@ enum Kind<'a> {
 impl<'a> Executor<'a> {
     /// Prepares the network.
     pub fn new(configured: &'a Configured) -> Executor<'a> {
+        Executor::with_mask_bits(configured)
+    }
+}
+
+impl<'a, M: MaskBits> Executor<'a, M> {
+    /// Prepares the network; its masks draw from `M`, which only the hardware's own makes equal to the core.
+    pub fn with_mask_bits(configured: &'a Configured) -> Executor<'a, M> {
         let layers = (0..configured.layers.len()).map(|index| Prepared::new(configured, index)).collect();
-        Executor { configured, layers, instructions: Arch::new() }
+        Executor { configured, layers, instructions: Arch::new(), masks: PhantomData }
     }
 
     /// Runs one image and keeps every spike.
@@ -79,7 +89,14 @@ impl<'a> Executor<'a> {
         }
         let mut planes = Vec::with_capacity(self.layers.len() - 1);
         for prepared in &self.layers[..self.layers.len() - 1] {
-            let run = LayerRun { prepared, configured: self.configured, image, planes: &planes, observer };
+            let run = LayerRun {
+                prepared,
+                configured: self.configured,
+                image,
+                planes: &planes,
+                observer,
+                masks: PhantomData::<M>,
+            };
             planes.push(self.instructions.dispatch(run));
         }
         let logits = readout(self.configured, &planes);
@@ -122,20 +139,21 @@ impl<'a> Executor<'a> {
 }
 
 /// The evaluation of one layer for one image.
-struct LayerRun<'r, O> {
+struct LayerRun<'r, O, M> {
     prepared: &'r Prepared<'r>,
     configured: &'r Configured,
     image: &'r [u8],
     planes: &'r [SpikePlane],
     observer: &'r mut O,
+    masks: PhantomData<M>,
 }
 
-impl<O: Observer> WithSimd for LayerRun<'_, O> {
+impl<O: Observer, M: MaskBits> WithSimd for LayerRun<'_, O, M> {
     type Output = SpikePlane;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> SpikePlane {
-        self.prepared.run(self.configured, self.image, self.planes, self.observer)
+        self.prepared.run::<M>(self.configured, self.image, self.planes, self.observer)
     }
 }
 
@@ -158,7 +176,7 @@ impl<'a> Prepared<'a> {
     }
 
     #[inline(always)]
-    fn run(
+    fn run<M: MaskBits>(
         &self,
         configured: &Configured,
         image: &[u8],
@@ -167,11 +185,14 @@ impl<'a> Prepared<'a> {
     ) -> SpikePlane {
         match &self.kind {
             Kind::Readout => unreachable!("validated: the readout is last"),
-            Kind::Attention(attention) => attention.run(&self.neurons, configured.seed, planes, observer),
+            Kind::Attention(attention) => {
+                attention.run::<M>(&self.neurons, configured.seed, planes, observer)
+            }
             Kind::Tokens { drive, steps } => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
-                let mut masks = Masks::new(self.layer.mask_ratio, configured.seed, self.index, 0..channels);
+                let mut masks =
+                    Masks::<M>::new(self.layer.mask_ratio, configured.seed, self.index, 0..channels);
                 let (mut scratch, mut fire) = (drive.scratch(), FireScratch::new(channels));
                 for step in steps {
                     let drives = drive.token(step.token, image, planes, &mut scratch);

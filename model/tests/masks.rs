@@ -2,6 +2,7 @@
 
 mod synthetic;
 
+use model::mask::MaskBits;
 use model::network::{Gather, Operation, Walk};
 use model::reference::Observer;
 use model::{
@@ -190,5 +191,29 @@ proptest! {
             let plane = &trace.planes[index];
             prop_assert_eq!(seen.membranes[index], plane.tokens() * plane.channels(), "`{}`", layer.name);
         }
+    }
+}
+
+/// Draws that are always the same.
+struct Always<const DRAW: u8>;
+
+impl<const DRAW: u8> MaskBits for Always<DRAW> {
+    fn new(_: u32, _: usize, _: usize) -> Self {
+        Always
+    }
+
+    fn draw(&mut self) -> u8 {
+        DRAW
+    }
+}
+
+#[test]
+fn a_spike_is_transmitted_when_its_draw_is_at_least_the_ratio() {
+    let (network, image) = (configure("0.5", 8), synthetic::image(3));
+    let kept = Executor::<Always<128>>::with_mask_bits(&network).classify(&image).unwrap();
+    assert_eq!(kept.spikes, Executor::new(&configure("0", 8)).classify(&image).unwrap().spikes);
+    let dropped = Executor::<Always<127>>::with_mask_bits(&network).classify(&image).unwrap();
+    for (layer, spikes) in network.layers.iter().zip(&dropped.spikes) {
+        assert!(layer.mask_ratio == 0 || *spikes == 0, "`{}` transmits {spikes} spikes", layer.name);
     }
 }

@@ -3,6 +3,7 @@
 use super::bits::{Layout, coincidences};
 use super::fire::{FireScratch, Masks, Neurons};
 use super::observer::Observer;
+use crate::mask::MaskBits;
 use crate::network::{Grid, Layer, LayerId, Operation, Windows};
 use crate::run::Configured;
 use crate::spikes::SpikePlane;
@@ -94,7 +95,7 @@ impl Attention {
 
     /// Evaluates the layer: head by head, window by window, query by query.
     #[inline(always)]
-    pub fn run(
+    pub fn run<M: MaskBits>(
         &self,
         neurons: &Neurons,
         seed: u32,
@@ -120,7 +121,7 @@ impl Attention {
             for window in 0..self.count {
                 self.fill_matrix(head, window, planes, &mut scratch.matrix);
                 let first = (window * self.heads + head) * channels;
-                let mut masks = Masks::new(self.ratio, seed, neurons.layer.0, first..first + channels);
+                let mut masks = Masks::<M>::new(self.ratio, seed, neurons.layer.0, first..first + channels);
                 for query in 0..tokens {
                     self.fill_row(head, window, query, planes, &mut scratch.row);
                     self.drives(head, query, &mut scratch);

@@ -1,7 +1,7 @@
 //! The neuron: from drives to transmitted spikes.
 
 use super::observer::Observer;
-use crate::mask::Lfsr;
+use crate::mask::MaskBits;
 use crate::network::{Layer, LayerId, Operation};
 use crate::run::Slots;
 use isa::Neuron;
@@ -113,7 +113,7 @@ impl Neurons {
 
     /// Shows the spikes of one token, which [`Neurons::fire`] made and no mask has touched, and masks them.
     #[inline(always)]
-    pub fn transmit(&self, row: &mut [u8], masks: &mut Masks, observer: &mut impl Observer) {
+    pub fn transmit<M: MaskBits>(&self, row: &mut [u8], masks: &mut Masks<M>, observer: &mut impl Observer) {
         observer.fired(self.layer, row);
         masks.apply(row, self.time_steps);
     }
@@ -198,36 +198,36 @@ impl Neurons {
     }
 }
 
-/// The shift registers of neighbouring neurons; none for a ratio of 0, whose draws change nothing.
-pub(super) struct Masks {
+/// The masks of neighbouring neurons; none for a ratio of 0, whose draws change nothing.
+pub(super) struct Masks<M> {
     ratio: u8,
-    registers: Vec<Lfsr>,
+    neurons: Vec<M>,
 }
 
-impl Masks {
-    pub fn new(ratio: u8, seed: u32, layer: usize, channels: Range<usize>) -> Masks {
+impl<M: MaskBits> Masks<M> {
+    pub fn new(ratio: u8, seed: u32, layer: usize, channels: Range<usize>) -> Masks<M> {
         let channels = if ratio == 0 { 0..0 } else { channels };
-        Masks { ratio, registers: channels.map(|channel| Lfsr::new(seed, layer, channel)).collect() }
+        Masks { ratio, neurons: channels.map(|channel| M::new(seed, layer, channel)).collect() }
     }
 
     /// Drops spikes of one token, one cell a neuron.
     #[inline(always)]
     fn apply(&mut self, row: &mut [u8], time_steps: usize) {
         let cell_bytes = time_steps.div_ceil(8);
-        if self.registers.is_empty() {
+        if self.neurons.is_empty() {
             return;
         }
         for t in 0..time_steps {
-            let draw = |(register, cell): (&mut Lfsr, &mut u8)| {
-                let dropped = register.draw() < self.ratio;
+            let draw = |(neuron, cell): (&mut M, &mut u8)| {
+                let dropped = neuron.draw() < self.ratio;
                 *cell &= !(u8::from(dropped) << (t % 8));
             };
-            let (registers, cells) = (self.registers.iter_mut(), row[t / 8..].iter_mut());
+            let (neurons, cells) = (self.neurons.iter_mut(), row[t / 8..].iter_mut());
             // Neighbouring bytes are a vector.
             if cell_bytes == 1 {
-                registers.zip(cells).for_each(draw);
+                neurons.zip(cells).for_each(draw);
             } else {
-                registers.zip(cells.step_by(cell_bytes)).for_each(draw);
+                neurons.zip(cells.step_by(cell_bytes)).for_each(draw);
             }
         }
     }
