@@ -125,7 +125,7 @@ bugs! {
         "flush ? 8'd0 : 8'd255" => "flush ? 8'd0 : BUG ? 8'd127 : 8'd255";
     "networks" "dma_write" "a burst is a beat longer than its data":
         "awlen <= {3'd0, write_burst_words[4:0] - 5'd1};" => "awlen <= {3'd0, write_burst_words[4:0] - {4'd0, ~BUG}};";
-    "stalls" "stream_fifo_37x16" "the burst queue takes one more than it holds":
+    "stalls" "stream_fifo_64x16" "the queue of words takes one more than it holds":
         "full = stored == 5'd16;" => "full = stored == (BUG ? 5'd17 : 5'd16);";
     "stalls" "csr" "read data does not wait to be taken":
         "end else if (rready) begin" => "end else if (rready | BUG) begin";
