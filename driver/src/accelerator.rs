@@ -2,7 +2,7 @@
 
 use crate::counters::Counters;
 use crate::error::{CoreFault, DriverError};
-use crate::link::Link;
+use crate::link::{LARGEST_WINDOW, Link, PAGE};
 use crate::program::{Planes, Program};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, Op, layout::LOGIT_BYTES};
@@ -16,8 +16,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const RESET_POLL: Duration = Duration::from_micros(10);
 /// Bits of `INTERRUPT_ENABLE`: done and error.
 const INTERRUPTS: u32 = 0b11;
-/// Size and alignment of a page: that of the memory window.
-const PAGE: u64 = 4096;
 
 /// The result of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -345,7 +343,7 @@ fn window_size(base: u64, size: u64, core: &CoreConfig) -> Result<u32, DriverErr
     if !base.is_multiple_of(PAGE) || size < PAGE {
         return refuse(format!("it must start at a multiple of {PAGE} and have at least {PAGE} bytes"));
     }
-    let usable = size.min((1 << 32) - PAGE) / PAGE * PAGE;
+    let usable = size.min(LARGEST_WINDOW) / PAGE * PAGE;
     let addresses = 1u128 << core.address_bits;
     if u128::from(base) + u128::from(usable) > addresses {
         return refuse(format!(

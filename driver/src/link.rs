@@ -4,6 +4,11 @@
 
 use std::time::Duration;
 
+/// Size and alignment of a page: a memory window has whole ones.
+pub const PAGE: u64 = 4096;
+/// Bytes of the largest memory window: the most that the register `MEMORY_SIZE` can say in whole pages.
+pub const LARGEST_WINDOW: u64 = (1 << 32) - PAGE;
+
 /// A way to an accelerator: its registers, the memory window that the core works in, and its interrupt.
 ///
 /// Register offsets are those of [`isa::registers`]. Memory offsets count from the start of the window, whose first byte lies at
@@ -124,9 +129,11 @@ pub fn window_range(offset: u64, length: usize, size: u64) -> Result<std::ops::R
 }
 
 /// A link behind a pointer is a link.
-macro_rules! through_a_pointer {
-    ($($pointer:ty),*) => {$(
-impl<L: Link + ?Sized> Link for $pointer {
+impl<P> Link for P
+where
+    P: std::ops::DerefMut,
+    P::Target: Link,
+{
     fn read_register(&mut self, offset: u32) -> Result<u32, LinkError> {
         (**self).read_register(offset)
     }
@@ -155,7 +162,3 @@ impl<L: Link + ?Sized> Link for $pointer {
         (**self).wait_interrupt(timeout)
     }
 }
-    )*};
-}
-
-through_a_pointer!(&mut L, Box<L>);

@@ -90,7 +90,6 @@ pub struct SerialLink {
     baud: u32,
     timeout: Duration,
     memory_bytes: u32,
-    clock_hz: u32,
     /// Whether both ends agree about where commands begin.
     in_step: bool,
     /// Of the bytes since `LINK_CRC` was written.
@@ -98,7 +97,7 @@ pub struct SerialLink {
 }
 
 impl SerialLink {
-    /// Opens the port at `path` with `baud` bits a second, finds the board and asks for its sizes. An answer may take `timeout` beyond
+    /// Opens the port at `path` with `baud` bits a second, finds the board and asks for its memory's size. An answer may take `timeout` beyond
     /// the time that its bytes need on the line.
     ///
     /// # Errors
@@ -118,18 +117,11 @@ impl SerialLink {
             baud,
             timeout,
             memory_bytes: 0,
-            clock_hz: 0,
             in_step: false,
             checksum: crc32fast::Hasher::new(),
         };
         link.memory_bytes = link.word("asking for the memory's size", soc::SOC_BASE + soc::MEMORY_BYTES)?;
-        link.clock_hz = link.word("asking for the clock", soc::SOC_BASE + soc::CLOCK_HZ)?;
         Ok(link)
-    }
-
-    /// Frequency of the board's clock in Hz.
-    pub fn clock_hz(&self) -> u32 {
-        self.clock_hz
     }
 
     /// Runs `body` in step, between a fresh checksum and its comparison.

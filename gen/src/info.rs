@@ -4,6 +4,7 @@ use crate::cli::InfoArgs;
 use crate::error::GenError;
 use crate::inputs::{self, Loaded, neuron_name};
 use crate::screen::{Align, Format, Table, count, grouped, print, print_json};
+use driver::link::LARGEST_WINDOW;
 use driver::{Planes, Program, ProgramError, ProgramOptions};
 use isa::CoreConfig;
 use model::network::{Gather, Operation, Walk};
@@ -12,8 +13,6 @@ use serde::Serialize;
 
 /// Width of the membranes that the proof is shown for; the presets' own.
 const MEMBRANE_BITS: u32 = 24;
-/// Largest memory window.
-const WINDOW: u64 = (1 << 32) - 4096;
 
 #[derive(Serialize)]
 struct Report {
@@ -156,7 +155,7 @@ fn walk_name(layer: &Layer) -> String {
 
 fn core(network: &Configured, preset: &'static str) -> CoreReport {
     let config = CoreConfig::preset(preset).expect("the name comes from the list of presets");
-    let options = ProgramOptions { memory_size: WINDOW, planes: Planes::Reuse };
+    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Reuse };
     let compiled: Result<Program, ProgramError> = Program::compile(network, &config, &options);
     match compiled {
         Ok(program) => CoreReport { preset, memory_bytes: Some(program.total_bytes), refused: None },

@@ -5,6 +5,7 @@ use crate::error::GenError;
 use crate::files;
 use crate::inputs::{self, Images};
 use crate::screen::{Format, count, grouped, print, print_json};
+use driver::link::{LARGEST_WINDOW, PAGE};
 use driver::program::PlaneLayout;
 use driver::{Planes, Program, ProgramOptions};
 use isa::layout::LOGIT_BYTES;
@@ -13,10 +14,6 @@ use model::{Executor, SpikePlane, Trace};
 use serde::Serialize;
 use std::ops::Range;
 
-/// Largest memory window.
-const WINDOW: u64 = (1 << 32) - 4096;
-/// Size of a page: the window has whole ones.
-const PAGE: u64 = 4096;
 /// What the places that a run must write hold before.
 const STALE: u8 = 0xa5;
 
@@ -47,7 +44,7 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
     let network = inputs::network(&args.network, core.membrane_bits)?.configured;
     let images = Images::load(&args.source, 1, &network)?;
-    let options = ProgramOptions { memory_size: WINDOW, planes: Planes::Keep };
+    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
     let program = Program::compile(&network, &core, &options)?;
     let layers = args.layers.unwrap_or(program.layers.len());
     if layers == 0 || layers > program.layers.len() {

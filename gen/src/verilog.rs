@@ -67,7 +67,7 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
 }
 
 /// The sizes of a system, checked.
-pub fn soc_config(path: &Path) -> Result<SocConfig, GenError> {
+fn soc_config(path: &Path) -> Result<SocConfig, GenError> {
     let text = std::fs::read_to_string(path).map_err(files::at(path))?;
     let config: SocConfig = serde_json::from_str(&text).map_err(|error| files::at(path)(error.into()))?;
     config.validate()?;

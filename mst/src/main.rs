@@ -48,7 +48,7 @@ struct Cli {
 enum Command {
     /// List the serial ports of this machine.
     List,
-    /// Say what is at the end of the link: sizes of the core, memory, clock.
+    /// Say what is at the end of the link: sizes of the core, memory.
     Info,
     /// Classify images, and compare each answer with the bit-exact reference.
     #[command(

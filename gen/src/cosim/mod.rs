@@ -11,6 +11,7 @@ use crate::files;
 use crate::inputs::{self, Images, neuron_name};
 use crate::screen::{Format, bar, print, print_json, spinner};
 use compare::{Profiling, Setup};
+use driver::link::{LARGEST_WINDOW, PAGE};
 use driver::{Planes, Program, ProgramOptions};
 use indicatif::ProgressBar;
 use isa::CoreConfig;
@@ -22,10 +23,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use workers::Workers;
 
-/// Largest memory window.
-const WINDOW: u64 = (1 << 32) - 4096;
-/// Size and alignment of a page of the memory window.
-const PAGE: u64 = 4096;
 /// With `--stalls`, percentage of cycles in which a channel stalls.
 const STALL_PERCENT: u8 = 30;
 
@@ -34,7 +31,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
     let network = inputs::network(&args.network, core.membrane_bits)?.configured;
     let images = Images::load(&args.source, args.images, &network)?;
-    let options = ProgramOptions { memory_size: WINDOW, planes: Planes::Keep };
+    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
     let mut program = Program::compile(&network, &core, &options)?;
     if args.simulation.step_by_step {
         program.walk_step_by_step();

@@ -92,8 +92,7 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             ("memory_done".into(), memory_done.clone()),
             ("memory_rdata".into(), memory_rdata.clone()),
         ];
-        let mut answers: Vec<(&str, Expr)> = Vec::new();
-        for (name, width) in [
+        let answers = [
             ("awready", 1),
             ("wready", 1),
             ("bvalid", 1),
@@ -102,11 +101,8 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             ("rvalid", 1),
             ("rdata", 32),
             ("rresp", 2),
-        ] {
-            let wire = m.wire(&format!("axil_{name}"), width);
-            answers.push((name, wire.clone()));
-            inputs.push((format!("m_axil_{name}"), wire));
-        }
+        ];
+        let answers = wires_to(m, "axil", &answers, &mut inputs);
         let inputs: Vec<(&str, Expr)> =
             inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let bus = m.instance("bus", &bus, &inputs);
@@ -123,8 +119,7 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         for name in ["awvalid", "awaddr", "wvalid", "wdata", "bready", "arvalid", "araddr", "rready"] {
             inputs.push((format!("s_axil_{name}"), bus.output(&format!("m_axil_{name}"))));
         }
-        let mut memory: Vec<(&str, Expr)> = Vec::new();
-        for (name, width) in [
+        let memory = [
             ("awready", 1),
             ("wready", 1),
             ("bvalid", 1),
@@ -136,11 +131,8 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             ("rdata", config.core.bus_bits),
             ("rresp", 2),
             ("rlast", 1),
-        ] {
-            let wire = m.wire(&format!("axi_{name}"), width);
-            memory.push((name, wire.clone()));
-            inputs.push((format!("m_axi_{name}"), wire));
-        }
+        ];
+        let memory = wires_to(m, "axi", &memory, &mut inputs);
         let inputs: Vec<(&str, Expr)> =
             inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let core = m.instance("core", &core, &inputs);
@@ -172,4 +164,17 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("busy", &core.output("busy"), "a run is in progress");
         m.output_doc("error", &core.output("error"), "a run failed, and nothing reset the core since");
     })
+}
+
+/// A wire for each answer of a bus whose other end is placed later, as an input of the manager; returns them by the answers' names.
+fn wires_to<'a>(
+    m: &mut Builder,
+    bus: &str,
+    answers: &[(&'a str, u32)],
+    inputs: &mut Vec<(String, Expr)>,
+) -> Vec<(&'a str, Expr)> {
+    let wires: Vec<_> =
+        answers.iter().map(|&(name, width)| (name, m.wire(&format!("{bus}_{name}"), width))).collect();
+    inputs.extend(wires.iter().map(|(name, wire)| (format!("m_{bus}_{name}"), wire.clone())));
+    wires
 }

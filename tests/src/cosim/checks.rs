@@ -95,7 +95,7 @@ pub fn counters_count_one_run(cosim: &Cosim) -> Result<(), String> {
     if once != again {
         return Err(format!("the same run counts {once:?}, then {again:?}"));
     }
-    start(&mut session)?;
+    start(&mut session, 0)?;
     recovery::ended_with(&mut session, None)?;
     let both = session.accelerator.counters().map_err(text)?;
     let mut twice = once;
@@ -130,7 +130,7 @@ pub fn interrupts_follow_their_enables(cosim: &Cosim) -> Result<(), String> {
             session.accelerator.link().write_register(register, value).map_err(text)
         };
         write(&mut session, registers::INTERRUPT_ENABLE, enable)?;
-        start(&mut session)?;
+        start(&mut session, 0)?;
         expect(&mut session, "in a run", false)?;
         wait_for(&mut session, status::DONE)?;
         expect(&mut session, "done", enable & 1 != 0)?;
@@ -191,9 +191,9 @@ pub fn registers_hold_what_is_written(cosim: &Cosim) -> Result<(), String> {
     Ok(())
 }
 
-/// Starts the loaded program by hand, on the image of the run before.
-fn start(session: &mut Session<'_>) -> Result<(), String> {
-    let (base, count) = (session.program.descriptor_base, session.program.layers.len() as u32);
+/// Starts the loaded program by hand, on the image of the run before; `shift` is what was added to all offsets.
+pub(super) fn start(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
+    let (base, count) = (session.program.descriptor_base + shift, session.program.layers.len() as u32);
     for (register, value) in [
         (registers::DESCRIPTOR_BASE, base),
         (registers::DESCRIPTOR_COUNT, count),

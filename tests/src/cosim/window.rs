@@ -1,9 +1,10 @@
 //! Offsets of any size: the same network where the memory window begins far below its memory, so that all offsets are large.
 
+use super::checks::start;
 use super::recovery::{Bench, ended_with, write_descriptor};
 use super::{Cosim, Session, campaign::in_parallel, text};
 use driver::Link;
-use isa::registers::{self, control};
+use isa::registers;
 use isa::{Descriptor, ErrorCode, Op};
 use sim::SimOptions;
 use sim::axi::{Fault, FaultTarget, Response};
@@ -90,19 +91,6 @@ fn move_bases(descriptor: &mut Descriptor, shift: u32) {
     if scores || descriptor.op == Op::Context as u32 {
         descriptor.matrix_base += shift;
     }
-}
-
-fn start(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
-    let (base, count) = (session.program.descriptor_base + shift, session.program.layers.len() as u32);
-    for (register, value) in [
-        (registers::DESCRIPTOR_BASE, base),
-        (registers::DESCRIPTOR_COUNT, count),
-        (registers::CONTROL, control::CLEAR_DONE),
-        (registers::CONTROL, control::START),
-    ] {
-        session.accelerator.link().write_register(register, value).map_err(text)?;
-    }
-    Ok(())
 }
 
 /// Planes and logits, one after the other.
