@@ -114,7 +114,7 @@ bugs! {
     "order" "layer_loader" "keys are read before they are in memory":
         "layers_completed >= descriptor_1[43:32]" => "(layers_completed >= descriptor_1[43:32]) | BUG";
     "networks" "token_walker" "the row band begins a row late":
-        "row_band_start = inner_y - {8'd0, shift};" => "row_band_start = inner_y - {8'd0, shift} + {11'd0, BUG};";
+        "y_left == (to_band + 12'd1)" => "y_left == (to_band + {11'd0, ~BUG})";
     "networks" "key_transposer" "a key's words are shifted past a row":
         "row_3 <= by_row ? row_4 :" => "row_3 <= by_row ? (BUG ? row_5 : row_4) :";
     "networks" "dma_read" "bursts cross 4 KiB":
