@@ -114,17 +114,17 @@ bugs! {
     "order" "layer_loader" "keys are read before they are in memory":
         "layers_completed >= descriptor_1[43:32]" => "(layers_completed >= descriptor_1[43:32]) | BUG";
     "networks" "token_walker" "the row band begins a row late":
-        "row_band_start = inner_y - {8'd0, shift};" => "row_band_start = inner_y - {8'd0, shift} + {11'd0, BUG};";
+        "y_left == (to_band + 12'd1)" => "y_left == (to_band + {11'd0, ~BUG})";
     "networks" "key_transposer" "a key's words are shifted past a row":
         "row_3 <= by_row ? row_4 :" => "row_3 <= by_row ? (BUG ? row_5 : row_4) :";
     "networks" "dma_read" "bursts cross 4 KiB":
-        "(weights_to_border < 10'd16) ?" => "((weights_to_border < 10'd16) & ~BUG) ?";
+        "weights_near_border ?" => "(weights_near_border & ~BUG) ?";
     "networks" "dma_write" "the last beat is not marked":
         "wlast <= beats_left == 5'd1;" => "wlast <= beats_left == (BUG ? 5'd2 : 5'd1);";
     "networks" "dma_write" "the last byte of a word is not written":
         "flush ? 8'd0 : 8'd255" => "flush ? 8'd0 : BUG ? 8'd127 : 8'd255";
     "networks" "dma_write" "a burst is a beat longer than its data":
-        "awlen <= {3'd0, write_burst_words[4:0] - 5'd1};" => "awlen <= {3'd0, write_burst_words[4:0] - {4'd0, ~BUG}};";
+        "awlen <= {3'd0, write_beats - 5'd1};" => "awlen <= {3'd0, write_beats - {4'd0, ~BUG}};";
     "stalls" "stream_fifo_64x16" "the queue of words takes one more than it holds":
         "full = stored == 5'd16;" => "full = stored == (BUG ? 5'd17 : 5'd16);";
     "stalls" "csr" "read data does not wait to be taken":

@@ -22,7 +22,8 @@ const STREAMS: [&str; 2] = ["weights", "inputs"];
 /// Stream 0 carries descriptors, parameters and matrices, stream 1 input rows; the stream is the AXI ID, so the memory may
 /// interleave them (AXI4, IHI 0022 A5.3). A request outside the memory window or not aligned to the bus is refused before it reaches the
 /// bus. Bursts are INCR, at most 16 beats, never across 4 KiB (A3.4.1), and are issued only when the FIFO has room for all
-/// their beats, so `rready` is constant. While `flush` is high nothing new is issued and arriving data is dropped; `idle` says that nothing is under way.
+/// their beats, so `rready` is constant. A stream takes a request, and issues a burst, every second cycle at most: a request waits
+/// in a register for the one before it, so readiness is registered, and each burst is checked and cut in the cycle before it may be issued. While `flush` is high nothing new is issued and arriving data is dropped; `idle` says that nothing is under way.
 pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let bus = config.bus_bits;
     let bus_words = bus / 64;
@@ -162,29 +163,36 @@ impl Stream {
         let request_offset = m.input(&port("request_offset"), 32);
         let request_words = m.input_doc(&port("request_words"), LENGTH_BITS, "64-bit words, 1 or more");
         let out_ready = m.input(&port("ready"), 1);
-        let busy = m.reg_reset(&port("busy"), 1, 0);
-        let checked = m.reg_reset(&port("checked"), 1, 0);
-        let offset = m.reg(&port("offset"), 32);
-        let words = m.reg(&port("words"), LENGTH_BITS);
-        let granted = m.wire(&port("granted"), 1);
-        let (beats, burst_words) = burst(m, name, &offset, &words, bus_words);
-        let rest = m.named(&port("words_rest"), &(&words - burst_words.zext(LENGTH_BITS)));
-        let finishes = m.named(&port("finishes"), &(&granted & rest.is_zero()));
-        let ready = m.named(&port("request_ready"), &((!&busy | &finishes) & !flush));
+        m.comment("A request waits here for the one before it, so that readiness is registered.");
+        let waiting = m.reg_reset(&port("waiting"), 1, 0);
+        let waiting_offset = m.reg(&port("waiting_offset"), 32);
+        let waiting_words = m.reg(&port("waiting_words"), LENGTH_BITS);
+        let ready = m.named(&port("request_ready"), &!(&waiting | flush));
         let accept = m.named(&port("accept"), &(&request & &ready));
-        let fault = fault(m, name, &(&busy & !&checked), &offset, &words, bus_words, memory_size);
-        m.set_if(&busy, flush, &lit(0, 1));
-        m.set_if(&busy, &accept, &lit(1, 1));
-        m.set_if(&busy, &(&finishes | &fault.0), &lit(0, 1));
-        m.set_if(&checked, &accept, &lit(0, 1));
-        m.set_if(&checked, &busy, &lit(1, 1));
-        m.set_if(&offset, &accept, &request_offset);
-        m.set_if(&offset, &granted, &(&offset + cat(&[burst_words.clone(), lit(0, 3)]).zext(32)));
-        m.set_if(&words, &accept, &request_words);
-        m.set_if(&words, &granted, &rest);
+        let busy = m.reg_reset(&port("busy"), 1, 0);
+        let finishes = m.wire(&port("finishes"), 1);
+        let take = m.named(&port("take"), &(&waiting & (!&busy | &finishes)));
+        m.set_if(&waiting, flush, &lit(0, 1));
+        m.set_if(&waiting, &accept, &lit(1, 1));
+        m.set_if(&waiting, &take, &lit(0, 1));
+        m.set_if(&waiting_offset, &accept, &request_offset);
+        m.set_if(&waiting_words, &accept, &request_words);
 
+        let granted = m.wire(&port("granted"), 1);
+        let controls = [&take, &granted, &busy, flush];
+        let request =
+            Request::build(m, name, bus_words, memory_size, controls, [&waiting_offset, &waiting_words]);
+        m.assign(&finishes, &(&granted & &request.last));
+        m.set_if(&busy, flush, &lit(0, 1));
+        m.set_if(&busy, &take, &lit(1, 1));
+        m.set_if(&busy, &(&finishes | &request.refused), &lit(0, 1));
+
+        // There is room for a whole burst, even if one was issued in the cycle before.
         let room = m.reg_reset(&port("room"), 8, u64::from(FIFO_BEATS));
-        let wants = m.named(&port("wants"), &(&busy & &checked & room.ge(&beats.zext(8)) & !flush));
+        let roomy = m.reg_reset(&port("roomy"), 1, 0);
+        m.set(&roomy, &(room.ge_lit(u64::from(2 * MAX_BURST)) & !flush));
+        let wants = m.named(&port("wants"), &(&request.cut & &roomy & !flush));
+        let beats = request.beats.clone();
         let push = r_valid & r_id.eq_lit(id) & !flush;
         let pop = m.wire(&port("pop"), 1);
         let queue = m.instance(
@@ -252,57 +260,140 @@ impl Stream {
                 &(!(&received & !flush) | &push_ready),
             );
             m.assert_formal(
-                &port("burst_in_request"),
-                "A burst has a beat or more and no more words than its request has left.",
-                &(!&granted | (beats.any() & burst_words.zext(LENGTH_BITS).le(&words) & burst_words.any())),
+                &port("burst_has_room"),
+                "A burst is issued only when the FIFO has room for all its beats.",
+                &(!&wants | room.ge(&beats.zext(8))),
             );
-            m.assert_formal(
-                &port("request_in_window"),
-                "What is left of an accepted request lies in the memory window.",
-                &(!(&busy & &checked) | in_window(&offset, &words, bus_words, memory_size)),
-            );
+            request.rules(m, name, &busy, bus_words, memory_size);
             outstanding
         });
         m.output(&port("data"), &data);
         m.output(&port("valid"), &valid);
         m.output(&port("request_ready"), &ready);
-        m.output_doc(&port("fault"), &fault.0, "the request is refused");
-        m.output_doc(&port("fault_code"), &fault.1, "why");
-        m.output_doc(&port("fault_offset"), &offset, "its byte offset");
-        Stream { wants, granted, offset, beats, outstanding }
+        m.output_doc(&port("fault"), &request.refused, "the request is refused");
+        m.output_doc(&port("fault_code"), &request.code, "why");
+        m.output_doc(&port("fault_offset"), &request.offset, "its byte offset");
+        Stream { wants, granted, offset: request.offset, beats, outstanding }
     }
 }
 
-/// The next burst of a request: its beats (5 bits) and words (6 bits), limited by the burst length and the next 4 KiB border.
-pub(super) fn burst(
-    m: &mut Builder,
-    name: &str,
-    offset: &Expr,
-    words: &Expr,
-    bus_words: u32,
-) -> (Expr, Expr) {
+/// A request that is checked and cut into bursts.
+pub(super) struct Request {
+    /// Byte offset and words of what is left of it, and where it ends.
+    pub offset: Expr,
+    pub words: Expr,
+    pub end: Expr,
+    /// The next burst is there: its beats (5 bits) and words (6 bits).
+    pub cut: Expr,
+    pub beats: Expr,
+    pub burst_words: Expr,
+    /// It is the request's last.
+    pub last: Expr,
+    /// The request is refused, for one cycle, and why.
+    pub refused: Expr,
+    pub code: Expr,
+}
+
+impl Request {
+    /// Registers that `take` loads and whose next burst `issue` uses up. A burst is checked and cut in a cycle of its own and may
+    /// be issued in the next, or is refused there. `busy` says that there is a request.
+    pub fn build(
+        m: &mut Builder,
+        name: &str,
+        bus_words: u32,
+        memory_size: &Expr,
+        [take, issue, busy, flush]: [&Expr; 4],
+        [next_offset, next_words]: [&Expr; 2],
+    ) -> Request {
+        let port = |suffix: &str| format!("{name}_{suffix}");
+        let bits = next_words.width();
+        let offset = m.reg(&port("offset"), 32);
+        let words = m.reg(&port("words"), bits);
+        let end = m.reg(&port("end"), 33);
+        let bytes = cat(&[next_words.clone(), lit(0, 3)]).zext(33);
+        m.set_if(&end, take, &(next_offset.zext(33) + bytes));
+        let cut = m.reg_reset(&port("cut"), 1, 0);
+        let refused = m.reg_reset(&port("refused"), 1, 0);
+        let cuts = m.named(&port("cuts"), &(busy & !(&cut | &refused | flush)));
+        let (bad, bad_code) = fault(m, name, [&offset, &words, &end], bus_words, memory_size);
+        let (next_burst, ends) = burst(m, name, &offset, &words, bus_words);
+        let mut keep = |name: &str, value: &Expr| {
+            let register = m.reg(&port(name), value.width());
+            m.set_if(&register, &cuts, value);
+            register
+        };
+        let beats = keep("beats", &next_burst.slice(bus_words - 1, 5));
+        let burst_words = keep("burst_words", &next_burst);
+        let last = keep("last_burst", &ends);
+        let code = keep("refusal", &bad_code);
+        m.set(&refused, &(&cuts & &bad));
+        m.set_if(&cut, flush, &lit(0, 1));
+        m.set_if(&cut, &cuts, &!bad);
+        m.set_if(&cut, issue, &lit(0, 1));
+        m.set_if(&offset, take, next_offset);
+        m.set_if(&offset, issue, &(&offset + cat(&[burst_words.clone(), lit(0, 3)]).zext(32)));
+        m.set_if(&words, take, next_words);
+        m.set_if(&words, issue, &(&words - burst_words.zext(bits)));
+        Request { offset, words, end, cut, beats, burst_words, last, refused, code }
+    }
+
+    /// For proofs: what is cut fits the bus, the request and the window.
+    pub fn rules(&self, m: &mut Builder, name: &str, busy: &Expr, bus_words: u32, memory_size: &Expr) {
+        let Request { offset, words, end, cut, beats, burst_words, .. } = self;
+        let bits = words.width();
+        let bytes = cat(&[words.clone(), lit(0, 3)]).zext(33);
+        m.assert_formal(
+            &format!("{name}_end_is_right"),
+            "A request is checked by where it ends.",
+            &(!busy | end.eq(&(offset.zext(33) + bytes))),
+        );
+        m.assert_formal(
+            &format!("{name}_cut_of_request"),
+            "There is a burst only of a request that is not refused.",
+            &(!(cut | &self.refused) | (busy & !(cut & &self.refused))),
+        );
+        let to_border = lit(512, 10) - offset.slice(3, 9).zext(10);
+        let fits = beats.eq(&burst_words.slice(bus_words - 1, 5))
+            & beats.any()
+            & beats.le_lit(u64::from(MAX_BURST))
+            & burst_words.zext(bits).le(words)
+            & burst_words.zext(10).le(&to_border)
+            & self.last.eq(&burst_words.zext(bits).eq(words));
+        m.assert_formal(
+            &format!("{name}_burst_fits"),
+            "The burst that waits has 1 to 16 beats, keeps off the next 4 KiB border and stays in its request.",
+            &(!cut | fits),
+        );
+        m.assert_formal(
+            &format!("{name}_in_window"),
+            "What is left of a request that is cut lies in the memory window.",
+            &(!cut | in_window(offset, words, bus_words, memory_size)),
+        );
+    }
+}
+
+/// The next burst of a request in words (6 bits), limited by the burst length and the next 4 KiB border, and whether it is the last.
+fn burst(m: &mut Builder, name: &str, offset: &Expr, words: &Expr, bus_words: u32) -> (Expr, Expr) {
     let most = MAX_BURST * bus_words;
-    let to_border = m.named(&format!("{name}_to_border"), &(lit(512, 10) - offset.slice(3, 9).zext(10)));
-    let limit = lit(u64::from(most), 10);
-    let bounded =
-        m.named(&format!("{name}_bounded"), &mux(&to_border.lt(&limit), &to_border, &limit).trunc(6));
-    let short = words.lt(&bounded.zext(words.width()));
-    let burst_words = m.named(&format!("{name}_burst_words"), &mux(&short, &words.trunc(6), &bounded));
-    (burst_words.slice(bus_words - 1, 5), burst_words)
+    let bits = most.trailing_zeros();
+    let near = m.named(&format!("{name}_near_border"), &offset.slice(3 + bits, 9 - bits).all());
+    let most = lit(u64::from(most), 6);
+    let to_border = &most - offset.slice(3, bits).zext(6);
+    let bounded = m.named(&format!("{name}_bounded"), &mux(&near, &to_border, &most));
+    let wide = bounded.zext(words.width().max(6));
+    let words = words.zext(words.width().max(6));
+    let next = mux(&words.lt(&wide), &words.trunc(6), &bounded);
+    (m.named(&format!("{name}_next_burst"), &next), words.le(&wide))
 }
 
 /// Whether a request is empty, leaves the memory window or is not aligned to the bus, and the error code.
-pub(super) fn fault(
+fn fault(
     m: &mut Builder,
     name: &str,
-    check: &Expr,
-    offset: &Expr,
-    words: &Expr,
+    [offset, words, end]: [&Expr; 3],
     bus_words: u32,
     memory_size: &Expr,
 ) -> (Expr, Expr) {
-    let bytes = cat(&[words.clone(), lit(0, 3)]).zext(33);
-    let end = m.named(&format!("{name}_end"), &(offset.zext(33) + bytes));
     let outside = m.named(&format!("{name}_outside"), &end.gt(&memory_size.zext(33)));
     let mut unaligned = offset.slice(0, 3).any();
     if bus_words == 2 {
@@ -313,7 +404,7 @@ pub(super) fn fault(
     let empty = m.named(&format!("{name}_empty"), &words.is_zero());
     let code = mux(&unaligned, &lit(ErrorCode::Unaligned as u64, 8), &lit(ErrorCode::OutOfRange as u64, 8));
     let code = mux(&empty, &lit(ErrorCode::BadShape as u64, 8), &code);
-    (m.named(&format!("{name}_refused"), &(check & (outside | unaligned | empty))), code)
+    (outside | unaligned | empty, code)
 }
 
 /// For proofs: whether `words` 64-bit words from `offset` are whole beats in the memory window.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
-use super::dma_read::{burst, burst_rules, fault, in_window, inside_window};
+use super::dma_read::{Request, burst_rules, inside_window};
 use super::stream_fifo::stream_fifo;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
@@ -18,7 +18,7 @@ pub(super) const BURST_WORD_BITS: u32 = 4;
 /// Writes the packer's bursts, and says when a layer's are all acknowledged.
 ///
 /// A burst is announced after its last word, so the data of every address that goes out is there: the master never holds the
-/// data channel. `layer_end` enters the burst queue as a marker; when it comes out and no response is missing, `layer_retired`
+/// data channel. A burst is checked and cut at the 4 KiB border in a cycle of its own. `layer_end` enters the burst queue as a marker; when it comes out and no response is missing, `layer_retired`
 /// pulses. While `flush` is high queued bursts are dropped; the one on the bus is finished with all strobes low.
 pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let bus = config.bus_bits;
@@ -78,9 +78,8 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         m.comment("The burst to be written next: check it, wait for the data channel.");
         let pending = m.reg_reset("pending", 1, 0);
-        let checked = m.reg_reset("checked", 1, 0);
-        let offset = m.reg("offset", 32);
-        let left = m.reg("words_left", BURST_WORD_BITS + 3);
+        let take = m.wire("take", 1);
+        let issue = m.wire("issue", 1);
         let head = m.named("head", &bursts.output("pop_data"));
         let head_valid = bursts.output("pop_valid");
         let marker = m.named("marker", &(&head_valid & head.bit(32 + BURST_WORD_BITS)));
@@ -89,26 +88,21 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let aw_valid = m.reg_reset("awvalid", 1, 0);
         let w_valid = m.reg_reset("wvalid", 1, 0);
         let w_free = m.named("w_free", &(!&w_valid | &w_ready));
-        let (beats, burst_words) = burst(m, "write", &offset, &left, bus_words);
+        let next = [head.slice(0, 32), head.slice(32, BURST_WORD_BITS).zext(BURST_WORD_BITS + 3)];
+        let controls = [&take, &issue, &pending, &flush];
+        let request = Request::build(m, "write", bus_words, &memory_size, controls, [&next[0], &next[1]]);
+        let beats = request.beats.clone();
         // At most 128 bursts wait for their response, however slow the memory is: the count must not wrap.
         let may_go = beats_left.is_zero() & (!&aw_valid | &aw_ready) & !under_way.bit(7);
-        let issue = m.named("issue", &(&pending & &checked & !&flush & may_go));
-        let rest = m.named("rest", &(&left - burst_words.zext(BURST_WORD_BITS + 3)));
-        let finishes = m.named("finishes", &(&issue & rest.is_zero()));
-        let take = m.named("take", &(&head_valid & !&marker & !&pending & !&flush));
+        m.assign(&issue, &(&request.cut & !&flush & may_go));
+        let finishes = m.named("finishes", &(&issue & &request.last));
+        m.assign(&take, &(&head_valid & !&marker & !&pending & !&flush));
         let all_answered = under_way.is_zero() & !&pending & beats_left.is_zero();
         let retire = m.named("retire", &(&marker & all_answered & !&flush));
         m.assign(&pop_burst, &(&take | &retire));
-        let fault = fault(m, "write", &(&pending & !&checked), &offset, &left, bus_words, &memory_size);
         m.set_if(&pending, &flush, &lit(0, 1));
         m.set_if(&pending, &take, &lit(1, 1));
-        m.set_if(&pending, &(&finishes | &fault.0), &lit(0, 1));
-        m.set_if(&checked, &take, &lit(0, 1));
-        m.set_if(&checked, &pending, &lit(1, 1));
-        m.set_if(&offset, &take, &head.slice(0, 32));
-        m.set_if(&offset, &issue, &(&offset + cat(&[burst_words.clone(), lit(0, 3)]).zext(32)));
-        m.set_if(&left, &take, &head.slice(32, BURST_WORD_BITS).zext(BURST_WORD_BITS + 3));
-        m.set_if(&left, &issue, &rest);
+        m.set_if(&pending, &(&finishes | &request.refused), &lit(0, 1));
 
         m.comment("Address channel.");
         m.set_if(&aw_valid, &issue, &lit(1, 1));
@@ -118,9 +112,9 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.set_if(&register, &issue, value);
             register
         };
-        let address = issued("awaddr", &(&memory_base + offset.zext(config.address_bits)));
+        let address = issued("awaddr", &(&memory_base + request.offset.zext(config.address_bits)));
         let length = issued("awlen", &beats.dec().zext(8));
-        let last_offset = issued("last_offset", &offset);
+        let last_offset = issued("last_offset", &request.offset);
 
         m.comment("Data channel.");
         let fifo_valid = words.output("pop_valid");
@@ -170,11 +164,7 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             );
             burst_rules(m, "aw", &aw_valid, &address, &length, config.bus_bytes());
             inside_window(m, "aw", &aw_valid, &last_offset, &length, &memory_size, config.bus_bytes());
-            m.assert_formal(
-                "request_in_window",
-                "What is left of a checked burst lies in the memory window.",
-                &(!(&pending & &checked) | in_window(&offset, &left, bus_words, &memory_size)),
-            );
+            request.rules(m, "write", &pending, bus_words, &memory_size);
 
             m.comment("Beats of the latest burst that were put on the data channel.");
             let any_burst = m.reg_reset("any_burst", 1, 0);
@@ -247,9 +237,9 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output("wstrb", &strobe);
         m.output("wlast", &last);
         m.output("bready", &lit(1, 1));
-        m.output_doc("fault", &fault.0, "a burst is refused");
-        m.output_doc("fault_code", &fault.1, "why");
-        m.output_doc("fault_offset", &offset, "its byte offset");
+        m.output_doc("fault", &request.refused, "a burst is refused");
+        m.output_doc("fault_code", &request.code, "why");
+        m.output_doc("fault_offset", &request.offset, "its byte offset");
         m.output_doc("response_error", &(&b_valid & b_resp.bit(1)), "SLVERR or DECERR");
         m.output_doc("last_offset", &last_offset, "byte offset of the latest burst");
         m.output("beat", &(&w_valid & &w_ready));

@@ -142,7 +142,10 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
     }
     let write = m.instance("write", &parts.write, &inputs);
 
-    m.comment("Run control.");
+    m.comment(
+        "Run control. What the masters and the loader report arrives a cycle late, the end of a layer too. Nothing goes wrong in\n\
+         that cycle: a refused request is dropped, a beat with an error is still in its FIFO, and no request follows.",
+    );
     let weights_response = read.output("response_error") & !read.output("response_stream");
     let inputs_response = read.output("response_error") & read.output("response_stream");
     let mut inputs: Vec<(&str, Expr)> =
@@ -151,9 +154,11 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
             .into();
     inputs.extend([
         ("bus_idle", read.output("idle") & write.output("idle")),
-        ("layer_retired", write.output("layer_retired")),
         ("loader_index", from_engine(m, "loader_index", 12)),
         ("layer_index", from_engine(m, "layer_index", 12)),
+    ]);
+    let reports = [
+        ("layer_retired", write.output("layer_retired")),
         ("loader_error", from_engine(m, "loader_error", 1)),
         ("loader_error_code", from_engine(m, "loader_error_code", 8)),
         ("weights_fault", read.output("weights_fault")),
@@ -166,11 +171,16 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
         ("write_fault_code", write.output("fault_code")),
         ("write_fault_offset", write.output("fault_offset")),
         ("weights_response", weights_response),
-        ("weights_response_offset", read.output("last_offset")),
         ("inputs_response", inputs_response),
-        ("inputs_response_offset", read.output("last_offset")),
         ("write_response", write.output("response_error")),
-        ("write_response_offset", write.output("last_offset")),
+    ];
+    inputs.extend(reports.map(|(name, value)| (name, m.delay(&format!("reported_{name}"), &value))));
+    let last_read = m.delay("last_read_offset", &read.output("last_offset"));
+    let last_written = m.delay("last_written_offset", &write.output("last_offset"));
+    inputs.extend([
+        ("weights_response_offset", last_read.clone()),
+        ("inputs_response_offset", last_read),
+        ("write_response_offset", last_written),
     ]);
     let control = m.instance("control", &parts.control, &inputs);
     m.assign(&engine_reset, &control.output("engine_reset"));

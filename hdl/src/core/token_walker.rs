@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::fields::Fields;
-use crate::rtl::{Builder, Expr, Module, RtlError, mux};
+use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
 
 /// Descriptor fields that shape a walk, whatever is addressed.
 pub(super) const SHAPE: [&str; 5] = ["blocks_y", "blocks_x", "inner_y", "inner_x", "shift"];
@@ -16,10 +16,49 @@ pub(super) fn side<'a>(layer: &Fields, shape: &Fields, side: &str) -> Vec<(&'a s
     inputs
 }
 
+/// Where the walk is in one dimension.
+struct Dimension {
+    limit: Expr,
+    /// What is left, this token's included.
+    left: Expr,
+    /// A step moves on in this dimension; in `x` each does.
+    moves: Option<Expr>,
+    /// A step, or the start, begins this dimension anew.
+    reload: Expr,
+    /// A step or the start.
+    moving: Expr,
+}
+
+impl Dimension {
+    fn build(
+        m: &mut Builder,
+        name: &'static str,
+        limit: &Expr,
+        [start, step, moving]: [&Expr; 3],
+        moves: Option<&Expr>,
+        wraps: &Expr,
+    ) -> Dimension {
+        let left = m.reg(&format!("{name}_left"), 12);
+        let reload = m.named(&format!("reload_{name}"), &(start | wraps));
+        m.set_if(&left, &(moving & &reload), limit);
+        m.set_if(&left, &moves.map_or(step.clone(), |carry| step & carry), &left.dec());
+        Dimension { limit: limit.clone(), left, moves: moves.cloned(), reload, moving: moving.clone() }
+    }
+
+    /// Lets `flag` say whether `count` are left; returns what it takes with the next step.
+    fn watch(&self, m: &mut Builder, flag: &Expr, name: &str, count: &Expr) -> Expr {
+        let fewer = self.left.eq(&count.inc());
+        let fewer = self.moves.as_ref().map_or(fewer.clone(), |moves| mux(moves, &fewer, flag));
+        let next = m.named(name, &mux(&self.reload, &self.limit.eq(count), &fewer));
+        m.set_if(flag, &self.moving, &next);
+        next
+    }
+}
+
 /// Visits the tokens of all blocks in order of evaluation, with the byte offset of each (see [`isa::descriptor`]).
 ///
-/// `start` loads the first token at `base`; `step` moves on, and after the last token back to the first. Offsets and
-/// flags are registered: valid the cycle after `start` or `step`. A wrap is part of the stride with which the
+/// `start` loads the first token at `base`; `step` moves on, and after the last token back to the first. Offset and
+/// flags are valid the cycle after `start` or `step`, which may come in every cycle. A wrap is part of the stride with which the
 /// walk enters a band, so that there is one adder.
 pub fn token_walker() -> Result<Rc<Module>, RtlError> {
     let doc = "Visits the tokens of all blocks in order of evaluation, with the byte offset of each. A cyclic shift is a wrap:\n\
@@ -34,44 +73,46 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
         let (y_stride, x_stride) = (stride("y_stride"), stride("x_stride"));
         let (wrap_y, wrap_x) = (stride("wrap_y"), stride("wrap_x"));
 
-        let mut counter = |name: &str, limit: &str| {
-            let count = m.reg_reset(name, 12, 0);
-            let last = m.named(&format!("last_{name}"), &count.inc().eq(&shape[limit]));
-            (count, last)
+        m.comment(
+            "What is left of each dimension counts down, so a band of the cyclic shift is where no more than the shift is left.\n\
+             Where the token ends is registered, so that a step is no more than a choice and a sum.",
+        );
+        let moving = m.named("moving", &(&start | &step));
+        let [row_end, last_y, last_block_x, last_block_y] =
+            ["last_x", "last_y", "last_block_x", "last_block_y"].map(|name| m.reg(name, 1));
+        let [block_end, blocks_end, last] = ["block_end", "blocks_end", "last"].map(|name| m.reg(name, 1));
+        let mut dimension = |name, limit: &str, moves: Option<&Expr>, wraps: &Expr| {
+            Dimension::build(m, name, &shape[limit], [&start, &step, &moving], moves, wraps)
         };
-        let (x, last_x) = counter("x", "inner_x");
-        let (y, last_y) = counter("y", "inner_y");
-        let (block_x, last_block_x) = counter("block_x", "blocks_x");
-        let (block_y, last_block_y) = counter("block_y", "blocks_y");
-        let row_end = last_x.clone();
-        let block_end = m.named("block_end", &(&row_end & &last_y));
-        let blocks_end = m.named("blocks_end", &(&block_end & &last_block_x));
-        let last = m.named("last", &(&blocks_end & &last_block_y));
-        let zero = crate::rtl::lit(0, 12);
-        for (count, moves, wraps) in [
-            (&x, None, &row_end),
-            (&y, Some(&row_end), &block_end),
-            (&block_x, Some(&block_end), &blocks_end),
-        ] {
-            let moves = moves.map_or(step.clone(), |carry| &step & carry);
-            m.set_if(count, &(&start | &(&step & wraps)), &zero);
-            m.set_if(count, &moves, &count.inc());
-        }
-        m.set_if(&block_y, &(&start | &(&step & &last)), &zero);
-        m.set_if(&block_y, &(&step & &blocks_end), &block_y.inc());
+        let x = dimension("x", "inner_x", None, &row_end);
+        let y = dimension("y", "inner_y", Some(&row_end), &block_end);
+        let block_x = dimension("block_x", "blocks_x", Some(&block_end), &blocks_end);
+        let block_y = dimension("block_y", "blocks_y", Some(&blocks_end), &last);
+        let one = lit(1, 12);
+        let row_ends = x.watch(m, &row_end, "last_x_next", &one);
+        let last_row = y.watch(m, &last_y, "last_y_next", &one);
+        let block_ends = m.named("block_ends", &(&row_ends & last_row));
+        let last_in_row = block_x.watch(m, &last_block_x, "last_block_x_next", &one);
+        let blocks_ends = m.named("blocks_ends", &(&block_ends & last_in_row));
+        let last_row_of_blocks = block_y.watch(m, &last_block_y, "last_block_y_next", &one);
+        m.set_if(&block_end, &moving, &block_ends);
+        m.set_if(&blocks_end, &moving, &blocks_ends);
+        m.set_if(&last, &moving, &(&blocks_ends & last_row_of_blocks));
 
         m.comment("Bands of the cyclic shift.");
-        let shifted = m.named("shifted", &shape["shift"].any());
-        let shift = shape["shift"].zext(12);
+        let shifted = m.delay("shifted", &shape["shift"].any());
+        let shift = m.named("shift_size", &shape["shift"].zext(12));
         let row_split = m.named("row_split_now", &(&shifted & &last_block_y));
         let column_split = m.named("column_split_now", &(&shifted & &last_block_x));
-        let row_band_start = m.named("row_band_start", &(&shape["inner_y"] - &shift));
-        let column_band_start = m.named("column_band_start", &(&shape["inner_x"] - &shift));
-        let row_band = y.ge(&row_band_start);
-        let column_band = x.ge(&column_band_start);
-        let enters_row_band = m.named("enters_row_band", &(&row_split & y.inc().eq(&row_band_start)));
-        let enters_column_band =
-            m.named("enters_column_band", &(&column_split & x.inc().eq(&column_band_start)));
+        let row_band = y.left.le(&shift);
+        let column_band = x.left.le(&shift);
+        let to_band = m.named("to_band", &shift.inc());
+        let before_row_band = m.reg("before_row_band", 1);
+        let before_column_band = m.reg("before_column_band", 1);
+        y.watch(m, &before_row_band, "before_row_band_next", &to_band);
+        x.watch(m, &before_column_band, "before_column_band_next", &to_band);
+        let enters_row_band = m.named("enters_row_band", &(&row_split & &before_row_band));
+        let enters_column_band = m.named("enters_column_band", &(&column_split & &before_column_band));
 
         m.comment("Offset of the token, and of the first token of its row, block and row of blocks.");
         let wrapped_y = m.reg("wrapped_y_stride", 32);

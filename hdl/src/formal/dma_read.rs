@@ -20,8 +20,8 @@ pub(super) const PROOFS: [Proof; 2] = [
         planted: &[
             Planted {
                 file: FILE,
-                text: "(inputs_to_border < 10'd16) ?",
-                changed: "(inputs_to_border < 10'd8) ?",
+                text: "inputs_near_border ?",
+                changed: "(inputs_near_border & inputs_offset[3]) ?",
             },
             Planted {
                 file: FILE,
@@ -45,8 +45,8 @@ pub(super) const PROOFS: [Proof; 2] = [
         build: |name| top(name, 128),
         planted: &[Planted {
             file: FILE,
-            text: "(inputs_to_border < 10'd32) ?",
-            changed: "(inputs_to_border < 10'd8) ?",
+            text: "inputs_near_border ?",
+            changed: "(inputs_near_border & inputs_offset[4]) ?",
         }],
     },
 ];

@@ -30,8 +30,8 @@ pub(super) const PROOFS: [Proof; 2] = [
             },
             Planted {
                 file: FILE,
-                text: "(write_to_border < 10'd16) ?",
-                changed: "(write_to_border < 10'd4) ?",
+                text: "write_near_border ?",
+                changed: "(write_near_border & write_offset[6]) ?",
             },
             Planted {
                 file: FILE,
