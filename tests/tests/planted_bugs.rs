@@ -64,7 +64,7 @@ bugs! {
     "networks" "if_neuron" "membranes start from zero":
         "membrane <= v0;" => "membrane <= BUG ? 24'sd0 : v0;";
     "networks" "if_neuron" "weights are not sign-extended":
-        "weighted = $signed({{7{weight[7]}}, weight}) << shift" => "weighted = $signed({{7{weight[7] & ~BUG}}, weight}) << shift";
+        "addend = $signed({{7{operand[7]}}, operand}) << power" => "addend = $signed({{7{operand[7] & ~BUG}}, operand}) << power";
     "networks" "if_neuron" "a slot compares its rank with >=":
         "spike_count > rank" => "(spike_count > rank) | (BUG & (spike_count == rank))";
     "networks" "if_neuron" "the shortcut looks at one bit of its spike count":
@@ -74,7 +74,7 @@ bugs! {
     "networks" "if_neuron" "the upper half of the bias is lost":
         "bias <= $signed({half[7:0], bias[15:0]})" => "bias <= $signed({half[7:0] & {8{~BUG}}, bias[15:0]})";
     "networks" "neuron_control" "a sum starts from the one before":
-        "first <= last_2;" => "first <= last_2 & ~BUG;";
+        "first <= last_3;" => "first <= last_3 & ~BUG;";
     "networks" "neuron_control" "events do not wait for the threshold steps":
         "advance = ~drive_blocked;" => "advance = ~drive_blocked | BUG;";
     "stalls" "neuron_control" "threshold steps do not wait for the packer":
@@ -102,11 +102,11 @@ bugs! {
     "networks" "weight_buffer" "the array reads the bank that is being filled":
         "rows[{read_bank, read_row}]" => "rows[{read_bank ^ BUG, read_row}]";
     "networks" "job_control" "queries take their neighbour's bias row":
-        "+ {1'b0, query};" => "+ {1'b0, query ^ {7'd0, BUG}};";
+        "+ {1'b0, query_1};" => "+ {1'b0, query_1 ^ {7'd0, BUG}};";
     "networks" "job_control" "tiles are written a word apart too far":
         "walk_base <= walk_base + 32'd8;" => "walk_base <= walk_base + (BUG ? 32'd16 : 32'd8);";
     "networks" "spike_packer" "later chunks are written to the first one's place":
-        "address <= in_offset + chunk_offset;" => "address <= in_offset + (BUG ? 32'd0 : chunk_offset);";
+        "held_address <= in_offset + chunk_offset;" => "held_address <= in_offset + (BUG ? 32'd0 : chunk_offset);";
     "networks" "input_fetcher" "the chunk offset is added twice":
         "token_address <= walk_offset + chunk_offset;" => "token_address <= walk_offset + chunk_offset + (BUG ? chunk_offset : 32'd0);";
     "order" "input_fetcher" "inputs are read before they are in memory":

@@ -84,25 +84,31 @@ pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             ("clear_done", control::CLEAR_DONE),
             ("clear_counters", control::CLEAR_COUNTERS),
         ] {
-            m.output_doc(name, &(&act & data.bit(bit.trailing_zeros())), "pulse");
+            let pulse = m.reg_reset(&format!("{name}_written"), 1, 0);
+            m.set(&pulse, &(&act & data.bit(bit.trailing_zeros())));
+            m.output_doc(name, &pulse, "pulse, in the cycle after the write");
         }
 
-        m.comment("Read: hold the address, look up, answer.");
+        m.comment("Read: hold the address, find its register, answer.");
         let read_held = m.reg_reset("read_held", 1, 0);
         let r_valid = m.reg_reset("rvalid", 1, 0);
         let read_address = m.reg("read_address", 10);
         let take_read = m.named("take_read", &(&ar_valid & !&read_held));
-        let answer = m.named("answer", &(&read_held & !&r_valid));
+        let found = m.reg_reset("read_found", 1, 0);
+        let answer = m.named("answer", &(&read_held & &found & !&r_valid));
+        m.set(&found, &(&read_held & !&answer));
         m.set_if(&read_held, &answer, &lit(0, 1));
         m.set_if(&read_held, &take_read, &lit(1, 1));
         m.set_if(&read_address, &take_read, &ar_addr.slice(2, 10));
         m.set_if(&r_valid, &answer, &lit(1, 1));
         m.set_if(&r_valid, &r_ready, &lit(0, 1));
         let r_data = m.reg("rdata", 32);
-        for (offset, value) in &values {
-            m.set_if(&r_data, &(&answer & read_address.eq_lit(u64::from(offset / 4))), value);
-        }
-        m.set_if(&r_data, &answer, &lit(0, 32));
+        let chosen = values.iter().map(|(offset, value)| {
+            let here = m.delay(&format!("reads_{offset:03x}"), &read_address.eq_lit(u64::from(offset / 4)));
+            here.repeat(32) & value
+        });
+        let chosen = chosen.reduce(|all, one| all | one).unwrap_or(lit(0, 32));
+        m.set_if(&r_data, &answer, &chosen);
         m.formal(|m| {
             m.comment(
                 "AXI4-Lite (IHI 0022 B1, A3): what is offered stays, and every request has one answer.",

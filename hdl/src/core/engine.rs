@@ -24,12 +24,11 @@ use crate::rtl::{Builder, Expr, Instance, Module, RtlError, cat, lit};
 const SEGMENTS: u32 = 64;
 
 /// Fields that the engine uses directly, or that its output walk needs.
-const OWN: [&str; 14] = [
+const OWN: [&str; 13] = [
     "op",
     "neuron",
     "segment_words",
     "tail_steps",
-    "fraction",
     "mask_ratio",
     "step_events",
     "output_block_y_stride",
@@ -191,7 +190,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("query_slot", nets.later(m, "scanner", "query_slot", 1)),
         ("query_plane", nets.later(m, "scanner", "query_plane", 3)),
         ("read_word", nets.later(m, "scanner", "read_word", 1)),
-        ("word_row", nets.later(m, "scanner", "word_row", super::spike_buffer::ROW_BITS)),
+        ("word_row", nets.later(m, "scanner", "word_row", super::spike_buffer::WORD_ROW_BITS)),
         ("word_index", nets.later(m, "scanner", "word_index", word_bits)),
         ("read_segment", nets.later(m, "control", "advance", 1)),
         ("segment_row", nets.later(m, "scanner", "segment_row", super::spike_buffer::ROW_BITS)),
@@ -277,7 +276,6 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("own_spikes", buffer.output("segment_data")),
         ("parameter_row", parameters.output("parameter_row")),
         ("mask_ratio", layer["mask_ratio"].clone()),
-        ("fraction", layer["fraction"].clone()),
         ("event_steps", control.output("event_steps_1")),
     ];
     for port in [
@@ -290,7 +288,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         "advance",
         "event_active",
         "plane",
-        "shift",
+        "power",
         "is_shortcut",
         "is_attention",
         "accumulate",
@@ -376,7 +374,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("loader_error_code", load.output("error_code")),
         ("loader_index", load.output("index")),
         ("layer_index", index),
-        ("emit", control.output("emit")),
+        ("emit", array.output("emitted")),
         ("transmitted", array.output("transmitted")),
     ] {
         m.output(name, &value);

@@ -7,17 +7,19 @@ use isa::CoreConfig;
 use super::lfsr_mask_gate::lfsr_mask_gate;
 use crate::rtl::{Builder, Module, RtlError, cat, lit, mux, select, slit};
 
-/// Bits of a shifted addend: an int8 weight times 2^7, or eight coincidences times 2^7.
+/// Bits of an operand: an int8 weight, or up to eight coincidences.
+const OPERAND_BITS: u32 = 8;
+/// Bits of a shifted operand: times 2^7 at most.
 const ADDEND_BITS: u32 = 15;
 /// Bits of a spike count: 0..=64.
 pub(super) const COUNT_BITS: u32 = 7;
 
 /// One integrate-and-fire neuron: accumulator, hand-over register, membrane, threshold, soft reset and mask gate.
 ///
-/// Three stages work at the same time on consecutive tokens. *Integrate*: an event's addend is formed in one cycle and
-/// accumulated in the next; with the last event of a token or time step the sum goes to `drive`. *Fire*: `load` or `add` moves
-/// the drive into the membrane, `step` compares and subtracts the threshold. *Emit*: one spike a cycle enters
-/// the spike byte, after the mask gate. All enables come from `neuron_control`.
+/// Three stages work at the same time on consecutive tokens. *Integrate*: an event's operand is chosen in one cycle, shifted and
+/// accumulated in the next; the sum of a token or time step goes to `drive` in a cycle after its last event. *Fire*: `load` or
+/// `add` moves the drive into the membrane, `step` compares and subtracts the threshold. *Emit*: one spike a cycle passes the mask
+/// gate and enters the spike byte in the cycle after. All enables come from `neuron_control`.
 pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let bits = config.membrane_bits;
     let gate = lfsr_mask_gate()?;
@@ -52,33 +54,31 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let valid = m.reg("valid", 1);
         m.set_if(&valid, &load_flags, &half.bit(0));
 
-        m.comment("Integrate, first cycle: the event's addend.");
+        m.comment("Integrate, first cycle: the event's operand.");
         let advance = m.input_doc("advance", 1, "the event pipeline moves");
         let event = m.input_doc("event_active", 1, "the event adds something");
         let weight = m.input_doc("weight", 8, "this lane's byte of the matrix row");
         let own_spikes = m.input_doc("own_spikes", 8, "this lane's byte of the segment (shortcut)");
         let plane = m.input_doc("plane", 3, "bit plane that a shortcut event stands for");
-        let shift = m.input_doc("shift", 3, "power of two of the event");
         let is_shortcut = m.input("is_shortcut", 1);
         let is_attention = m.input("is_attention", 1);
-        let coincidences = m.input_doc("coincidences", 11, "addend of an attention event");
-        let weighted = m.named("weighted", &weight.as_signed().sext(ADDEND_BITS).shl_by(&shift));
+        let coincidences = m.input_doc("coincidences", 4, "operand of an attention event");
         let wanted = mux(&is_shortcut, &own_spikes.at(&plane), &lit(1, 1));
-        let zero = slit(0, ADDEND_BITS);
-        let dense = mux(&(&event & &wanted), &weighted, &zero);
-        let attention = mux(&event, &coincidences.zext(ADDEND_BITS).as_signed(), &zero);
-        let addend = m.reg_signed("addend", ADDEND_BITS);
-        m.set_if(&addend, &advance, &mux(&is_attention, &attention, &dense));
+        let chosen = mux(&is_attention, &coincidences.zext(OPERAND_BITS).as_signed(), &weight.as_signed());
+        let operand = m.reg_signed("operand", OPERAND_BITS);
+        m.set_if(&operand, &advance, &mux(&(&event & &wanted), &chosen, &slit(0, OPERAND_BITS)));
 
-        m.comment("Integrate, second cycle: accumulate.");
-        let accumulate = m.input_doc("accumulate", 1, "`addend` is an event's");
+        m.comment("Integrate, second cycle: shift and accumulate.");
+        let accumulate = m.input_doc("accumulate", 1, "`operand` is an event's");
         let first = m.input_doc("first", 1, "start from the bias");
-        let capture = m.input_doc("capture", 1, "last event: the sum becomes the drive");
+        let capture = m.input_doc("capture", 1, "the complete sum becomes the drive");
+        let power = m.input_doc("power", 3, "power of two of the event's operand");
         let accumulator = m.reg_signed("accumulator", bits);
         let drive = m.reg_signed("drive", bits);
+        let addend = m.named("addend", &operand.sext(ADDEND_BITS).shl_by(&power));
         let sum = m.named("sum", &(mux(&first, &bias, &accumulator) + addend.sext(bits)));
         m.set_if(&accumulator, &accumulate, &sum);
-        m.set_if(&drive, &capture, &sum);
+        m.set_if(&drive, &capture, &accumulator);
 
         m.comment("Fire: one adder, which adds the drive or subtracts the threshold. The extra low bit is its carry.");
         let load = m.input_doc("load", 1, "membrane takes the drive");
@@ -145,12 +145,13 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let two_phase = m.input("two_phase", 1);
         let rank = m.input_doc("rank", COUNT_BITS, "threshold step that fires into this slot");
         let connected = m.input_doc("connected", 1, "query and key lie in the same region");
-        let emit = m.input_doc("emit", 1, "a slot is emitted");
+        let emit = m.input_doc("emit", 1, "a slot is emitted: its spike passes the gate");
+        let place = m.input_doc("place", 1, "the slot emitted in the cycle before enters the byte");
         let ratio = m.input_doc("mask_ratio", 8, "masked share in 1/256");
         let slot_bit = m.input_doc("slot_bit", 8, "one-hot position in the byte");
         let first_bit = m.input_doc("first_bit", 1, "clear the other bits");
-        let raw = m.input_doc("raw", 1, "byte takes a byte of the drive (readout)");
-        let raw_byte = m.input_doc("raw_byte", 2, "which byte");
+        let raw_byte = m.input_doc("raw_byte", 2, "which byte of the drive is looked at (readout)");
+        let raw = m.input_doc("raw", 1, "the byte looked at in the cycle before is kept");
         let spike = mux(&two_phase, &spikes.gt(&rank), &fired_now) & &valid & &connected;
         let spike = m.named("spike", &spike);
         m.formal(|m| {
@@ -189,15 +190,16 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             ("spike", spike),
         ];
         let gated = m.instance("mask_gate", &gate, &inputs);
-        let transmitted = gated.output("transmitted");
+        let transmitted = m.delay("sent", &gated.output("transmitted"));
         let byte = m.reg("spike_byte", 8);
         let kept = mux(&first_bit, &lit(0, 8), &byte);
         let next_byte = (kept & !&slot_bit) | (transmitted.repeat(8) & &slot_bit);
         let drive_bytes = drive.sext(32).as_unsigned();
         let bytes: Vec<_> = (0..4).map(|i| drive_bytes.slice(8 * i, 8)).collect();
-        m.set_if(&byte, &raw, &select(&raw_byte, &bytes));
-        m.set_if(&byte, &emit, &next_byte);
-        m.output_doc("transmitted", &transmitted, "spike of the slot being emitted");
+        let drive_byte = m.delay("drive_byte", &select(&raw_byte, &bytes));
+        m.set_if(&byte, &raw, &drive_byte);
+        m.set_if(&byte, &place, &next_byte);
+        m.output_doc("transmitted", &transmitted, "spike of the slot emitted in the cycle before");
         m.output_doc("spikes", &byte, "spikes of up to eight slots");
     })
 }

@@ -10,23 +10,41 @@ use super::if_neuron::if_neuron;
 use super::sparse_attention::sparse_attention;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat};
 
+/// Cycles from the control's decision to what it does to the row of spike bytes.
+pub(super) const LAG: u32 = 2;
+
+/// Inputs that hold still while a layer is in the array.
+const OF_THE_LAYER: [&str; 4] = ["two_phase", "mask_ratio", "is_shortcut", "is_attention"];
+
 /// LANES neurons and the attention unit that feeds them, all under the same control.
 ///
-/// Signals that all lanes share keep the names they have in [`if_neuron`](super::if_neuron) and come from `neuron_control`.
+/// Signals that all lanes share keep the names they have in [`if_neuron`](super::if_neuron) and come from `neuron_control`. Nothing
+/// that the lanes compute goes back to it, so they run a cycle behind: what leaves block RAM, and what is decided for all lanes, is
+/// registered before a lane looks at it. The row of bytes is complete `LAG` (2) cycles after the control says so.
 pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let lanes = config.lanes;
     let neuron = if_neuron(config)?;
     let attention = sparse_attention(config)?;
-    let doc = "LANES integrate-and-fire neurons under one control, and the attention unit that feeds them.";
+    let doc = "LANES integrate-and-fire neurons under one control, and the attention unit that feeds them. They run a cycle behind\n\
+               their control.";
     Module::build("if_neuron_array", doc, |m: &mut Builder| {
+        let behind = |m: &mut Builder, value: &Expr, name: &str| m.delay(&format!("{name}_behind"), value);
         let matrix_row = m.input_doc("matrix_row", 8 * lanes, "int8 weights or spike bytes, lane 0 lowest");
+        let matrix_row = behind(m, &matrix_row, "matrix_row");
         let own_spikes = m.input_doc("own_spikes", 8 * lanes, "the segment's bytes (shortcut)");
+        let own_spikes = behind(m, &own_spikes, "own_spikes");
         let parameters = m.input_doc("parameter_row", 16 * lanes, "half-words, lane 0 lowest");
+        let parameters = behind(m, &parameters, "parameter_row");
         let loads =
             m.input_doc("load_rows", isa::layout::PARAMETER_ROWS, "one-hot: which parameter row is there");
+        let loads = behind(m, &loads, "load_rows");
         let load_bias_row = m.input_doc("load_bias_row", 1, "the parameter row is a query's bias row");
+        let load_bias_row = behind(m, &load_bias_row, "load_bias_row");
         let load = |row: u32| loads.bit(row);
-        let unit = inputs_of(m, &attention, &["matrix_row", "parameter_row", "load_flags"]);
+        let unit: Vec<(String, Expr)> = inputs_of(m, &attention, &["matrix_row", "parameter_row", "load_flags"])
+            .into_iter()
+            .map(|(name, value)| (name.clone(), behind(m, &value, &name)))
+            .collect();
         let unit_inputs: Vec<(&str, Expr)> = unit
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()))
@@ -41,6 +59,11 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let connected = attention.output("connected");
 
         let own = [
+            "emit",
+            "place",
+            "slot_bit",
+            "first_bit",
+            "raw",
             "half",
             "weight",
             "own_spikes",
@@ -56,16 +79,38 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             "load_seed_high",
             "load_flags",
         ];
-        let shared = inputs_of(m, &neuron, &own);
+        let shared: Vec<(String, Expr)> = inputs_of(m, &neuron, &own)
+            .into_iter()
+            .map(|(name, value)| {
+                let still = OF_THE_LAYER.contains(&name.as_str());
+                let value = if still { value } else { behind(m, &value, &name) };
+                (name, value)
+            })
+            .collect();
+        m.comment("The last step, from the mask gate to the byte, takes a cycle of its own.");
+        let mut emission = |name: &str, width: u32, doc: &str| {
+            let now = m.input_doc(name, width, doc);
+            let behind = behind(m, &now, name);
+            (behind.clone(), m.delay(&format!("{name}_last"), &behind))
+        };
+        let (emit, place) = emission("emit", 1, "a slot is emitted");
+        let slot_bit = emission("slot_bit", 8, "one-hot position in the byte").1;
+        let first_bit = emission("first_bit", 1, "clear the other bits").1;
+        let raw = emission("raw", 1, "the byte takes a byte of the drive (readout)").1;
         let (mut bytes, mut transmitted) = (Vec::new(), Vec::new());
         for lane in 0..lanes {
             let mut inputs: Vec<(&str, Expr)> =
                 shared.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
             inputs.extend([
+                ("emit", emit.clone()),
+                ("place", place.clone()),
+                ("slot_bit", slot_bit.clone()),
+                ("first_bit", first_bit.clone()),
+                ("raw", raw.clone()),
                 ("half", parameters.slice(16 * lane, 16)),
                 ("weight", matrix_row.slice(8 * lane, 8)),
                 ("own_spikes", own_spikes.slice(8 * lane, 8)),
-                ("coincidences", coincidences.slice(11 * lane, 11)),
+                ("coincidences", coincidences.slice(4 * lane, 4)),
                 ("connected", connected.bit(lane)),
                 ("load_bias_low", load(parameter_row::BIAS_LOW) | &load_bias_row),
                 ("load_bias_high", load(parameter_row::BIAS_HIGH)),
@@ -84,6 +129,7 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         bytes.reverse();
         transmitted.reverse();
         m.output_doc("spikes", &cat(&bytes), "spike bytes, lane 0 lowest");
-        m.output_doc("transmitted", &cat(&transmitted), "spikes of the slot being emitted");
+        m.output_doc("emitted", &place, "a slot was emitted");
+        m.output_doc("transmitted", &cat(&transmitted), "its spikes");
     })
 }

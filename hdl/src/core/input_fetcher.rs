@@ -61,21 +61,24 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let issue = m.named("issue", &(&active & &released & !&walk_next & (!&held | &sent)));
         let segment_bits = index_width(MAX_SEGMENTS);
         let segment = m.reg_reset("segment", segment_bits, 0);
-        let chunk = m.reg_reset("chunk", 4, 0);
+        let segment_number = m.reg_reset("segment_number", segment_bits + 1, 1);
+        let chunk_number = m.reg_reset("chunk_number", 4, 1);
         let chunk_offset = m.reg_reset("chunk_offset", 32, 0);
         let tile = m.reg_reset("tile", 12, 0);
         let group = m.reg_reset("group", 8, 0);
         let group_offset = m.reg_reset("group_offset", 32, 0);
         let walk_base = m.reg_reset("walk_base", 32, 0);
         let words_left = m.reg("words_left", 12);
-        let last_segment = m.named("last_segment", &segment.zext(5).inc().eq(&layer["segments"]));
-        let last_chunk = m.named("last_chunk", &chunk.inc().eq(&layer["chunks"]));
+        let last_segment = m.named("last_segment", &segment_number.eq(&layer["segments"]));
+        let last_chunk = m.named("last_chunk", &chunk_number.eq(&layer["chunks"]));
         let row_end = m.named("row_end", &(&issue & &last_segment));
         let token_end = m.named("token_end", &(&row_end & &last_chunk));
         m.set_if(&segment, &row_end, &lit(0, segment_bits));
         m.set_if(&segment, &issue, &segment.inc());
-        m.set_if(&chunk, &token_end, &lit(0, 4));
-        m.set_if(&chunk, &row_end, &chunk.inc());
+        m.set_if(&segment_number, &row_end, &lit(1, segment_bits + 1));
+        m.set_if(&segment_number, &issue, &segment_number.inc());
+        m.set_if(&chunk_number, &token_end, &lit(1, 4));
+        m.set_if(&chunk_number, &row_end, &chunk_number.inc());
         m.set_if(&chunk_offset, &token_end, &lit(0, 32));
         m.set_if(&chunk_offset, &row_end, &(&chunk_offset + &layer["input_chunk_stride"]));
 
@@ -91,11 +94,11 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let all_end = walk.output("last_of_all");
         let job_end = m.named("job_end", &mux(&attention, &block_end, &all_end));
 
-        m.comment("After the last token: next tile, next group.");
+        m.comment("After the last token: next tile, next group. The walk starts over in between, so that the comparisons may lag.");
         let tile_done = m.named("tile_done", &(&token_end & &all_end));
-        let last_tile = m.named("last_tile", &tile.inc().eq(&layer["tiles"]));
+        let last_tile = m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
         let group_done = m.named("group_done", &(&tile_done & &last_tile));
-        let last_group = m.named("last_group", &group.inc().eq(&layer["groups"]));
+        let last_group = m.delay("last_group", &group.inc().eq(&layer["groups"]));
         let layer_done = m.named("layer_done", &(&group_done & &last_group));
         let shortcut = m.named("shortcut", &layer.is(Op::Shortcut));
         let restart = m.reg_reset("restart", 1, 0);

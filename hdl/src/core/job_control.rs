@@ -75,8 +75,11 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let tile_done = m.named("tile_done", &(&drained & (!layer.is_attention() | &walked)));
         let tile = m.reg_reset("tile", 12, 0);
         let group = m.reg_reset("group", 8, 0);
-        let group_done = m.named("group_done", &(&tile_done & tile.inc().eq(&layer["tiles"])));
-        let layer_done = m.named("layer_done", &(&group_done & group.inc().eq(&layer["groups"])));
+        m.comment("A job takes longer than these comparisons, which lag by a cycle.");
+        let last_tile = m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
+        let last_group = m.delay("last_group", &group.inc().eq(&layer["groups"]));
+        let group_done = m.named("group_done", &(&tile_done & last_tile));
+        let layer_done = m.named("layer_done", &(&group_done & last_group));
         m.set_if(&tile, &(&starting | &group_done), &lit(0, 12));
         m.set_if(&tile, &tile_done, &tile.inc());
         m.set_if(&group, &starting, &lit(0, 8));

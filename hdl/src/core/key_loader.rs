@@ -34,11 +34,17 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let idle = m.named("idle", &!&active);
         m.comment("Keys or values: request side.");
         let requesting = m.reg_reset("requesting", 1, 1);
-        let sent = m.named("key_sent", &(&active & &requesting & &request_ready));
+        m.comment("A request every second cycle at most: in between it is found whether it is the last.");
+        let rests = m.reg_reset("key_rests", 1, 0);
+        let valid = m.named("key_request", &(&active & &requesting & !&rests));
+        let sent = m.named("key_sent", &(&valid & &request_ready));
+        m.set(&rests, &sent);
         let key = m.reg_reset("key_requested", 12, 0);
         let chunk = m.reg_reset("key_chunk", 4, 0);
-        let last_key = m.named("last_key_requested", &(&sent & key.inc().eq(&rows)));
-        let last = m.named("last_requested", &(&last_key & chunk.inc().eq(&layer["chunks"])));
+        let at_last_key = m.delay("at_last_key", &key.inc().eq(&rows));
+        let at_last_chunk = m.delay("at_last_chunk", &chunk.inc().eq(&layer["chunks"]));
+        let last_key = m.named("last_key_requested", &(&sent & at_last_key));
+        let last = m.named("last_requested", &(&last_key & at_last_chunk));
         m.set_if(&requesting, &idle, &lit(1, 1));
         m.set_if(&requesting, &last, &lit(0, 1));
         m.set_if(&key, &(&idle | &last_key), &lit(0, 12));
@@ -69,16 +75,20 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let in_ready =
             m.named("in_ready", &(&active & mux(&scores, &(&transposer_ready & &last_word), &lit(1, 1))));
         let take = m.named("key_take", &(&in_ready & &in_valid));
-        let word = m.reg_reset("word", 12, 0);
+        let beat = lit(u64::from(beat_words), 12);
+        m.comment("Words of the key, keys and chunks up to and with this one, so that the last is known by a comparison alone.");
+        let word = m.reg_reset("word", 12, beat_words.into());
         let row = m.reg_reset("key", 12, 0);
-        let next_word = m.named("key_next_word", &(&word + &lit(u64::from(beat_words), 12)));
-        let key_end = m.named("key_end", &next_word.eq(&words));
-        let rows_end = m.named("key_rows_end", &(&key_end & row.inc().eq(&rows)));
+        let row_number = m.reg_reset("key_number", 12, 1);
+        let key_end = m.named("key_end", &word.eq(&words));
+        let rows_end = m.named("key_rows_end", &(&key_end & row_number.eq(&rows)));
         let slab_end = m.named("slab_end", &(&rows_end | (&key_end & row.slice(0, 3).all())));
-        m.set_if(&word, &(&idle | (&take & &key_end)), &lit(0, 12));
-        m.set_if(&word, &take, &next_word);
+        m.set_if(&word, &(&idle | (&take & &key_end)), &beat);
+        m.set_if(&word, &take, &(&word + &beat));
         m.set_if(&row, &(&idle | (&take & &rows_end)), &lit(0, 12));
         m.set_if(&row, &(&take & &key_end), &row.inc());
+        m.set_if(&row_number, &(&idle | (&take & &rows_end)), &lit(1, 12));
+        m.set_if(&row_number, &(&take & &key_end), &row_number.inc());
         let chunk_rows = chunk_rows(m, &layer["segment_words"], row_bits);
         let value_base = m.reg_reset("value_row_base", row_bits, 0);
         m.set_if(&value_base, &idle, &lit(0, row_bits));
@@ -110,15 +120,15 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let key_base = m.reg_reset("key_row_base", row_bits, 0);
         m.set_if(&key_base, &idle, &lit(0, row_bits));
         m.set_if(&key_base, &key_chunk_done, &(&key_base + &chunk_rows));
-        let chunks_done = m.reg_reset("chunks_done", 4, 0);
-        m.set_if(&chunks_done, &idle, &lit(0, 4));
-        m.set_if(&chunks_done, &chunk_done, &chunks_done.inc());
-        let done = m.named("done", &(&active & &chunk_done & chunks_done.inc().eq(&layer["chunks"])));
+        let chunk_number = m.reg_reset("chunk_number", 4, 1);
+        m.set_if(&chunk_number, &idle, &lit(1, 4));
+        m.set_if(&chunk_number, &chunk_done, &chunk_number.inc());
+        let done = m.named("done", &(&active & &chunk_done & chunk_number.eq(&layer["chunks"])));
         let channel = block.output("out_channel");
         let channel_row = &key_base + channel.zext(row_bits.max(channel.width())).trunc(row_bits);
         let value_row = &value_base + row.trunc(row_bits);
         let beat_bits = index_width(lane_words / beat_words);
-        m.output_doc("request_valid", &(&active & &requesting), "a row is requested");
+        m.output_doc("request_valid", &valid, "a row is requested");
         m.output("request_offset", &address);
         m.output("in_ready", &in_ready);
         m.output_doc(
@@ -131,7 +141,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("value_valid", &(&take & !&scores), "a beat of V is there");
         m.output_doc(
             "value_beat",
-            &word.shr(beat_words.trailing_zeros()).trunc(beat_bits),
+            &word.shr(beat_words.trailing_zeros()).trunc(beat_bits).dec(),
             "which part of the row",
         );
         m.output_doc("row", &mux(&scores, &channel_row, &value_row), "matrix row");

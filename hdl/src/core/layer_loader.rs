@@ -180,10 +180,12 @@ impl Loader<'_> {
         inputs.extend([("start", begin.clone()), ("active", is(State::Check))]);
         let check = this.m.instance("check", &parts.check, &inputs);
         let (checked, bad, code) = (check.output("done"), check.output("bad"), check.output("code"));
-        let attention = this.m.named("attention", &layer.is_attention());
-        let scores = this.m.named("scores", &layer.is(Op::Scores));
+        let attention = this.m.delay("attention", &layer.is_attention());
+        let scores = this.m.delay("scores", &layer.is(Op::Scores));
 
-        this.m.comment("Jobs: group, tile and, for attention, block.");
+        this.m.comment(
+            "Jobs: group, tile and, for attention, block. A job takes longer than the comparisons, which lag by a cycle.",
+        );
         let taken = this.m.reg_reset("taken", 1, 0);
         let banks_used = this.m.reg_reset("banks_used", 2, 0);
         let loaded = is(State::Loaded);
@@ -192,23 +194,23 @@ impl Loader<'_> {
         this.m.set_if(&bank, &loaded, &!&bank);
         let block_x = this.m.reg_reset("block_x", 12, 0);
         let block_y = this.m.reg_reset("block_y", 12, 0);
-        let last_block_x = this.m.named("last_block_x", &block_x.inc().eq(&layer["blocks_x"]));
-        let last_block = this
-            .m
-            .named("last_block", &(!&attention | (&last_block_x & block_y.inc().eq(&layer["blocks_y"]))));
+        let last_block_x = this.m.delay("last_block_x", &block_x.inc().eq(&layer["blocks_x"]));
+        let last_block_y = this.m.delay("last_block_y", &block_y.inc().eq(&layer["blocks_y"]));
+        let last_block = this.m.named("last_block", &(!&attention | (&last_block_x & last_block_y)));
         let tile_done = this.m.named("tile_done", &(&loaded & &last_block));
         this.m.set_if(&block_x, &(&begin | (&loaded & &last_block_x)), &lit(0, 12));
         this.m.set_if(&block_x, &(&loaded & &attention), &block_x.inc());
         this.m.set_if(&block_y, &(&begin | &tile_done), &lit(0, 12));
         this.m.set_if(&block_y, &(&loaded & &attention & &last_block_x), &block_y.inc());
         let tile = this.m.reg_reset("tile", 12, 0);
-        let last_tile = this.m.named("last_tile", &tile.inc().eq(&layer["tiles"]));
+        let last_tile = this.m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
         let group_done = this.m.named("group_done", &(&tile_done & &last_tile));
         this.m.set_if(&tile, &(&begin | &group_done), &lit(0, 12));
         this.m.set_if(&tile, &tile_done, &tile.inc());
         let group = this.counter("group", 8, &begin, &group_done);
-        let layer_done = this.m.named("layer_done", &(&group_done & group.inc().eq(&layer["groups"])));
-        let first_block = this.m.named("first_block", &(block_x.is_zero() & block_y.is_zero()));
+        let last_group = this.m.delay("last_group", &group.inc().eq(&layer["groups"]));
+        let layer_done = this.m.named("layer_done", &(&group_done & last_group));
+        let first_block = this.m.delay("first_block", &(block_x.is_zero() & block_y.is_zero()));
 
         this.m.comment("What is left of a group's rows: lanes of the output, keys or words of the matrix.");
         let restart = this.m.named("restart", &(&checked | &group_done));
@@ -225,12 +227,16 @@ impl Loader<'_> {
         let row_left = left("matrix_words_left", &layer["matrix_words"], &words_12);
         let matrix_left = mux(&scores, &keys_left, &row_left);
         let exhausted = output_left.is_zero() | (&attention & matrix_left.is_zero());
-        let tile_bad = this.m.named("tile_bad", &(is(State::Wait) & exhausted));
+        let exhausted = this.m.delay("exhausted", &exhausted);
+        let waited = this.m.reg_reset("waited", 1, 0);
+        this.m.set(&waited, &is(State::Wait));
+        let settled = this.m.named("settled", &(is(State::Wait) & waited));
+        let tile_bad = this.m.named("tile_bad", &(&settled & exhausted));
         let least = |a: &Expr, b: &Expr| mux(&a.lt(b), a, b);
         let key_rows =
-            this.m.named("key_rows", &mux(&scores, &least(&keys_left, &lanes_12), &layer["matrix_rows"]));
+            this.m.delay("key_rows", &mux(&scores, &least(&keys_left, &lanes_12), &layer["matrix_rows"]));
         let key_words =
-            this.m.named("key_words", &mux(&scores, &layer["matrix_words"], &least(&row_left, &words_12)));
+            this.m.delay("key_words", &mux(&scores, &layer["matrix_words"], &least(&row_left, &words_12)));
 
         this.m.comment("Where the job's K or V lies: sums that settle long before they are used.");
         let group_offset =
@@ -262,9 +268,8 @@ impl Loader<'_> {
         let takes_section = is(State::TakeParameters) | is(State::TakeMatrix) | is(State::TakeBias);
         let section_beat = this.m.named("section_beat", &(takes_section & &in_valid));
         let section_count = this.counter("section_count", LENGTH_BITS, &section_sent, &section_beat);
-        let section_beats = section_words.shr(beat_shift);
-        let section_done =
-            this.m.named("section_done", &(&section_beat & section_count.inc().eq(&section_beats)));
+        let last_beat = this.m.delay("section_last_beat", &section_words.shr(beat_shift).dec());
+        let section_done = this.m.named("section_done", &(&section_beat & section_count.eq(&last_beat)));
         let section_bytes = cat(&[section_words.clone(), lit(0, 3)]).zext(32);
         let parameter_offset = this.sum(
             "parameter_offset",
@@ -346,13 +351,14 @@ impl Loader<'_> {
         this.m.output("in_ready", &mux(&in_keys, &keys.output("in_ready"), &lit(1, 1)));
 
         this.m.comment("The state.");
-        let bank_free = banks_used.lt_lit(2) & (!&attention | completed.ge(&layer["weights_ready"]));
+        let may_read = this.m.delay("may_read", &completed.ge(&layer["weights_ready"]));
+        let bank_free = banks_used.lt_lit(2) & (!&attention | may_read);
         let error = this.m.named("error_now", &((&checked & &bad) | &tile_bad));
         this.go(&begin, State::Request);
         this.go(&(is(State::Request) & &request_ready), State::Receive);
         this.go(&(&received & position.all()), State::Check);
         this.go(&(&checked & !&bad), State::Wait);
-        this.go(&(is(State::Wait) & bank_free & !&tile_bad), State::Parameters);
+        this.go(&(&settled & bank_free & !&tile_bad), State::Parameters);
         this.go(&(is(State::Parameters) & &request_ready), State::TakeParameters);
         this.go(&(is(State::Matrix) & &request_ready), State::TakeMatrix);
         this.go(&(is(State::Bias) & &request_ready), State::TakeBias);

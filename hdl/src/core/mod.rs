@@ -31,6 +31,7 @@ pub mod input_fetcher;
 pub mod job_control;
 pub mod key_loader;
 pub mod key_transposer;
+mod landing;
 pub mod layer_loader;
 pub mod layer_tables;
 pub mod lfsr_mask_gate;

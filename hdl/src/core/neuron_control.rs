@@ -9,7 +9,7 @@ use super::if_neuron::COUNT_BITS;
 use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
 
 /// Descriptor fields that the array's control reads.
-pub(super) const FIELDS: [&str; 5] = ["op", "neuron", "time_steps", "rotate", "rotate_by_block"];
+pub(super) const FIELDS: [&str; 6] = ["op", "neuron", "time_steps", "rotate", "rotate_by_block", "fraction"];
 
 /// Paces the three stages of the array: integrate, fire, emit.
 ///
@@ -20,8 +20,8 @@ pub(super) const FIELDS: [&str; 5] = ["op", "neuron", "time_steps", "rotate", "r
 /// | `if` | T times: add, step | 2 T |
 /// | readout | the drive's four bytes, once a job | 4 |
 ///
-/// Events wait (`advance` low) only when a sum is complete and the drive register still holds the previous one. Emission goes through the time slots
-/// in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
+/// A complete sum stays in the accumulator until the drive register is free. Events wait (`advance` low) only when the next sum
+/// begins while both are full, which is registered state. Emission goes through the time slots in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
 /// emission wait while the packer is busy.
 pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
     let doc = "Paces the array's three stages (integrate, fire, emit) over consecutive tokens.";
@@ -39,17 +39,18 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let preset_job = m.input_doc("preset_job", 1, "parameters are loaded: membranes take v0");
         let packer_ready = m.input("packer_ready", 1);
 
-        let two_phase = m.named("two_phase", &layer.two_phase());
-        let analog = m.named("analog", &layer.is(Op::Analog));
-        let readout = m.named("readout", &layer.is(Op::Readout));
-        let attention = layer.is_attention();
-        let last_time = m.named("last_time", &(&layer["time_steps"] - &lit(1, COUNT_BITS)));
+        let two_phase = m.delay("two_phase_layer", &layer.two_phase());
+        let analog = m.delay("analog", &layer.is(Op::Analog));
+        let readout = m.delay("readout", &layer.is(Op::Readout));
+        let attention = m.delay("attention", &layer.is_attention());
+        let last_time = m.delay("last_time", &(&layer["time_steps"] - &lit(1, COUNT_BITS)));
 
-        m.comment("Integrate: the matrix row arrives with stage 1, the addend with stage 2.");
+        m.comment("Integrate: the matrix row arrives with stage 1, the operand with stage 2.");
         let advance = m.wire("advance", 1);
         let drive_full = m.reg_reset("drive_full", 1, 0);
         let valid_1 = m.reg_reset("valid_1", 1, 0);
         let valid_2 = m.reg_reset("valid_2", 1, 0);
+        let sum_full = m.reg_reset("sum_full", 1, 0);
         let mut follow = |name: &str, value: &Expr| {
             let register = m.reg(name, value.width());
             m.set_if(&register, &advance, value);
@@ -62,12 +63,12 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let steps_1 = follow("steps_1", &event_steps);
         let bias_row_1 = follow("bias_row_1", &event_bias_row);
         let last_2 = follow("last_2", &last_1);
+        let power_2 = follow("power_2", &mux(&attention, &layer["fraction"], &shift_1));
         m.set_if(&valid_1, &advance, &event_valid);
         m.set_if(&valid_2, &advance, &valid_1);
         let rows_1 = m.reg_reset("load_rows", isa::layout::PARAMETER_ROWS, 0);
         m.set(&rows_1, &load_row);
         let accumulate = m.named("accumulate", &(&advance & &valid_2));
-        let capture = m.named("capture", &(&accumulate & &last_2));
         let first = m.reg_reset("first", 1, 1);
         m.set_if(&first, &accumulate, &last_2);
 
@@ -100,10 +101,12 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         m.set_if(&counter, &(&step & &last_step), &zero);
         m.set_if(&counter, &((&step & &two_phase) | (&add & &counts_adds) | &raw), &counter.inc());
         let take = m.named("drive_take", &(&load | &(&add & &last_add) | &(&raw & &last_raw)));
+        let capture = m.named("capture", &(&sum_full & (!&drive_full | &take)));
+        m.set_if(&sum_full, &(&accumulate & &last_2), &lit(1, 1));
+        m.set_if(&sum_full, &capture, &lit(0, 1));
         m.set_if(&drive_full, &capture, &lit(1, 1));
         m.set_if(&drive_full, &take, &lit(0, 1));
-        let blocked = &valid_2 & &last_2 & &drive_full & !&take;
-        let blocked = m.named("drive_blocked", &blocked);
+        let blocked = m.named("drive_blocked", &(&valid_2 & &sum_full & &drive_full));
         m.assign(&advance, &!&blocked);
         let token_done = mux(&two_phase, &last_count, &last_slot);
         let preset = m.named("preset", &(&preset_job | &(&step & (!&two_phase | &analog) & token_done)));
@@ -172,18 +175,20 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let idle = !(event_valid
             | &valid_1
             | &valid_2
+            | &sum_full
             | &drive_full
             | &stepping
             | slot.any()
             | &emit_valid
             | &bytes_valid);
-        m.output_doc("idle", &idle, "no token is in the array");
+        let idle = m.delay("idle_before", &idle);
+        m.output_doc("idle", &idle, "no token was in the array in the cycle before");
         m.output_doc("advance", &advance, "the event stage is taken");
         m.output("load_rows", &rows_1);
         m.output("load_bias_row", &(&advance & &valid_1 & bias_row_1));
         m.output("event_active", &(&valid_1 & !null_1));
         m.output("plane", &plane_1);
-        m.output("shift", &shift_1);
+        m.output("power", &power_2);
         m.output("event_steps_1", &steps_1);
         m.output("is_attention", &attention);
         m.output("is_shortcut", &layer.is(Op::Shortcut));

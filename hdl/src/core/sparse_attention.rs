@@ -7,13 +7,10 @@ use isa::layout::flag;
 
 use crate::rtl::{Builder, Expr, Module, RtlError, cat};
 
-/// Bits of a shifted coincidence count: at most 8 times 2^7.
-const COINCIDENCE_BITS: u32 = 11;
-
 /// Scores and context, driven by the spikes of a query or of an attention row (Eq. 7 of the MST paper).
 ///
 /// An event brings up to eight time steps of one query channel (or one attention entry); each lane holds the matching
-/// spike byte of its key (or value channel) and adds the number of coincidences, times 2^F. An inactive entry makes no event. A step-by-step
+/// spike byte of its key (or value channel) and adds the number of coincidences, times 2^F (the lane shifts). An inactive entry makes no event. A step-by-step
 /// event has one bit set. The module also knows which lanes' keys lie in the query's region of a shifted window.
 pub fn sparse_attention(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let lanes = config.lanes;
@@ -22,15 +19,14 @@ pub fn sparse_attention(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     Module::build("sparse_attention", doc, |m: &mut Builder| {
         let steps = m.input_doc("event_steps", 8, "time steps in which the event's query channel spikes");
         let rows = m.input_doc("matrix_row", 8 * lanes, "spike bytes of the keys or values");
-        let fraction = m.input_doc("fraction", 3, "F");
         let addends: Vec<Expr> = (0..lanes)
             .map(|lane| {
                 let both = m.named(&format!("both_{lane}"), &(rows.slice(8 * lane, 8) & &steps));
-                popcount(&both).zext(COINCIDENCE_BITS).shl_by(&fraction)
+                popcount(&both)
             })
             .collect();
         let addends: Vec<Expr> = addends.into_iter().rev().collect();
-        m.output_doc("coincidences", &cat(&addends), "addends, 11 bits a lane");
+        m.output_doc("coincidences", &cat(&addends), "how many, 4 bits a lane");
 
         m.comment("Regions: a pair is connected when both tokens lie in the same row band and the same column band.");
         let parameters = m.input_doc("parameter_row", 16 * lanes, "half-words of a parameter row");

@@ -15,13 +15,14 @@ pub(super) fn row_words(config: &CoreConfig) -> u32 {
     (config.max_fan_in / 8).next_power_of_two().max(MAX_SEGMENTS)
 }
 
-/// Row numbers that words are stored under: more than can be on their way through the scanner's stages at once.
-pub(super) const ROWS: u32 = 1 << ROW_BITS;
-/// Bits of a row number.
-pub(super) const ROW_BITS: u32 = 3;
+/// Bits of a row number: more rows than can be on their way at once, two in the slots and one in each place of the scanner, whose
+/// last stage reads segments.
+pub(super) const ROW_BITS: u32 = 4;
+/// Bits of the row number that words are stored under. The scanner reads them in its third stage.
+pub(super) const WORD_ROW_BITS: u32 = 3;
 
 /// Two slots of bitmaps for input rows: one is scanned while the other is loaded, a beat a cycle. Words outlive their bitmaps: they lie
-/// in block RAM under their row's number modulo 8, since the scanner's stages still read them when the next row is loaded.
+/// in block RAM under their row's number modulo 8 (segments: 16), since the scanner's stages still read them when the next row is loaded.
 ///
 /// A word holds eight channels of one byte: spikes of eight time steps, or an 8-bit input. For merged events the byte becomes the *number*
 /// of its spikes (`count_spikes`), so that its bits are powers of two. For each slot and each of the eight bit planes the
@@ -58,17 +59,18 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let row = m.reg_reset("load_row", ROW_BITS, 0);
         let slot = row.bit(0);
         let busy = m.reg_reset("busy", 2, 0);
-        let position = m.reg_reset("segment_position", 12, 0);
+        let beat = lit(u64::from(beat_words), 12);
+        m.comment("Words of the segment up to and with this beat, so that the last one is known by a comparison alone.");
+        let position = m.reg_reset("segment_position", 12, beat_words.into());
         let word = m.reg_reset("row_word", word_bits, 0);
         let segment = m.reg_reset("segment", segment_bits, 0);
         let ready = m.named("ready", &(&segment_valid & !busy.at(&slot)));
         let take = m.named("take", &(&in_valid & &ready));
-        let next_position = m.named("next_position", &(&position + &lit(u64::from(beat_words), 12)));
-        let segment_end = m.named("segment_end", &(&take & next_position.eq(&segment_words)));
+        let segment_end = m.named("segment_end", &(&take & position.eq(&segment_words)));
         let row_done = m.named("row_done", &(&segment_end & &row_end));
         m.set_if(&row, &row_done, &row.inc());
-        m.set_if(&position, &segment_end, &lit(0, 12));
-        m.set_if(&position, &take, &next_position);
+        m.set_if(&position, &segment_end, &beat);
+        m.set_if(&position, &take, &(&position + &beat));
         m.set_if(&word, &row_done, &lit(0, word_bits));
         m.set_if(&word, &take, &(&word + &lit(u64::from(beat_words), word_bits)));
         m.set_if(&segment, &row_done, &lit(0, segment_bits));
@@ -96,18 +98,18 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let held_slot = held_row.bit(0);
         let held_word = hold("held_word", &word);
         let held_segment = hold("held_segment", &segment);
-        let lane_beat =
-            hold("held_lane_beat", &position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)));
+        let lane_beat = position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)).dec();
+        let lane_beat = hold("held_lane_beat", &lane_beat);
         let held_first = hold("held_first", &first_word);
         let held_row_end = hold("held_row_end", &row_done);
         let held_token_end = hold("held_token_end", &token_end);
         let held_job_end = hold("held_job_end", &job_end);
-        let narrow = m.memory("words", config.bus_bits, ROWS * words / beat_words);
+        let narrow = m.memory("words", config.bus_bits, (words << WORD_ROW_BITS) / beat_words);
         let beat_shift = beat_words.trailing_zeros();
         let beat_bits = word_bits - beat_shift;
-        let word_address = cat(&[held_row.clone(), held_word.slice(beat_shift, beat_bits)]);
+        let word_address = cat(&[held_row.slice(0, WORD_ROW_BITS), held_word.slice(beat_shift, beat_bits)]);
         m.write(&narrow, &held, &word_address, &data);
-        let segments = m.memory("segments", 8 * config.lanes, ROWS * MAX_SEGMENTS);
+        let segments = m.memory("segments", 8 * config.lanes, MAX_SEGMENTS << ROW_BITS);
         let enables = enables(m, &held, &lane_beat, lane_beats);
         m.write_lanes(
             &segments,
@@ -202,7 +204,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         m.comment("Read ports.");
         let read_word = m.input_doc("read_word", 1, "read a word");
-        let word_row = m.input("word_row", ROW_BITS);
+        let word_row = m.input("word_row", WORD_ROW_BITS);
         let word_index = m.input("word_index", word_bits);
         let read_segment = m.input_doc("read_segment", 1, "read a segment whole");
         let segment_row = m.input("segment_row", ROW_BITS);

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
-use super::spike_buffer::{ROW_BITS, row_words};
+use super::landing::{Landing, with_word};
+use super::spike_buffer::{ROW_BITS, WORD_ROW_BITS, row_words};
 use super::weight_buffer::chunk_rows;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
@@ -14,8 +15,9 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 /// is a step of the neuron), powers of two of spike counts or inputs otherwise. A pass visits its active words, a word its active bytes. So an inactive spike
 /// costs nothing; a row (or, of an `if` layer, a time step) without any is one null event.
 ///
-/// Stages: *pass* (its bitmap) → *walk* (next word of the bitmap, reads it) → *read* → *bits* (next byte of the word)
-/// → *event* (registered output; reads the matrix row). They move when the next one takes; `advance` is the array's consent.
+/// Stages: *pass* (its bitmap) → *look* (its lowest word) → *walk* (next word of the bitmap, reads it) → *read* → *landing* → *bits*
+/// (next byte of the word) → *event* (registered output; reads the matrix row). Words are read ahead while there is room for them to
+/// land; after that a stage moves when the next one takes, and `advance` is the array's consent.
 pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let words = row_words(config);
     let doc = "Visits the active entries of input rows, one event a cycle, without a bubble between words, planes or rows.";
@@ -43,8 +45,8 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         // Readiness runs from the last stage to the first.
         let bits_take = m.wire("bits_take", 1);
-        let read_take = m.wire("read_take", 1);
         let walk_take = m.wire("walk_take", 1);
+        let look_take = m.wire("look_take", 1);
         let pass_take = m.wire("pass_take", 1);
 
         m.comment("Pass: the next plane of the row being scanned.");
@@ -55,7 +57,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let row_token_end = m.reg("row_token_end", 1);
         let row_job_end = m.reg("row_job_end", 1);
         let plane = m.named("plane", &lowest(&pending, 3));
-        let rest = m.named("rest", &(&pending & (&pending - &lit(1, 8))));
+        let rest = m.named("rest", &without_lowest(&pending));
         let last_pass = m.named("last_pass", &rest.is_zero());
         let row_done = m.named("row_done", &(&scanning & &pass_take & &last_pass));
         let next_row = m.named("next_row", &(&row + scanning.zext(ROW_BITS)));
@@ -87,7 +89,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             registers.collect()
         };
         let pass_valid = m.reg_reset("pass_valid", 1, 0);
-        m.assign(&pass_take, &(!&pass_valid | &walk_take));
+        m.assign(&pass_take, &(!&pass_valid | &look_take));
         m.set_if(&pass_valid, &pass_take, &scanning);
         let pass_bitmap = m.reg("pass_bitmap", words);
         let pass_plane = m.reg("pass_plane", 3);
@@ -102,58 +104,87 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         ];
         let pass_flags = stage(m, "pass", &pass_take, &flags);
 
-        m.comment("Walk: the next active word of the pass; reads it.");
-        let walk_valid = m.reg_reset("walk_valid", 1, 0);
-        let remaining = m.reg("remaining", words);
-        let walk_plane = m.reg("walk_plane", 3);
-        let remaining_rest = m.named("remaining_rest", &(&remaining & (&remaining - &lit(1, words))));
-        let walk_last = m.named("walk_last", &remaining_rest.is_zero());
-        let walk_word = m.named("walk_word", &lowest(&remaining, word_bits));
-        let walk_null = m.named("walk_null", &remaining.is_zero());
-        let walk_moves = m.named("walk_moves", &(&walk_valid & &read_take));
-        m.assign(&walk_take, &(!&walk_valid | (&walk_moves & &walk_last)));
-        m.set_if(&walk_valid, &walk_take, &pass_valid);
-        m.set_if(&remaining, &walk_take, &pass_bitmap);
-        m.set_if(&remaining, &walk_moves, &remaining_rest);
-        m.set_if(&walk_plane, &walk_take, &pass_plane);
-        let walk_flags = stage(m, "walk", &walk_take, &pass_flags);
-        m.output_doc("read_word", &walk_moves, "read a word of the row");
-        m.output("word_row", &walk_flags[4]);
-        m.output("word_index", &walk_word);
+        m.comment("Look: the pass's lowest word, what comes after it, and whether that is nothing.");
+        let look_valid = m.reg_reset("look_valid", 1, 0);
+        m.assign(&look_take, &(!&look_valid | &walk_take));
+        m.set_if(&look_valid, &look_take, &pass_valid);
+        let mut look = |name: &str, value: &Expr| {
+            let register = m.reg(&format!("look_{name}"), value.width());
+            m.set_if(&register, &look_take, value);
+            register
+        };
+        let (pass_rest, pass_more) = (without_lowest(&pass_bitmap), two_or_more(&pass_bitmap));
+        let look_word = look("word", &(&pass_bitmap & !&pass_rest));
+        let look_rest = look("rest", &pass_rest);
+        let look_last = look("last", &!pass_more);
+        let look_null = look("null", &pass_bitmap.is_zero());
+        let look_plane = look("plane", &pass_plane);
+        let look_flags = stage(m, "look", &look_take, &pass_flags);
 
-        m.comment("Read: the word comes out of the buffer.");
-        let read_valid = m.reg_reset("read_valid", 1, 0);
-        m.assign(&read_take, &(!&read_valid | &bits_take));
-        m.set_if(&read_valid, &read_take, &walk_valid);
-        let read_word = m.reg("read_index", word_bits);
-        let read_plane = m.reg("read_plane", 3);
-        let read_null = m.reg("read_null", 1);
-        let read_last = m.reg("read_last", 1);
-        for (register, value) in [
-            (&read_word, &walk_word),
-            (&read_plane, &walk_plane),
-            (&read_null, &walk_null),
-            (&read_last, &walk_last),
-        ] {
-            m.set_if(register, &walk_moves, value);
-        }
-        let read_flags = stage(m, "read", &walk_moves, &walk_flags);
+        m.comment("Walk: the next active word of the pass, one-hot; reads it if it will find a place.");
+        let room = m.wire("walk_room", 1);
+        let walk_valid = m.reg_reset("walk_valid", 1, 0);
+        let walk_word = m.reg("walk_word", words);
+        let remaining = m.reg("remaining", words);
+        let walk_last = m.reg("walk_last", 1);
+        let walk_null = m.reg("walk_null", 1);
+        let walk_plane = m.reg("walk_plane", 3);
+        let walk_moves = m.named("walk_moves", &(&walk_valid & &room));
+        let remaining_rest = m.named("remaining_rest", &without_lowest(&remaining));
+        m.assign(&walk_take, &(!&walk_valid | (&walk_moves & &walk_last)));
+        m.set_if(&walk_valid, &walk_take, &look_valid);
+        m.set_if(&walk_word, &walk_take, &look_word);
+        m.set_if(&walk_word, &walk_moves, &(&remaining & !&remaining_rest));
+        m.set_if(&remaining, &walk_take, &look_rest);
+        m.set_if(&remaining, &walk_moves, &remaining_rest);
+        m.set_if(&walk_last, &walk_take, &look_last);
+        m.set_if(&walk_last, &walk_moves, &!two_or_more(&remaining));
+        m.set_if(&walk_null, &walk_take, &look_null);
+        m.set_if(&walk_plane, &walk_take, &look_plane);
+        let walk_flags = stage(m, "walk", &walk_take, &look_flags);
+        m.unused(&walk_word.bit(0));
+        let word_index = m.named("word_index_now", &position(&walk_word, word_bits));
+        m.output_doc("read_word", &walk_moves, "read a word of the row");
+        m.output("word_row", &walk_flags[4].slice(0, WORD_ROW_BITS));
+        m.output("word_index", &word_index);
+
+        m.comment("Read: the word comes out of the buffer, and lands beside what is known of it.");
+        let mut read = |name: &str, value: &Expr| m.delay(&format!("read_{name}"), value);
+        let known = [
+            read("index", &word_index),
+            read("plane", &walk_plane),
+            read("null", &walk_null),
+            read("last", &walk_last),
+        ];
+        let read_flags: Vec<Expr> =
+            flag_names.iter().zip(&walk_flags).map(|(name, flag)| read(name, flag)).collect();
+        let others: Vec<&Expr> = known.iter().chain(&read_flags).collect();
+        let landing = Landing::build(m, [&walk_moves, &with_word(&word_data, &others), &bits_take, &lit(0, 1)]);
+        m.assign(&room, &landing.room);
+        let mut bit = landing.data.width();
+        let mut field = |like: &Expr| {
+            bit -= like.width();
+            landing.data.slice(bit, like.width())
+        };
+        let [landed_word, landed_plane, landed_null, landed_last] = known.each_ref().map(&mut field);
+        let landed_flags: Vec<Expr> = read_flags.iter().map(&mut field).collect();
+        let landed_data = m.named("landed_data", &field(&word_data));
 
         m.comment("Bits: the next active byte of the word.");
         let bits_valid = m.reg_reset("bits_valid", 1, 0);
         let vector = m.reg("vector", 8);
-        let vector_rest = m.named("vector_rest", &(&vector & (&vector - &lit(1, 8))));
+        let vector_rest = m.named("vector_rest", &without_lowest(&vector));
         let bits_last = m.named("bits_last", &vector_rest.is_zero());
         let bits_moves = m.named("bits_moves", &(&bits_valid & &advance));
         m.assign(&bits_take, &(!&bits_valid | (&bits_moves & &bits_last)));
-        let load = m.named("bits_load", &(&bits_take & &read_valid));
-        m.set_if(&bits_valid, &bits_take, &read_valid);
-        let bytes: Vec<Expr> = (0..8).map(|i| word_data.slice(8 * i, 8)).collect();
+        let load = landing.pop.clone();
+        m.set_if(&bits_valid, &bits_take, &landing.valid);
+        let bytes: Vec<Expr> = (0..8).map(|i| landed_data.slice(8 * i, 8)).collect();
         let high_first = |f: &dyn Fn(&Expr) -> Expr| cat(&bytes.iter().rev().map(f).collect::<Vec<_>>());
-        let in_plane = high_first(&|byte| byte.at(&read_plane));
+        let in_plane = high_first(&|byte| byte.at(&landed_plane));
         let not_zero = high_first(&|byte| byte.any());
         let dense = mux(&whole_bytes, &not_zero, &in_plane);
-        let vector_next = mux(&read_null, &lit(0, 8), &mux(&wide, &lit(1, 8), &dense));
+        let vector_next = mux(&landed_null, &lit(0, 8), &mux(&wide, &lit(1, 8), &dense));
         m.set_if(&vector, &load, &vector_next);
         m.set_if(&vector, &bits_moves, &vector_rest);
         let bits_word = m.reg("bits_index", word_bits);
@@ -162,15 +193,15 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let bits_end = m.reg("bits_word_last", 1);
         let bits_data = m.reg("bits_data", 64);
         for (register, value) in [
-            (&bits_word, &read_word),
-            (&bits_plane, &read_plane),
-            (&bits_null, &read_null),
-            (&bits_end, &read_last),
-            (&bits_data, &word_data),
+            (&bits_word, &landed_word),
+            (&bits_plane, &landed_plane),
+            (&bits_null, &landed_null),
+            (&bits_end, &landed_last),
+            (&bits_data, &landed_data),
         ] {
             m.set_if(register, &load, value);
         }
-        let bits_flags = stage(m, "bits", &load, &read_flags);
+        let bits_flags = stage(m, "bits", &load, &landed_flags);
         let byte = m.named("byte_index", &lowest(&vector, 3));
         let ends = m.named("pass_ends", &(&bits_end & &bits_last));
         let row_base = m.reg_reset("row_base", row_bits, 0);
@@ -237,4 +268,31 @@ fn lowest(bits: &Expr, width: u32) -> Expr {
     (0..last)
         .rev()
         .fold(lit(u64::from(last), width), |later, i| mux(&bits.bit(i), &lit(u64::from(i), width), &later))
+}
+
+/// `bits` without the lowest that is set.
+fn without_lowest(bits: &Expr) -> Expr {
+    bits & (bits - &lit(1, bits.width()))
+}
+
+/// Whether more than one of `bits` is set: a tree, beside the carry chain of [`without_lowest`].
+fn two_or_more(bits: &Expr) -> Expr {
+    let mut groups: Vec<(Expr, Expr)> = (0..bits.width()).map(|i| (bits.bit(i), lit(0, 1))).collect();
+    while groups.len() > 1 {
+        let merge = |pair: &[(Expr, Expr)]| match pair {
+            [(any_0, two_0), (any_1, two_1)] => (any_0 | any_1, two_0 | two_1 | (any_0 & any_1)),
+            _ => pair[0].clone(),
+        };
+        groups = groups.chunks(2).map(merge).collect();
+    }
+    groups[0].1.clone()
+}
+
+/// The position of the only set bit of `one_hot`; 0 if none is set.
+fn position(one_hot: &Expr, width: u32) -> Expr {
+    let bits = (0..width).rev().map(|bit| {
+        let of_bit = (0..one_hot.width()).filter(|i| i >> bit & 1 == 1).map(|i| one_hot.bit(i)).collect::<Vec<_>>();
+        cat(&of_bit).any()
+    });
+    cat(&bits.collect::<Vec<_>>())
 }

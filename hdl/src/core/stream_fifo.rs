@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use crate::rtl::{Builder, Fault, Module, RtlError, index_width, lit};
+use super::landing::Landing;
+use crate::rtl::{Builder, Expr, Fault, Module, RtlError, index_width, lit};
 
 /// A FIFO of `depth` (a power of two) words of `width` bits with ready/valid on both sides; one word a cycle in each direction.
 ///
-/// Words wait in a memory with a registered read port, which is also the output register: `depth + 1` words fit.
-/// `flush` empties it. `push_ready` is registered state, so it never depends on `pop_ready` in the same cycle.
+/// Words wait in block RAM, the next four behind it in LUT RAM: block RAM delivers late in its cycle. `depth + 4` words fit.
+/// `flush` empties it. `push_ready` is registered state, and nothing but a count depends on `pop_ready` in the same cycle.
 ///
 /// # Errors
 /// If `depth` is no power of two, 2 or more: the pointers would walk past the memory.
@@ -30,28 +31,35 @@ pub fn stream_fifo(width: u32, depth: u32) -> Result<Rc<Module>, RtlError> {
         let head = m.reg_reset("head", bits, 0);
         let tail = m.reg_reset("tail", bits, 0);
         let stored = m.reg_reset("stored", bits + 1, 0);
-        let full = m.named("full", &stored.eq_lit(u64::from(depth)));
-        let out_valid = m.reg_reset("out_valid", 1, 0);
+        let full = m.reg_reset("full", 1, 0);
+        let some = m.reg_reset("some", 1, 0);
         let push = m.named("push", &(&push_valid & !&full));
-        let pop = m.named("pop", &(&out_valid & &pop_ready));
-        let fetch = m.named("fetch", &(stored.any() & (!&out_valid | &pop)));
+        let zero = |register: &Expr| lit(0, register.width());
+
+        m.comment("From the memory to the output: a word is fetched if there will be room for it.");
+        let fetch = m.wire("fetch", 1);
         let memory = m.memory("storage", width, depth);
         m.write(&memory, &push, &tail, &push_data);
-        let data = m.read_sync("pop_data", &memory, &fetch, &head);
-        let zero = lit(0, bits);
-        m.set_if(&head, &flush, &zero);
+        let read = m.read_sync("read_data", &memory, &fetch, &head);
+        m.set_if(&head, &flush, &zero(&head));
         m.set_if(&head, &fetch, &head.inc());
-        m.set_if(&tail, &flush, &zero);
+        m.set_if(&tail, &flush, &zero(&tail));
         m.set_if(&tail, &push, &tail.inc());
-        m.set_if(&stored, &flush, &lit(0, bits + 1));
+        m.set_if(&stored, &flush, &zero(&stored));
         m.set_if(&stored, &(&push & !&fetch), &stored.inc());
         m.set_if(&stored, &(!&push & &fetch), &stored.dec());
-        m.set_if(&out_valid, &flush, &lit(0, 1));
-        m.set_if(&out_valid, &fetch, &lit(1, 1));
-        m.set_if(&out_valid, &pop, &lit(0, 1));
+        m.set_if(&full, &(&flush | &fetch), &lit(0, 1));
+        m.set_if(&full, &(&push & stored.eq_lit(u64::from(depth) - 1)), &lit(1, 1));
+        m.set_if(&some, &flush, &lit(0, 1));
+        m.set_if(&some, &push, &lit(1, 1));
+        m.set_if(&some, &(&fetch & stored.eq_lit(1)), &lit(0, 1));
+
+        let output = Landing::build(m, [&fetch, &read, &pop_ready, &flush]);
+        m.assign(&fetch, &(&some & &output.room));
+        let (pop, data) = (output.pop.clone(), output.data.clone());
         m.formal(|m| {
             m.comment("Words are numbered as they come and as they leave, modulo twice the depth. The proof picks any number.");
-            let number_bits = bits + 1;
+            let number_bits = (bits + 1).max(output.fetched.width()) + 1;
             let pushes = m.reg_reset("pushes", number_bits, 0);
             let pops = m.reg_reset("pops", number_bits, 0);
             for (count, moves) in [(&pushes, &push), (&pops, &pop)] {
@@ -64,12 +72,21 @@ pub fn stream_fifo(width: u32, depth: u32) -> Result<Rc<Module>, RtlError> {
             let present = m.named("present", &(&pushes - &pops));
             let ahead = m.named("ahead", &(&watched - &pops));
             let waits = m.named("waits", &ahead.lt(&present));
-            let at_output = m.named("at_output", &(ahead.is_zero() & &out_valid));
+            let wide = |count: &Expr| count.zext(number_bits);
+            let held = m.named("held", &wide(&output.held()));
+            let at_output = m.named("at_output", &ahead.lt(&held));
+            let arriving = m.named("arriving", &(&output.arrives & ahead.eq(&held)));
             m.assert_formal("no_overflow", "No more words wait than the memory holds.", &stored.le_lit(u64::from(depth)));
+            output.rules(m);
             m.assert_formal(
                 "no_loss",
-                "Every word that came and did not leave is counted, in the memory or at the output.",
-                &present.eq(&(&stored + out_valid.zext(number_bits))),
+                "Every word that came and did not leave is counted: in the memory, or fetched.",
+                &present.eq(&(wide(&stored) + wide(&output.fetched))),
+            );
+            m.assert_formal(
+                "flags_follow_counts",
+                "The flags say what the counts say.",
+                &(full.eq(&stored.eq_lit(depth.into())) & some.eq(&stored.any())),
             );
             m.assert_formal(
                 "room_below_depth",
@@ -83,23 +100,25 @@ pub fn stream_fifo(width: u32, depth: u32) -> Result<Rc<Module>, RtlError> {
             );
             m.assert_formal("tail_counts_pushes", "The next word goes behind the latest.", &tail.eq(&pushes.trunc(bits)));
             m.assert_formal(
-                "head_counts_pops",
+                "head_counts_fetches",
                 "The memory is read where the oldest word lies.",
-                &head.eq(&(&pops + out_valid.zext(number_bits)).trunc(bits)),
+                &head.eq(&(&pops + wide(&output.fetched)).trunc(bits)),
             );
             m.assert_formal(
                 "kept_in_memory",
                 "A word that waits in the memory is what was pushed.",
-                &(!(&waits & !&at_output) | m.read_async(&memory, &watched.trunc(bits)).eq(&watched_data)),
+                &(!(&waits & !&at_output & !&arriving) | m.read_async(&memory, &watched.trunc(bits)).eq(&watched_data)),
             );
+            m.assert_formal("arrives_as_pushed", "A word that was read is what was pushed.", &(!&arriving | read.eq(&watched_data)));
+            let landed = output.word(m, &ahead);
             m.assert_formal(
                 "in_order",
                 "The n-th word that leaves is the n-th that came.",
-                &(!(&waits & &at_output) | data.eq(&watched_data)),
+                &(!&at_output | landed.eq(&watched_data)),
             );
         });
         m.output_doc("push_ready", &!full, "there is room");
-        m.output("pop_valid", &out_valid);
+        m.output("pop_valid", &output.valid);
         m.output("pop_data", &data);
     })
 }

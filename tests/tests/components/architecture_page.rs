@@ -47,16 +47,23 @@ fn replay(module: &Rc<Module>, constants: &[(&str, u64)], prepare: impl FnOnce(&
     let is_input = |line: &&Line| module.inputs().iter().any(|port| port.name == line.port);
     let (inputs, outputs): (Vec<_>, Vec<_>) = lines.iter().partition(is_input);
     assert!(!inputs.is_empty() && outputs.len() > 1, "{}", module.name());
+    let mut found = vec![Vec::new(); outputs.len()];
     for cycle in 0..lines[0].values.len() {
         for input in &inputs {
             device.set(&input.port, input.values[cycle]);
         }
         device.cycle();
-        for output in &outputs {
-            let (port, expected) = (&output.port, output.values[cycle]);
-            assert_eq!(device.is(port), expected, "{}: `{port}` in cycle {cycle}", module.name());
+        for (output, found) in outputs.iter().zip(&mut found) {
+            found.push(device.is(&output.port));
         }
     }
+    let text = |port: &str, values: &[bool]| {
+        let values: String = values.iter().map(|&high| if high { '1' } else { '.' }).collect();
+        format!("{port} {values}\n")
+    };
+    let expected: String = outputs.iter().map(|line| text(&line.port, &line.values)).collect();
+    let found: String = outputs.iter().zip(&found).map(|(line, values)| text(&line.port, values)).collect();
+    assert!(found == expected, "{}: the page says\n{expected}the module does\n{found}", module.name());
 }
 
 fn tiny() -> CoreConfig {

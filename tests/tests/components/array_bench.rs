@@ -49,10 +49,10 @@ fn array_bench(config: &CoreConfig) -> Rc<Module> {
         inputs.extend(same.map(|port| (port.name.clone(), paced.output(&port.name))));
         add_inputs(m, &array, &mut inputs);
         let lanes = m.instance("array", &array, &connections(&inputs));
-        for port in ["advance", "idle", "token_step", "emit", "bytes_valid", "bytes_last", "bytes_offset"] {
+        for port in ["advance", "idle", "token_step", "bytes_valid", "bytes_last", "bytes_offset"] {
             m.output(port, &paced.output(port));
         }
-        for port in ["spikes", "transmitted"] {
+        for port in ["spikes", "emitted", "transmitted"] {
             m.output(port, &lanes.output(port));
         }
     });
@@ -147,6 +147,8 @@ pub struct Pace {
     pub packer: u64,
 }
 
+/// Cycles from a row's being taken to its bytes.
+const LAG: u64 = 2;
 /// Most cycles without an output.
 const PATIENCE: u64 = 2000;
 
@@ -173,6 +175,8 @@ impl Bench {
             }
         }
         let (mut presented, mut token) = (None, 0);
+        // Rows that were taken and whose bytes are still to come, with the cycle in which they do.
+        let mut due: VecDeque<(u64, u32, bool)> = VecDeque::new();
         let mut outcome = Outcome::default();
         let start = self.device.cycles();
         let mut quiet = 0;
@@ -180,6 +184,7 @@ impl Bench {
             let random = &mut self.random;
             let packer_ready = random.chance(pace.packer, 100);
             self.device.set("packer_ready", packer_ready);
+            let quiet_before = queue.is_empty() && presented.is_none();
             self.present(job, presented);
             self.walk(job, token);
             let device = &mut self.device;
@@ -187,24 +192,27 @@ impl Bench {
             if device.is("token_step") {
                 token += 1;
             }
-            if device.is("emit") {
+            if device.is("emitted") {
                 let spikes = &device.bytes("transmitted")[..self.lanes / 8];
                 outcome.spikes += spikes.iter().map(|byte| byte.count_ones()).sum::<u32>();
             }
             quiet += 1;
+            let now = device.cycles() - start;
             if device.is("bytes_valid") && packer_ready {
-                let bytes = device.bytes("spikes")[..self.lanes].to_vec();
-                let (offset, last) = (device.get("bytes_offset") as u32, device.is("bytes_last"));
-                outcome.rows.push(Row { bytes, offset, last });
-                outcome.cycles.push(device.cycles() - start);
+                due.push_back((now + LAG, device.get("bytes_offset") as u32, device.is("bytes_last")));
+                outcome.cycles.push(now);
                 quiet = 0;
+            }
+            if let Some((_, offset, last)) = due.pop_front_if(|(cycle, ..)| *cycle == now) {
+                let bytes = device.bytes("spikes")[..self.lanes].to_vec();
+                outcome.rows.push(Row { bytes, offset, last });
             }
             if device.is("advance") {
                 presented = if self.random.chance(pace.events, 100) { queue.pop_front() } else { None };
             } else {
                 outcome.waits += 1;
             }
-            if queue.is_empty() && presented.is_none() && device.is("idle") {
+            if quiet_before && due.is_empty() && device.is("idle") {
                 return outcome;
             }
             assert!(quiet < PATIENCE, "no output for {quiet} cycles; {} events were not taken", queue.len());

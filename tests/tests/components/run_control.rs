@@ -50,6 +50,8 @@ struct Control {
     completed: u64,
     done: bool,
     error: Option<Error>,
+    /// What the host wrote was no run in the cycle before: a start comes a cycle after the last of its registers, or later.
+    bad_run: bool,
 }
 
 /// Inputs of one cycle.
@@ -122,11 +124,10 @@ impl Control {
                 }
             }
         }
-        let bad_run = !(1..=4095).contains(&now.count) || !now.base.is_multiple_of(256);
         let refused = |code| Some(Error { code: code as u64, descriptor: 0, address: 0 });
         match now.start {
             true if busy => refused(ErrorCode::StartWhileBusy),
-            true if bad_run => refused(ErrorCode::BadRun),
+            true if self.bad_run => refused(ErrorCode::BadRun),
             _ => None,
         }
     }
@@ -134,6 +135,7 @@ impl Control {
     /// The state after a cycle with these inputs.
     fn next(&self, now: &Stimulus) -> Control {
         let mut next = self.clone();
+        next.bad_run = !(1..=4095).contains(&now.count) || !now.base.is_multiple_of(256);
         let running = self.state == State::Run;
         let error = self.error_now(now).filter(|_| self.error.is_none());
         let complete = running && self.completed == now.count & 0xfff;
@@ -175,8 +177,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let control = Control { state: State::Idle, completed: 0, done: false, error: None };
-        Bench { device: Device::new(&run_control().unwrap()), control }
+        let control = Control { state: State::Idle, completed: 0, done: false, error: None, bad_run: true };
+        let mut device = Device::new(&run_control().unwrap());
+        device.cycle();
+        Bench { device, control }
     }
 
     /// One cycle; compares the outputs with the state before it.

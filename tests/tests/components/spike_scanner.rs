@@ -210,8 +210,8 @@ fn rows_that_take_longer_to_scan_than_to_load_follow_without_a_bubble() {
     }
 }
 
-/// Two cycles to mark a beat, then one a stage: pass, walk, read, bits, event.
-const START_UP: u64 = 2 + 5;
+/// Two cycles to mark a beat, then one a stage: pass, look, walk, read, landing, bits, event.
+const START_UP: u64 = 2 + 7;
 
 #[test]
 fn the_first_event_comes_one_cycle_a_stage_after_its_row() {
