@@ -101,7 +101,8 @@ pub fn descriptor_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         ];
         let (mut bad, mut code) = (lit(0, 1), lit(0, 8));
         for (failed, this_code) in checks.iter().rev() {
-            let failed = m.named(&format!("fails_{}", format!("{this_code:?}").to_lowercase()), failed);
+            // The sums stand still in the last cycle but one.
+            let failed = m.delay(&format!("fails_{}", format!("{this_code:?}").to_lowercase()), failed);
             bad = bad | &failed;
             code = mux(&failed, &lit(*this_code as u64, 8), &code);
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, MAX_SEGMENTS, Op};
 
 use super::fields::Fields;
+use super::lap::lap;
 use super::token_walker::{SHAPE, side, token_walker};
 use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
@@ -61,24 +62,18 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let issue = m.named("issue", &(&active & &released & !&walk_next & (!&held | &sent)));
         let segment_bits = index_width(MAX_SEGMENTS);
         let segment = m.reg_reset("segment", segment_bits, 0);
-        let segment_number = m.reg_reset("segment_number", segment_bits + 1, 1);
-        let chunk_number = m.reg_reset("chunk_number", 4, 1);
         let chunk_offset = m.reg_reset("chunk_offset", 32, 0);
         let tile = m.reg_reset("tile", 12, 0);
         let group = m.reg_reset("group", 8, 0);
         let group_offset = m.reg_reset("group_offset", 32, 0);
         let walk_base = m.reg_reset("walk_base", 32, 0);
         let words_left = m.reg("words_left", 12);
-        let last_segment = m.named("last_segment", &segment_number.eq(&layer["segments"]));
-        let last_chunk = m.named("last_chunk", &chunk_number.eq(&layer["chunks"]));
+        let last_segment = lap(m, "segments", 1, [&layer["segments"]; 2], &started, &issue);
         let row_end = m.named("row_end", &(&issue & &last_segment));
+        let last_chunk = lap(m, "chunks", 1, [&layer["chunks"]; 2], &started, &row_end);
         let token_end = m.named("token_end", &(&row_end & &last_chunk));
         m.set_if(&segment, &row_end, &lit(0, segment_bits));
         m.set_if(&segment, &issue, &segment.inc());
-        m.set_if(&segment_number, &row_end, &lit(1, segment_bits + 1));
-        m.set_if(&segment_number, &issue, &segment_number.inc());
-        m.set_if(&chunk_number, &token_end, &lit(1, 4));
-        m.set_if(&chunk_number, &row_end, &chunk_number.inc());
         m.set_if(&chunk_offset, &token_end, &lit(0, 32));
         m.set_if(&chunk_offset, &row_end, &(&chunk_offset + &layer["input_chunk_stride"]));
 

@@ -6,6 +6,7 @@ use isa::{CoreConfig, Op};
 
 use super::fields::Fields;
 use super::key_transposer::key_transposer;
+use super::lap::lap;
 use super::weight_buffer::chunk_rows;
 use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
@@ -29,7 +30,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let request_ready = m.input("request_ready", 1);
         let in_valid = m.input("in_valid", 1);
         let in_data = m.input("in_data", config.bus_bits);
-        let scores = m.named("scores", &layer.is(Op::Scores));
+        let scores = m.delay("scores", &layer.is(Op::Scores));
         let row_bits = index_width(config.weight_rows);
         let idle = m.named("idle", &!&active);
         m.comment("Keys or values: request side.");
@@ -75,20 +76,17 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let in_ready =
             m.named("in_ready", &(&active & mux(&scores, &(&transposer_ready & &last_word), &lit(1, 1))));
         let take = m.named("key_take", &(&in_ready & &in_valid));
-        let beat = lit(u64::from(beat_words), 12);
-        m.comment("Words of the key, keys and chunks up to and with this one, so that the last is known by a comparison alone.");
-        let word = m.reg_reset("word", 12, beat_words.into());
+        let word = m.reg_reset("word", 12, 0);
         let row = m.reg_reset("key", 12, 0);
-        let row_number = m.reg_reset("key_number", 12, 1);
-        let key_end = m.named("key_end", &word.eq(&words));
-        let rows_end = m.named("key_rows_end", &(&key_end & row_number.eq(&rows)));
+        let key_end = lap(m, "key_words", beat_words, [&words; 2], &idle, &take);
+        let key_done = m.named("key_done", &(&take & &key_end));
+        let last_row = lap(m, "keys", 1, [&rows; 2], &idle, &key_done);
+        let rows_end = m.named("key_rows_end", &(&key_end & &last_row));
         let slab_end = m.named("slab_end", &(&rows_end | (&key_end & row.slice(0, 3).all())));
-        m.set_if(&word, &(&idle | (&take & &key_end)), &beat);
-        m.set_if(&word, &take, &(&word + &beat));
+        m.set_if(&word, &(&idle | &key_done), &lit(0, 12));
+        m.set_if(&word, &take, &(&word + &lit(u64::from(beat_words), 12)));
         m.set_if(&row, &(&idle | (&take & &rows_end)), &lit(0, 12));
-        m.set_if(&row, &(&take & &key_end), &row.inc());
-        m.set_if(&row_number, &(&idle | (&take & &rows_end)), &lit(1, 12));
-        m.set_if(&row_number, &(&take & &key_end), &row_number.inc());
+        m.set_if(&row, &key_done, &row.inc());
         let chunk_rows = chunk_rows(m, &layer["segment_words"], row_bits);
         let value_base = m.reg_reset("value_row_base", row_bits, 0);
         m.set_if(&value_base, &idle, &lit(0, row_bits));
@@ -120,10 +118,8 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let key_base = m.reg_reset("key_row_base", row_bits, 0);
         m.set_if(&key_base, &idle, &lit(0, row_bits));
         m.set_if(&key_base, &key_chunk_done, &(&key_base + &chunk_rows));
-        let chunk_number = m.reg_reset("chunk_number", 4, 1);
-        m.set_if(&chunk_number, &idle, &lit(1, 4));
-        m.set_if(&chunk_number, &chunk_done, &chunk_number.inc());
-        let done = m.named("done", &(&active & &chunk_done & chunk_number.eq(&layer["chunks"])));
+        let last_chunk = lap(m, "chunks", 1, [&layer["chunks"]; 2], &idle, &chunk_done);
+        let done = m.named("done", &(&active & &chunk_done & last_chunk));
         let channel = block.output("out_channel");
         let channel_row = &key_base + channel.zext(row_bits.max(channel.width())).trunc(row_bits);
         let value_row = &value_base + row.trunc(row_bits);
@@ -141,7 +137,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("value_valid", &(&take & !&scores), "a beat of V is there");
         m.output_doc(
             "value_beat",
-            &word.shr(beat_words.trailing_zeros()).trunc(beat_bits).dec(),
+            &word.shr(beat_words.trailing_zeros()).trunc(beat_bits),
             "which part of the row",
         );
         m.output_doc("row", &mux(&scores, &channel_row, &value_row), "matrix row");

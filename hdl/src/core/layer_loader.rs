@@ -146,7 +146,10 @@ impl Loader<'_> {
         this.m.comment("Descriptor.");
         let index = this.m.reg_reset("index", 12, 0);
         let received = this.m.named("received", &(&in_valid & is(State::Receive)));
-        let begin = this.m.named("begins", &(is(State::Next) & index.lt(&descriptor_count)));
+        let more = this.m.delay("more", &index.lt(&descriptor_count));
+        let rested = this.m.reg_reset("rested", 1, 0);
+        this.m.set(&rested, &is(State::Next));
+        let begin = this.m.named("begins", &(is(State::Next) & rested & more));
         let position = this.counter("position", 5 - beat_shift, &begin, &received);
         let all = [&OWN[..], &descriptor_check::FIELDS, &key_loader::FIELDS, layer_fields];
         let used: Vec<&'static str> = all.concat().into_iter().collect::<BTreeSet<_>>().into_iter().collect();

@@ -32,6 +32,7 @@ pub mod job_control;
 pub mod key_loader;
 pub mod key_transposer;
 mod landing;
+mod lap;
 pub mod layer_loader;
 pub mod layer_tables;
 pub mod lfsr_mask_gate;

@@ -41,9 +41,13 @@ pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let valid = m.reg_reset("spikes_valid", 1, 0);
         m.set(&valid, &emit);
         let held = m.delay("spikes_held", &transmitted);
+        let in_parts = m.reg_reset("parts_valid", 1, 0);
+        m.set(&in_parts, &valid);
         let counted = m.reg_reset("count_valid", 1, 0);
-        m.set(&counted, &valid);
-        let number = m.delay("spikes_number", &ones(&held));
+        m.set(&counted, &in_parts);
+        let part = |m: &mut Builder, i: u32| m.delay(&format!("spikes_part_{i}"), &ones(&held.slice(8 * i, 8)));
+        let parts = (0..config.lanes / 8).map(|i| part(m, i)).collect();
+        let number = m.delay("spikes_number", &sum(parts));
         let spikes = m.reg_reset("count_spikes", 32, 0);
         m.set_if(&spikes, &clear, &lit(0, 32));
         m.set_if(&spikes, &counted, &(&spikes + number.zext(32)));
@@ -51,9 +55,13 @@ pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     })
 }
 
-/// Number of set bits, as a balanced tree.
+/// Number of set bits.
 fn ones(bits: &Expr) -> Expr {
-    let mut sums: Vec<Expr> = (0..bits.width()).map(|i| bits.bit(i)).collect();
+    sum((0..bits.width()).map(|i| bits.bit(i)).collect())
+}
+
+/// The sum, as a balanced tree.
+fn sum(mut sums: Vec<Expr>) -> Expr {
     while sums.len() > 1 {
         sums =
             sums.chunks(2)

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
+use super::lap::lap;
 use super::read_back::{Ports, reads_return_what_was_written};
 use super::sparse_attention::popcount;
 use super::weight_buffer::enables;
@@ -44,33 +45,47 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let count_spikes = m.input_doc("count_spikes", 1, "bytes become spike counts");
         let whole_bytes = m.input_doc("whole_bytes", 1, "plane 0 is `byte != 0`");
         let wide = m.input_doc("wide", 1, "bitmaps are of segments");
-        let segment_valid = m.input("segment_valid", 1);
-        let segment_words = m.input_doc("segment_words", 12, "words in the segment being loaded");
-        let row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");
-        let token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
-        let job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
+        let next_valid = m.input("segment_valid", 1);
+        let next_words = m.input_doc("segment_words", 12, "words in the next segment");
+        let next_row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");
+        let next_token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
+        let next_job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
         let in_valid = m.input("in_valid", 1);
         let in_data = m.input("in_data", config.bus_bits);
         let query_slot = m.input_doc("query_slot", 1, "slot whose bitmap is looked up");
         let query_plane = m.input_doc("query_plane", 3, "plane whose bitmap is looked up");
         let release = m.input_doc("slot_release", 1, "the bitmaps of `query_slot` are used up");
 
+        m.comment("The segment being loaded.");
+        let segment_valid = m.reg_reset("segment_known", 1, 0);
+        let segment_end = m.wire("segment_end", 1);
+        let segment_ready = m.named("segment_taken", &(!&segment_valid | &segment_end));
+        m.set_if(&segment_valid, &segment_ready, &next_valid);
+        let mut of_segment = |name: &str, value: &Expr| {
+            let register = m.reg(name, value.width());
+            m.set_if(&register, &segment_ready, value);
+            register
+        };
+        let segment_words = of_segment("words_of_segment", &next_words);
+        let row_end = of_segment("ends_row", &next_row_end);
+        let token_end = of_segment("ends_token", &next_token_end);
+        let job_end = of_segment("ends_job", &next_job_end);
+
         m.comment("First stage: take a beat, count or keep its bytes.");
         let row = m.reg_reset("load_row", ROW_BITS, 0);
         let slot = row.bit(0);
         let busy = m.reg_reset("busy", 2, 0);
-        let beat = lit(u64::from(beat_words), 12);
-        m.comment("Words of the segment up to and with this beat, so that the last one is known by a comparison alone.");
-        let position = m.reg_reset("segment_position", 12, beat_words.into());
+        let position = m.reg_reset("segment_position", 12, 0);
         let word = m.reg_reset("row_word", word_bits, 0);
         let segment = m.reg_reset("segment", segment_bits, 0);
         let ready = m.named("ready", &(&segment_valid & !busy.at(&slot)));
         let take = m.named("take", &(&in_valid & &ready));
-        let segment_end = m.named("segment_end", &(&take & position.eq(&segment_words)));
+        let last_beat = lap(m, "segment", beat_words, [&next_words, &segment_words], &segment_ready, &take);
+        m.assign(&segment_end, &(&take & last_beat));
         let row_done = m.named("row_done", &(&segment_end & &row_end));
         m.set_if(&row, &row_done, &row.inc());
-        m.set_if(&position, &segment_end, &beat);
-        m.set_if(&position, &take, &(&position + &beat));
+        m.set_if(&position, &segment_end, &lit(0, 12));
+        m.set_if(&position, &take, &(&position + &lit(u64::from(beat_words), 12)));
         m.set_if(&word, &row_done, &lit(0, word_bits));
         m.set_if(&word, &take, &(&word + &lit(u64::from(beat_words), word_bits)));
         m.set_if(&segment, &row_done, &lit(0, segment_bits));
@@ -98,8 +113,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let held_slot = held_row.bit(0);
         let held_word = hold("held_word", &word);
         let held_segment = hold("held_segment", &segment);
-        let lane_beat = position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)).dec();
-        let lane_beat = hold("held_lane_beat", &lane_beat);
+        let lane_beat =
+            hold("held_lane_beat", &position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)));
         let held_first = hold("held_first", &first_word);
         let held_row_end = hold("held_row_end", &row_done);
         let held_token_end = hold("held_token_end", &token_end);
@@ -118,6 +133,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             &data.repeat(lane_beats),
         );
 
+        m.comment("Third stage: mark it.");
         // For each plane, the beat's words that are active, lowest first.
         let flags: Vec<Vec<Expr>> = (0..8)
             .map(|plane| {
@@ -128,14 +144,21 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                 };
                 let words: Vec<_> = (0..beat_words).map(of_word).collect();
                 let named = words.iter().enumerate().map(|(word, (plane_any, merged))| {
-                    m.named(&format!("active_{plane}_{word}"), &mux(&whole_bytes, merged, plane_any))
+                    m.delay(&format!("active_{plane}_{word}"), &mux(&whole_bytes, merged, plane_any))
                 });
                 named.collect()
             })
             .collect();
         let bit_width = word_bits.max(segment_bits);
         let bit = mux(&wide, &held_segment.zext(bit_width), &held_word.zext(bit_width));
-        let position_bit = m.named("position_bit", &lit(1, words).shl_by(&bit));
+        let position_bit = m.delay("position_bit", &lit(1, words).shl_by(&bit));
+        let marked = m.reg_reset("marked", 1, 0);
+        m.set(&marked, &held);
+        let marked_slot = m.delay("marked_slot", &held_slot);
+        let marked_first = m.delay("marked_first", &held_first);
+        let marked_row_end = m.delay("marked_row_end", &held_row_end);
+        let marked_token_end = m.delay("marked_token_end", &held_token_end);
+        let marked_job_end = m.delay("marked_job_end", &held_job_end);
         let marks: Vec<Expr> = flags
             .iter()
             .map(|of_words| {
@@ -152,14 +175,14 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             flags.iter().map(|f| f.iter().skip(1).fold(f[0].clone(), |sum, flag| sum | flag)).collect();
         let (mut bitmaps, mut full) = (Vec::new(), Vec::new());
         for s in 0..2u64 {
-            let here = m.named(&format!("store_{s}"), &(&held & held_slot.eq_lit(s)));
+            let here = m.named(&format!("store_{s}"), &(&marked & marked_slot.eq_lit(s)));
             let released = &release & query_slot.eq_lit(s);
             let planes: Vec<Expr> = marks
                 .iter()
                 .enumerate()
                 .map(|(plane, mark)| {
                     let bitmap = m.reg(&format!("bitmap_{s}_{plane}"), words);
-                    let old = mux(&held_first, &lit(0, words), &bitmap);
+                    let old = mux(&marked_first, &lit(0, words), &bitmap);
                     m.set_if(&bitmap, &here, &(old | mark));
                     bitmap
                 })
@@ -167,11 +190,11 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             bitmaps.push(select(&query_plane, &planes));
             let any = m.reg(&format!("active_planes_{s}"), 8);
             let now = cat(&actives.iter().rev().cloned().collect::<Vec<_>>());
-            m.set_if(&any, &here, &(mux(&held_first, &lit(0, 8), &any) | now));
+            m.set_if(&any, &here, &(mux(&marked_first, &lit(0, 8), &any) | now));
             let complete = m.reg_reset(&format!("full_{s}"), 1, 0);
             m.set_if(&complete, &released, &lit(0, 1));
-            m.set_if(&complete, &(&here & &held_row_end), &lit(1, 1));
-            for (name, value) in [("token_end", &held_token_end), ("job_end", &held_job_end)] {
+            m.set_if(&complete, &(&here & &marked_row_end), &lit(1, 1));
+            for (name, value) in [("token_end", &marked_token_end), ("job_end", &marked_job_end)] {
                 let flag = m.reg(&format!("{name}_{s}"), 1);
                 m.set_if(&flag, &here, value);
                 m.output(&format!("{name}_{s}"), &flag);
@@ -184,12 +207,13 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.assert_formal(
                 "no_overrun",
                 "A slot is never stored to while its row is complete and not released.",
-                &!(&held & (mux(&held_slot, &full[1], &full[0]))),
+                &(!(&held & mux(&held_slot, &full[1], &full[0])) & !(&marked & mux(&marked_slot, &full[1], &full[0]))),
             );
             let claims = |slot: u32| busy.bit(slot);
-            let complete = &held & &held_row_end;
+            let (complete, marked) = (&held & &held_row_end, &marked & &marked_row_end);
             for (slot, full) in full.iter().enumerate() {
-                let stored = &complete & held_slot.eq_lit(slot as u64);
+                let here = |of: &Expr| of.eq_lit(slot as u64);
+                let stored = (&complete & here(&held_slot)) | (&marked & here(&marked_slot));
                 m.assert_formal(
                     &format!("busy_until_released_{slot}"),
                     "A slot is busy from its row's last beat to its release.",
@@ -230,7 +254,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         };
         let whole = m.read_sync("segment_data", &segments, &read_segment, &cat(&[segment_row, whole_index]));
         m.output_doc("in_ready", &ready, "a beat is taken if there is one");
-        m.output_doc("segment_ready", &segment_end, "the segment is complete");
+        m.output_doc("segment_ready", &segment_ready, "the next segment is taken if there is one");
         m.output_doc(
             "bitmap",
             &mux(&query_slot, &bitmaps[1], &bitmaps[0]),

@@ -15,8 +15,8 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 /// is a step of the neuron), powers of two of spike counts or inputs otherwise. A pass visits its active words, a word its active bytes. So an inactive spike
 /// costs nothing; a row (or, of an `if` layer, a time step) without any is one null event.
 ///
-/// Stages: *pass* (its bitmap) → *look* (its lowest word) → *walk* (next word of the bitmap, reads it) → *read* → *landing* → *bits*
-/// (next byte of the word) → *event* (registered output; reads the matrix row). Words are read ahead while there is room for them to
+/// Stages: *pass* (its bitmap) → *look* (its lowest word) → *walk* (next word of the bitmap, reads it) → *read* → *landing* → *pick*
+/// (its bytes of the plane) → *bits* (next byte of them) → *event* (registered output; reads the matrix row). Words are read ahead while there is room for them to
 /// land; after that a stage moves when the next one takes, and `advance` is the array's consent.
 pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let words = row_words(config);
@@ -45,6 +45,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         // Readiness runs from the last stage to the first.
         let bits_take = m.wire("bits_take", 1);
+        let pick_take = m.wire("pick_take", 1);
         let walk_take = m.wire("walk_take", 1);
         let look_take = m.wire("look_take", 1);
         let pass_take = m.wire("pass_take", 1);
@@ -159,7 +160,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let read_flags: Vec<Expr> =
             flag_names.iter().zip(&walk_flags).map(|(name, flag)| read(name, flag)).collect();
         let others: Vec<&Expr> = known.iter().chain(&read_flags).collect();
-        let landing = Landing::build(m, [&walk_moves, &with_word(&word_data, &others), &bits_take, &lit(0, 1)]);
+        let landing = Landing::build(m, [&walk_moves, &with_word(&word_data, &others), &pick_take, &lit(0, 1)]);
         m.assign(&room, &landing.room);
         let mut bit = landing.data.width();
         let mut field = |like: &Expr| {
@@ -170,38 +171,57 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let landed_flags: Vec<Expr> = read_flags.iter().map(&mut field).collect();
         let landed_data = m.named("landed_data", &field(&word_data));
 
-        m.comment("Bits: the next active byte of the word.");
-        let bits_valid = m.reg_reset("bits_valid", 1, 0);
-        let vector = m.reg("vector", 8);
-        let vector_rest = m.named("vector_rest", &without_lowest(&vector));
-        let bits_last = m.named("bits_last", &vector_rest.is_zero());
-        let bits_moves = m.named("bits_moves", &(&bits_valid & &advance));
-        m.assign(&bits_take, &(!&bits_valid | (&bits_moves & &bits_last)));
-        let load = landing.pop.clone();
-        m.set_if(&bits_valid, &bits_take, &landing.valid);
+        m.comment("Pick: the bytes of the word that are active in the plane.");
+        let pick_valid = m.reg_reset("pick_valid", 1, 0);
+        m.assign(&pick_take, &(!&pick_valid | &bits_take));
+        m.set_if(&pick_valid, &pick_take, &landing.valid);
         let bytes: Vec<Expr> = (0..8).map(|i| landed_data.slice(8 * i, 8)).collect();
         let high_first = |f: &dyn Fn(&Expr) -> Expr| cat(&bytes.iter().rev().map(f).collect::<Vec<_>>());
         let in_plane = high_first(&|byte| byte.at(&landed_plane));
         let not_zero = high_first(&|byte| byte.any());
         let dense = mux(&whole_bytes, &not_zero, &in_plane);
-        let vector_next = mux(&landed_null, &lit(0, 8), &mux(&wide, &lit(1, 8), &dense));
-        m.set_if(&vector, &load, &vector_next);
+        let active_bytes = mux(&landed_null, &lit(0, 8), &mux(&wide, &lit(1, 8), &dense));
+        let mut pick = |name: &str, value: &Expr| {
+            let register = m.reg(&format!("pick_{name}"), value.width());
+            m.set_if(&register, &landing.pop, value);
+            register
+        };
+        let pick_vector = pick("vector", &active_bytes);
+        let pick_word = pick("index", &landed_word);
+        let pick_plane = pick("plane", &landed_plane);
+        let pick_null = pick("null", &landed_null);
+        let pick_end = pick("word_last", &landed_last);
+        let pick_data = pick("data", &landed_data);
+        let pick_flags = stage(m, "pick", &landing.pop, &landed_flags);
+
+        m.comment("Bits: the next active byte of the word, and whether it is the last.");
+        let bits_valid = m.reg_reset("bits_valid", 1, 0);
+        let vector = m.reg("vector", 8);
+        let vector_rest = m.named("vector_rest", &without_lowest(&vector));
+        let bits_last = m.reg("bits_last", 1);
+        let bits_moves = m.named("bits_moves", &(&bits_valid & &advance));
+        m.assign(&bits_take, &(!&bits_valid | (&bits_moves & &bits_last)));
+        let load = m.named("bits_load", &(&bits_take & &pick_valid));
+        m.set_if(&bits_valid, &bits_take, &pick_valid);
+        m.set_if(&vector, &load, &pick_vector);
         m.set_if(&vector, &bits_moves, &vector_rest);
+        m.set_if(&bits_last, &load, &!two_or_more(&pick_vector));
+        m.set_if(&bits_last, &bits_moves, &!two_or_more(&vector_rest));
         let bits_word = m.reg("bits_index", word_bits);
         let bits_plane = m.reg("bits_plane", 3);
         let bits_null = m.reg("bits_null", 1);
         let bits_end = m.reg("bits_word_last", 1);
         let bits_data = m.reg("bits_data", 64);
         for (register, value) in [
-            (&bits_word, &landed_word),
-            (&bits_plane, &landed_plane),
-            (&bits_null, &landed_null),
-            (&bits_end, &landed_last),
-            (&bits_data, &landed_data),
+            (&bits_word, &pick_word),
+            (&bits_plane, &pick_plane),
+            (&bits_null, &pick_null),
+            (&bits_end, &pick_end),
+            (&bits_data, &pick_data),
         ] {
             m.set_if(register, &load, value);
         }
-        let bits_flags = stage(m, "bits", &load, &landed_flags);
+        let bits_flags = stage(m, "bits", &load, &pick_flags);
         let byte = m.named("byte_index", &lowest(&vector, 3));
         let ends = m.named("pass_ends", &(&bits_end & &bits_last));
         let row_base = m.reg_reset("row_base", row_bits, 0);

@@ -45,11 +45,16 @@ impl Dimension {
         Dimension { limit: limit.clone(), left, moves: moves.cloned(), reload, moving: moving.clone() }
     }
 
-    /// Lets `flag` say whether `count` are left; returns what it takes with the next step.
-    fn watch(&self, m: &mut Builder, flag: &Expr, name: &str, count: &Expr) -> Expr {
+    /// Whether `count` will be left after the next step; `flag` says whether they are now.
+    fn upcoming(&self, m: &mut Builder, flag: &Expr, name: &str, count: &Expr) -> Expr {
         let fewer = self.left.eq(&count.inc());
         let fewer = self.moves.as_ref().map_or(fewer.clone(), |moves| mux(moves, &fewer, flag));
-        let next = m.named(name, &mux(&self.reload, &self.limit.eq(count), &fewer));
+        m.named(name, &mux(&self.reload, &self.limit.eq(count), &fewer))
+    }
+
+    /// Lets `flag` say whether `count` are left; returns what it takes with the next step.
+    fn watch(&self, m: &mut Builder, flag: &Expr, name: &str, count: &Expr) -> Expr {
+        let next = self.upcoming(m, flag, name, count);
         m.set_if(flag, &self.moving, &next);
         next
     }
@@ -57,7 +62,7 @@ impl Dimension {
 
 /// Visits the tokens of all blocks in order of evaluation, with the byte offset of each (see [`isa::descriptor`]).
 ///
-/// `start` loads the first token at `base`; `step` moves on, and after the last token back to the first. Offset and
+/// The shape stands still from the cycle before `start` on. `start` loads the first token at `base`; `step` moves on, and after the last token back to the first. Offset and
 /// flags are valid the cycle after `start` or `step`, which may come in every cycle. A wrap is part of the stride with which the
 /// walk enters a band, so that there is one adder.
 pub fn token_walker() -> Result<Rc<Module>, RtlError> {
@@ -93,11 +98,11 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
         let last_row = y.watch(m, &last_y, "last_y_next", &one);
         let block_ends = m.named("block_ends", &(&row_ends & last_row));
         let last_in_row = block_x.watch(m, &last_block_x, "last_block_x_next", &one);
-        let blocks_ends = m.named("blocks_ends", &(&block_ends & last_in_row));
+        let blocks_ends = m.named("blocks_ends", &(&block_ends & &last_in_row));
         let last_row_of_blocks = block_y.watch(m, &last_block_y, "last_block_y_next", &one);
         m.set_if(&block_end, &moving, &block_ends);
         m.set_if(&blocks_end, &moving, &blocks_ends);
-        m.set_if(&last, &moving, &(&blocks_ends & last_row_of_blocks));
+        m.set_if(&last, &moving, &(&blocks_ends & &last_row_of_blocks));
 
         m.comment("Bands of the cyclic shift.");
         let shifted = m.delay("shifted", &shape["shift"].any());
@@ -108,11 +113,15 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
         let column_band = x.left.le(&shift);
         let to_band = m.named("to_band", &shift.inc());
         let before_row_band = m.reg("before_row_band", 1);
-        let before_column_band = m.reg("before_column_band", 1);
-        y.watch(m, &before_row_band, "before_row_band_next", &to_band);
-        x.watch(m, &before_column_band, "before_column_band_next", &to_band);
-        let enters_row_band = m.named("enters_row_band", &(&row_split & &before_row_band));
-        let enters_column_band = m.named("enters_column_band", &(&column_split & &before_column_band));
+        let row_next = y.watch(m, &before_row_band, "before_row_band_next", &to_band);
+        let column_next = x.upcoming(m, &lit(0, 1), "before_column_band_next", &to_band);
+        let mut enters = |name: &str, last_block: &Expr, before_band: &Expr| {
+            let register = m.reg(name, 1);
+            m.set_if(&register, &moving, &(&shifted & last_block & before_band));
+            register
+        };
+        let enters_row_band = enters("enters_row_band", &last_row_of_blocks, &row_next);
+        let enters_column_band = enters("enters_column_band", &last_in_row, &column_next);
 
         m.comment("Offset of the token, and of the first token of its row, block and row of blocks.");
         let wrapped_y = m.reg("wrapped_y_stride", 32);

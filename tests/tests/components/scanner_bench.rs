@@ -175,7 +175,7 @@ impl Bench {
     /// Feeds `rows` and returns the events that come, each with the cycle in which it was taken.
     pub fn run(&mut self, layer: &Layer, rows: &[Row], pace: Pace) -> Vec<(u64, Event)> {
         self.configure(layer);
-        let mut queue = segments(layer, rows, self.bus_bytes);
+        let (mut queue, mut beats) = segments(layer, rows, self.bus_bytes);
         let jobs = rows.iter().filter(|row| row.job_end).count();
         let most_events: usize = rows.iter().map(|row| 8 * row.bytes.len() + 8).sum();
         let (mut started, mut scanned) = (0, 0);
@@ -186,18 +186,18 @@ impl Bench {
         while quiet < if scanned == jobs { SILENCE } else { PATIENCE } {
             let (device, random) = (&mut self.device, &mut self.random);
             announced = !queue.is_empty() && (announced || random.chance(pace.arrive, 100));
-            let beat_there = announced && random.chance(pace.arrive, 100);
+            let beat_there = !beats.is_empty() && random.chance(pace.arrive, 100);
             device.set("segment_valid", announced);
             device.set("in_valid", beat_there);
             let noise = [random.bits().to_le_bytes(), random.bits().to_le_bytes()].concat();
             device.set_bytes("in_data", &noise);
+            if let (true, Some(beat)) = (beat_there, beats.front()) {
+                device.set_bytes("in_data", beat);
+            }
             if let Some(segment) = queue.front() {
                 device.set("segment_row_end", segment.row_end);
                 device.set("segment_token_end", segment.token_end);
                 device.set("segment_job_end", segment.job_end);
-                if beat_there {
-                    device.set_bytes("in_data", &segment.beats[0]);
-                }
             }
             let start = started < jobs && started == scanned && random.chance(pace.arrive, 100);
             started += usize::from(start);
@@ -207,11 +207,11 @@ impl Bench {
             device.cycle();
             quiet += 1;
             if beat_there && device.is("in_ready") {
-                queue[0].beats.pop_front();
-                if device.is("segment_ready") {
-                    queue.pop_front();
-                    announced = false;
-                }
+                beats.pop_front();
+            }
+            if announced && device.is("segment_ready") {
+                queue.pop_front();
+                announced = false;
             }
             if let (true, Some((_, event))) = (std::mem::take(&mut own_bytes_due), events.last_mut()) {
                 event.own = device.bytes("segment_data")[..8 * layer.segment_words].to_vec();
@@ -225,7 +225,7 @@ impl Bench {
                 quiet = 0;
             }
         }
-        assert!(queue.is_empty(), "{} segments were not loaded", queue.len());
+        assert!(beats.is_empty() && queue.is_empty(), "{} beats, {} segments were not loaded", beats.len(), queue.len());
         assert!(self.device.is("waiting"), "no event is near, but the scanner does not say so");
         events
     }
@@ -252,25 +252,21 @@ impl Bench {
     }
 }
 
-/// A segment on its way into the buffer.
+/// A segment that is announced to the buffer; its beats come on their own.
 struct Segment {
-    beats: VecDeque<Vec<u8>>,
     row_end: bool,
     token_end: bool,
     job_end: bool,
 }
 
-fn segments(layer: &Layer, rows: &[Row], bus_bytes: usize) -> VecDeque<Segment> {
+/// The segments of these rows, and their beats.
+fn segments(layer: &Layer, rows: &[Row], bus_bytes: usize) -> (VecDeque<Segment>, VecDeque<Vec<u8>>) {
     let of_row = |row: &Row| -> Vec<Segment> {
-        let parts = row.bytes.chunks(8 * layer.segment_words);
-        let last = parts.len() - 1;
-        let segment = |(i, bytes): (usize, &[u8])| Segment {
-            beats: bytes.chunks(bus_bytes).map(<[u8]>::to_vec).collect(),
-            row_end: i == last,
-            token_end: row.token_end,
-            job_end: row.job_end,
-        };
-        parts.enumerate().map(segment).collect()
+        let count = row.bytes.len() / (8 * layer.segment_words);
+        let segment =
+            |i| Segment { row_end: i + 1 == count, token_end: row.token_end, job_end: row.job_end };
+        (0..count).map(segment).collect()
     };
-    rows.iter().flat_map(of_row).collect()
+    let beats = rows.iter().flat_map(|row| row.bytes.chunks(bus_bytes)).map(<[u8]>::to_vec);
+    (rows.iter().flat_map(of_row).collect(), beats.collect())
 }

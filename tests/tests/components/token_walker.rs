@@ -122,6 +122,8 @@ impl Bench {
             device.set(port, value);
         }
         device.set("step", false);
+        // The shape stands still from the cycle before on.
+        device.cycle();
         device.pulse("start");
         device.set("base", self.random.bits());
         self.walk = walk;
