@@ -19,6 +19,7 @@ mod neuron;
 mod run_control;
 mod scanner;
 mod stream_fifo;
+mod uart;
 
 /// How a proof is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,7 @@ pub fn proofs() -> Vec<Proof> {
     proofs.extend(scanner::PROOFS);
     proofs.extend(neuron::PROOFS);
     proofs.extend(mask_gate::PROOFS);
+    proofs.extend(uart::PROOFS);
     proofs
 }
 
