@@ -23,7 +23,7 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             changed: "end else if (m_axil_wready | m_axil_awready) begin",
         },
         Planted { file: FILE, text: "begins = to_core_now & ~begun;", changed: "begins = to_core_now & ~m_axil_awvalid;" },
-        Planted { file: FILE, text: "(address[21:0] < 22'd3072)", changed: "(address[21:0] <= 22'd3072)" },
+        Planted { file: FILE, text: "(address[21:0] < 22'hc00);", changed: "(address[21:0] <= 22'hc00);" },
         Planted {
             file: FILE,
             text: "core_done = begun & (m_axil_bvalid | m_axil_rvalid);",

@@ -10,6 +10,7 @@ use isa::{CoreConfig, SocConfig};
 
 use crate::rtl::{Builder, Expr, Instance, Module, RtlError, VerilogFile, emit, lit};
 
+mod axi_ram;
 mod buffers;
 mod csr_slave;
 mod dma_read;
@@ -104,6 +105,7 @@ pub fn proofs() -> Vec<Proof> {
     proofs.extend(uart::PROOFS);
     proofs.extend(serial_bridge::PROOFS);
     proofs.extend(host_bus::PROOFS);
+    proofs.extend(axi_ram::PROOFS);
     proofs
 }
 

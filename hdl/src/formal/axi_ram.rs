@@ -1,0 +1,46 @@
+//! The memory on AXI4: every burst is answered as it was asked, the host is served once, a word is what was written to it last.
+
+use std::rc::Rc;
+
+use super::{Method, Planted, Proof, instance, system, tiny};
+use crate::rtl::{Module, RtlError, lit};
+use crate::shell::axi_ram::axi_ram;
+
+const FILE: &str = "axi_ram.v";
+
+pub(super) const PROOFS: [Proof; 2] = [
+    Proof {
+        name: "axi_ram_64",
+        rule: "AXI4: RVALID, BVALID and what they carry stay; every burst is answered once, as long as asked, with its ID; a word \
+               returns what was written to it last, by a burst or by the host",
+        method: Method::Induction,
+        depth: 2,
+        cover_depth: 16,
+        build: |name| top(name, 64),
+        planted: &[
+            Planted { file: FILE, text: "read_step = ~rvalid | rready;", changed: "read_step = ~rvalid | rready | ar_take;" },
+        ],
+    },
+    Proof {
+        name: "axi_ram_128",
+        rule: "the same on a 128-bit bus",
+        method: Method::Induction,
+        depth: 2,
+        cover_depth: 16,
+        build: |name| top(name, 128),
+        planted: &[],
+    },
+];
+
+fn top(name: &str, bus_bits: u32) -> Result<Rc<Module>, RtlError> {
+    let core = isa::CoreConfig { bus_bits, lanes: bus_bits / 8, ..tiny() };
+    let memory = axi_ram(&isa::SocConfig { core, ..system() })?;
+    Module::build(name, "A memory between any master and any host.", |m| {
+        let memory_ports = instance(m, "memory", &memory, &[]);
+        m.assume_reset_first();
+        for port in memory.outputs() {
+            m.unused(&memory_ports.output(&port.name));
+        }
+        m.output("any", &lit(0, 1));
+    })
+}
