@@ -167,7 +167,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
                 &host_read_waits,
                 &stage_host,
                 &host_read_done,
-            ]);
+            ], &stage_burst);
             let watched = rules::Watched::pick(m, &host_address, lanes, depth);
             // Of the bank where the watched word lies.
             let of_bank = |value: &dyn Fn(&StoredBank, &Expr) -> Expr| {

@@ -93,14 +93,20 @@ pub(super) fn reads_are_answered(m: &mut Builder, request: &Request, burst: &Bur
         "A3.4.1: a read burst has as many beats as its address said, RLAST with the last, its ID, and DECERR if it begins \
          outside the memory.",
         &(!&answered
-            | (last.eq(&beats.eq(&length.zext(9))) & id.eq(&asked_id) & outside.eq(&asked_outside) & beats.le(&length.zext(9)))),
+            | (last.eq(&beats.eq(&length.zext(9))) & id.eq(&asked_id) & outside.eq(&asked_outside))),
     );
+    m.assert_formal("no_beat_too_many", "A3.4.1: no burst has more.", &(!&waits | beats.le(&length.zext(9))));
     m.comment("How the registers follow.");
     let ends = |there: &Expr, last: &Expr| (there & last).zext(2);
     m.assert_formal(
         "reads_are_counted",
         "Every burst that was taken and has not ended is active, or its last beat is under way.",
         &present.eq(&(burst.active.zext(2) + ends(stage, stage_last) + ends(valid, last))),
+    );
+    m.assert_formal(
+        "bursts_go_on",
+        "Behind a beat that is not its burst's last the next one comes.",
+        &((!(stage & !stage_last) | &burst.active) & (!(valid & !last & !stage) | &burst.active)),
     );
     let entered = m.named("watched_entered", &(&beats + answered.zext(9) + staged.zext(9)));
     let stage_ends = m.named("stage_ends_watched", &(&staged & stage_last));
@@ -193,6 +199,7 @@ pub(super) fn host_is_served_once(
     [valid, write]: [&Expr; 2],
     [address, data]: [&Expr; 2],
     [enters, waits, staged, done]: [&Expr; 4],
+    other: &Expr,
 ) {
     m.comment("The host's port.");
     m.assume_stable(
@@ -204,7 +211,7 @@ pub(super) fn host_is_served_once(
     m.assert_formal("host_reads_once", "One read of the host is under way at a time.", &waits.eq(&(staged ^ done)));
     m.assert_formal("host_not_twice", "It is not begun again before it is done.", &!(enters & waits));
     m.assert_formal("host_done_of_a_read", "Only a read that the host asks for is done.", &(!waits | (valid & !write)));
-    m.assert_formal("host_ends", "There is one answer for each.", &!(staged & done));
+    m.assert_formal("host_ends", "There is one answer for each.", &!(staged & (done | other)));
     m.cover_formal("host_read", "A read of the host is done.", done);
 }
 
