@@ -18,7 +18,51 @@ pub(super) const PROOFS: [Proof; 2] = [
         cover_depth: 16,
         build: |name| top(name, 64),
         planted: &[
-            Planted { file: FILE, text: "read_step = ~rvalid | rready;", changed: "read_step = ~rvalid | rready | ar_take;" },
+            Planted {
+                file: FILE,
+                text: "read_step = ~rvalid | rready;",
+                changed: "read_step = ~rvalid | rready | ar_take;",
+            },
+            Planted {
+                file: FILE,
+                text: "~host_read_waits & ~writing & read_step;",
+                changed: "~host_read_waits & read_step;",
+            },
+            Planted {
+                file: FILE,
+                text: "bank1_written <= write_word[10:9] == 2'd2;",
+                changed: "bank1_written <= write_word[10:9] == 2'd3;",
+            },
+            Planted {
+                file: FILE,
+                text: "w_free = aw_active & ~host_writes & ~bvalid;",
+                changed: "w_free = aw_active & ~host_writes;",
+            },
+            Planted {
+                file: FILE,
+                text: "stage_id <= ar_id_held;",
+                changed: "stage_id <= arid;",
+            },
+            Planted {
+                file: FILE,
+                text: "ar_beats_left <= arlen;",
+                changed: "ar_beats_left <= arlen | 8'd1;",
+            },
+            Planted {
+                file: FILE,
+                text: "ar_word <= ar_word + 11'd1;",
+                changed: "ar_word <= ar_word + 11'd2;",
+            },
+            Planted {
+                file: FILE,
+                text: "(awaddr[13:3] < 11'h600)",
+                changed: "(awaddr[13:3] <= 11'h600)",
+            },
+            Planted {
+                file: FILE,
+                text: "read_word = host_reads ?",
+                changed: "read_word = stage_host ?",
+            },
         ],
     },
     Proof {
@@ -28,7 +72,18 @@ pub(super) const PROOFS: [Proof; 2] = [
         depth: 2,
         cover_depth: 16,
         build: |name| top(name, 128),
-        planted: &[],
+        planted: &[
+            Planted {
+                file: FILE,
+                text: "w_free = aw_active & ~host_writes & ~bvalid;",
+                changed: "w_free = aw_active & ~bvalid;",
+            },
+            Planted {
+                file: FILE,
+                text: "bank0_written <= ",
+                changed: "bank0_written <= stage_host | ",
+            },
+        ],
     },
 ];
 
