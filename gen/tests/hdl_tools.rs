@@ -111,9 +111,11 @@ fn peakrdl_agrees(rtl: &Path, map: &str, registers: &[Register], fields: &[BitFi
     let mut compiler = Command::new("gcc");
     run(compiler.current_dir(&work).args(["-Wall", "-Werror", "-o", "print", "print.c"]));
     let mut expected: Vec<String> = registers.iter().map(|r| format!("{} {:x}", r.name, r.offset)).collect();
-    expected.extend(fields.iter().map(|f| {
-        format!("{}.{} {} {}", register_name(registers, f.register), f.name, f.lsb, f.width)
-    }));
+    expected.extend(
+        fields
+            .iter()
+            .map(|f| format!("{}.{} {} {}", register_name(registers, f.register), f.name, f.lsb, f.width)),
+    );
     let found = run(&mut Command::new(path("print")));
     assert_eq!(found.lines().collect::<Vec<_>>(), expected);
 }

@@ -38,11 +38,7 @@ pub(super) const PROOFS: [Proof; 2] = [
                 text: "w_free = aw_active & ~host_writes & ~bvalid;",
                 changed: "w_free = aw_active & ~host_writes;",
             },
-            Planted {
-                file: FILE,
-                text: "stage_id <= ar_id_held;",
-                changed: "stage_id <= arid;",
-            },
+            Planted { file: FILE, text: "stage_id <= ar_id_held;", changed: "stage_id <= arid;" },
             Planted {
                 file: FILE,
                 text: "ar_beats_left <= arlen;",
@@ -53,16 +49,8 @@ pub(super) const PROOFS: [Proof; 2] = [
                 text: "ar_word <= ar_word + 11'd1;",
                 changed: "ar_word <= ar_word + 11'd2;",
             },
-            Planted {
-                file: FILE,
-                text: "(awaddr[13:3] < 11'h600)",
-                changed: "(awaddr[13:3] <= 11'h600)",
-            },
-            Planted {
-                file: FILE,
-                text: "read_word = host_reads ?",
-                changed: "read_word = stage_host ?",
-            },
+            Planted { file: FILE, text: "(awaddr[13:3] < 11'h600)", changed: "(awaddr[13:3] <= 11'h600)" },
+            Planted { file: FILE, text: "read_word = host_reads ?", changed: "read_word = stage_host ?" },
         ],
     },
     Proof {
@@ -78,11 +66,7 @@ pub(super) const PROOFS: [Proof; 2] = [
                 text: "w_free = aw_active & ~host_writes & ~bvalid;",
                 changed: "w_free = aw_active & ~bvalid;",
             },
-            Planted {
-                file: FILE,
-                text: "bank0_written <= ",
-                changed: "bank0_written <= stage_host | ",
-            },
+            Planted { file: FILE, text: "bank0_written <= ", changed: "bank0_written <= stage_host | " },
         ],
     },
 ];

@@ -39,8 +39,16 @@ pub(super) const PROOFS: [Proof; 3] = [
                 text: "write_outside = write_end > {1'b0, memory_size};",
                 changed: "write_outside = 1'b0;",
             },
-            Planted { file: FILE, text: "pop_word = wants_beat & ~flush;", changed: "pop_word = (wants_beat | layer_end) & ~flush;" },
-            Planted { file: FILE, text: "wdata <= words_pop_data;", changed: "wdata <= {words_pop_data[62:0], words_pop_data[63]};" },
+            Planted {
+                file: FILE,
+                text: "pop_word = wants_beat & ~flush;",
+                changed: "pop_word = (wants_beat | layer_end) & ~flush;",
+            },
+            Planted {
+                file: FILE,
+                text: "wdata <= words_pop_data;",
+                changed: "wdata <= {words_pop_data[62:0], words_pop_data[63]};",
+            },
             Planted { file: FILE, text: "wstrb <= flush ? 8'd0 : 8'd255;", changed: "wstrb <= 8'd255;" },
         ],
     },
@@ -57,8 +65,16 @@ pub(super) const PROOFS: [Proof; 3] = [
                 text: "wlast <= beats_left == 5'd1;",
                 changed: "wlast <= beats_left == 5'd2;",
             },
-            Planted { file: FILE, text: "{words_pop_data, low_word};", changed: "{low_word, words_pop_data};" },
-            Planted { file: FILE, text: "pop_word = (~low_valid | wants_beat)", changed: "pop_word = (~low_valid | beats_left[0])" },
+            Planted {
+                file: FILE,
+                text: "{words_pop_data, low_word};",
+                changed: "{low_word, words_pop_data};",
+            },
+            Planted {
+                file: FILE,
+                text: "pop_word = (~low_valid | wants_beat)",
+                changed: "pop_word = (~low_valid | beats_left[0])",
+            },
         ],
     },
     Proof {
@@ -66,7 +82,7 @@ pub(super) const PROOFS: [Proof; 3] = [
         rule: "without a flush, in the first cycles: every word of a burst goes to its place, offset + 8 x its index, once the burst was \
                announced, and before a layer is retired",
         method: Method::Bounded,
-        depth: 15,
+        depth: 13,
         cover_depth: 22,
         build: places,
         planted: &[
@@ -75,7 +91,11 @@ pub(super) const PROOFS: [Proof; 3] = [
                 text: "write_offset <= write_offset + {23'd0, write_burst_words, 3'd0};",
                 changed: "write_offset <= write_offset;",
             },
-            Planted { file: FILE, text: "beats_left <= write_beats;", changed: "beats_left <= write_beats | 5'd1;" },
+            Planted {
+                file: FILE,
+                text: "beats_left <= write_beats;",
+                changed: "beats_left <= write_beats | 5'd1;",
+            },
         ],
     },
 ];
@@ -166,7 +186,11 @@ fn places(name: &str) -> Result<Rc<Module>, RtlError> {
             "A burst has 1 to 8 words and is announced with its last.",
             &(!&word | (of_burst.le_lit(8) & (!&ends | words.zext(6).eq(&of_burst)))),
         );
-        m.assume_formal("marker_between_bursts", "A layer ends after its last burst.", &(!&layer_end | (!&word & counted.eq(&first))));
+        m.assume_formal(
+            "marker_between_bursts",
+            "A layer ends after its last burst.",
+            &(!&layer_end | (!&word & counted.eq(&first))),
+        );
         m.assume_formal("no_fault", "No burst is refused: another proof.", &!dma.output("fault"));
 
         m.comment("One burst, which the proof picks.");
@@ -203,7 +227,11 @@ fn places(name: &str) -> Result<Rc<Module>, RtlError> {
         let ahead = m.named("index_in_watched", &(&left - &watched_first));
         let of_watched = m.named("of_watched", &(&beat & &known & ahead.lt(&watched_words.zext(6))));
         let due = &watched_offset + cat(&[ahead.clone(), lit(0, 3)]).zext(32);
-        m.assert_formal("to_its_place", "A word goes to its place in the burst.", &(!&of_watched | place.eq(&due)));
+        m.assert_formal(
+            "to_its_place",
+            "A word goes to its place in the burst.",
+            &(!&of_watched | place.eq(&due)),
+        );
         m.assert_formal(
             "address_in_window",
             "The address is the offset in the memory window.",
@@ -214,12 +242,28 @@ fn places(name: &str) -> Result<Rc<Module>, RtlError> {
             "A word leaves only when its burst was announced.",
             &(!&beat | (&first - &left).le_lit(32) & !first.eq(&left)),
         );
+        let marked = m.reg_reset("layer_marked", 1, 0);
+        let marker = &layer_end & dma.output("layer_end_ready");
+        let words_of_layer = m.reg("words_of_layer", 6);
+        m.set_if(&words_of_layer, &(&marker & !&marked), &first);
+        m.set_if(&marked, &marker, &lit(1, 1));
+        let retired = m.reg_reset("retired", 1, 0);
+        m.set_if(&retired, &dma.output("layer_retired"), &lit(1, 1));
         m.assert_formal(
             "all_before_the_layer_ends",
-            "A layer is retired only when every word has left.",
-            &(!dma.output("layer_retired") | left.eq(&first)),
+            "The first layer is retired when all of its words have left, and not without its marker.",
+            &(!dma.output("layer_retired") | &retired | (&marked & (&left - &words_of_layer).lt_lit(32))),
         );
-        m.cover_formal("second_burst", "A word of a second burst goes out.", &(&of_watched & watched_first.any() & ahead.any()));
+        m.cover_formal(
+            "second_burst",
+            "A word of a second burst goes out.",
+            &(&of_watched & watched_first.any() & ahead.any()),
+        );
+        m.cover_formal(
+            "retires",
+            "A layer is retired after a burst.",
+            &(dma.output("layer_retired") & left.any()),
+        );
         m.output("any", &lit(0, 1));
     })
 }

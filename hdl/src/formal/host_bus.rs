@@ -22,7 +22,11 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             text: "end else if (m_axil_wready) begin",
             changed: "end else if (m_axil_wready | m_axil_awready) begin",
         },
-        Planted { file: FILE, text: "begins = to_core_now & ~begun;", changed: "begins = to_core_now & ~m_axil_awvalid;" },
+        Planted {
+            file: FILE,
+            text: "begins = to_core_now & ~begun;",
+            changed: "begins = to_core_now & ~m_axil_awvalid;",
+        },
         Planted { file: FILE, text: "(address[21:0] < 22'hc00);", changed: "(address[21:0] <= 22'hc00);" },
         Planted {
             file: FILE,
@@ -44,10 +48,18 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
         m.set_if(&core_asked, &(bus.output("m_axil_wvalid") | bus.output("m_axil_arvalid")), &lit(1, 1));
         let done_before = m.reg_reset("done_before", 2, 0);
         m.set_if(&done_before, &(&done & !done_before.all()), &done_before.inc());
-        m.cover_formal("memory_then_core", "An access of the core is done after another one.", &(&done & &core_asked & done_before.any()));
+        m.cover_formal(
+            "memory_then_core",
+            "An access of the core is done after another one.",
+            &(&done & &core_asked & done_before.any()),
+        );
         m.cover_formal("memory", "An access of the memory is done.", &(&done & bus.output("memory_valid")));
         m.cover_formal("clears", "The checksum starts anew.", &bus.output("crc_clear"));
-        m.cover_formal("reads_own", "A register of the system is read.", &(&done & !&write & !&core_asked & bus.output("rdata").eq_lit(isa::soc::IDENTITY.into())));
+        m.cover_formal(
+            "reads_own",
+            "A register of the system is read.",
+            &(&done & !&write & !&core_asked & bus.output("rdata").eq_lit(isa::soc::IDENTITY.into())),
+        );
         m.output("any", &lit(0, 1));
     })
 }

@@ -24,15 +24,19 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             text: "end else if (word_over & counts_up) begin",
             changed: "end else if (word_over) begin",
         },
-        Planted { file: FILE, text: "word <= {word[23:0], rx_data};", changed: "word <= {rx_data, word[31:8]};" },
-        Planted { file: FILE, text: "last_word = words_left == 8'd1;", changed: "last_word = words_left == 8'd0;" },
-        Planted { file: FILE, text: "too_long = waits & ", changed: "too_long = waits & in_length & " },
-        Planted { file: FILE, text: "(rx_data <= 8'd4)", changed: "(rx_data <= 8'd5)" },
         Planted {
             file: FILE,
-            text: "receives = ~(in_access | in_send);",
-            changed: "receives = ~in_access;",
+            text: "word <= {word[23:0], rx_data};",
+            changed: "word <= {rx_data, word[31:8]};",
         },
+        Planted {
+            file: FILE,
+            text: "last_word = words_left == 8'd1;",
+            changed: "last_word = words_left == 8'd0;",
+        },
+        Planted { file: FILE, text: "too_long = waits & ", changed: "too_long = waits & in_length & " },
+        Planted { file: FILE, text: "(rx_data <= 8'd4)", changed: "(rx_data <= 8'd5)" },
+        Planted { file: FILE, text: "receives = ~(in_access | in_send);", changed: "receives = ~in_access;" },
     ],
 }];
 
@@ -59,7 +63,11 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
         let silent = count("silent", bridge.output("rx_ready") & !&rx_valid);
         m.cover_formal("writes_two", "Two words are written.", &written.eq_lit(2));
         m.cover_formal("reads_two", "Two words are read and sent.", &(read.eq_lit(2) & sent.eq_lit(7)));
-        m.cover_formal("after_silence", "A word is written after a silence.", &(&over & &writes & silent.all()));
+        m.cover_formal(
+            "after_silence",
+            "A word is written after a silence.",
+            &(&over & &writes & silent.all()),
+        );
         for port in ["bus_address", "bus_wdata", "tx_data", "crc"] {
             m.unused(&bridge.output(port));
         }

@@ -59,7 +59,11 @@ pub(super) const PROOFS: [Proof; 5] = [
         cover_depth: 90,
         build: both,
         planted: &[
-            Planted { file: RX, text: "receiving & (wait_cycles == 2'd0)", changed: "receiving & (wait_cycles == 2'd1)" },
+            Planted {
+                file: RX,
+                text: "receiving & (wait_cycles == 2'd0)",
+                changed: "receiving & (wait_cycles == 2'd1)",
+            },
             Planted { file: TX, text: "bits_left <= 4'd10;", changed: "bits_left <= 4'd8;" },
         ],
     },
@@ -122,11 +126,19 @@ fn both(name: &str) -> Result<Rc<Module>, RtlError> {
             "A byte that is received was sent, and is the oldest that was not received.",
             &(!&given | (under_way.any() & receiver.output("data").eq(&due))),
         );
-        m.assert_formal("none_lost", "Every byte is received before the next but one is sent.", &under_way.le_lit(2));
+        m.assert_formal(
+            "none_lost",
+            "Every byte is received before the next but one is sent.",
+            &under_way.le_lit(2),
+        );
         let idle = m.reg_reset("idle_for", 3, 0);
         m.set_if(&idle, &(!sender.output("ready") | &taken), &lit(0, 3));
         m.set_if(&idle, &!idle.all(), &idle.inc());
-        m.assert_formal("all_arrive", "A while after the line went quiet every byte was received.", &(!idle.all() | under_way.is_zero()));
+        m.assert_formal(
+            "all_arrive",
+            "A while after the line went quiet every byte was received.",
+            &(!idle.all() | under_way.is_zero()),
+        );
         let count = m.reg_reset("received", 2, 0);
         m.set_if(&count, &given, &count.inc());
         m.cover_formal("two", "Two different bytes are received.", &(count.eq_lit(2) & !latest.eq(&before)));

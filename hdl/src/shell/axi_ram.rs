@@ -162,12 +162,13 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             );
             let answer = [&b_valid, &b_id, &b_outside, &b_ready];
             let beat = rules::writes_are_answered(m, &request(&write_begin), &write, &burst_write, answer);
-            rules::host_is_served_once(m, [&host_valid, &host_write], [&host_address, &host_wdata], [
-                &host_reads,
-                &host_read_waits,
-                &stage_host,
-                &host_read_done,
-            ], &stage_burst);
+            rules::host_is_served_once(
+                m,
+                [&host_valid, &host_write],
+                [&host_address, &host_wdata],
+                [&host_reads, &host_read_waits, &stage_host, &host_read_done],
+                &stage_burst,
+            );
             let watched = rules::Watched::pick(m, &host_address, lanes, depth);
             // Of the bank where the watched word lies.
             let of_bank = |value: &dyn Fn(&StoredBank, &Expr) -> Expr| {

@@ -124,7 +124,7 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
                 (&to_soc, &of_soc),
                 (&to_nothing, &of_nothing),
             ];
-            let right = places.iter().map(|(to, of)| to.eq(*of)).fold(lit(1, 1), |all, one| all & one);
+            let right = places.iter().map(|(to, of)| to.eq(of)).fold(lit(1, 1), |all, one| all & one);
             m.assert_formal(
                 "goes_where_it_belongs",
                 "An access goes to the one place that its address belongs to.",

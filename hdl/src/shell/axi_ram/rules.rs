@@ -22,7 +22,8 @@ impl Request {
         let bits = index_width(config.memory_bytes >> byte_bits);
         let wide = |value: u32| lit(value.into(), 34);
         let address = begin.address.zext(34);
-        let inside = address.ge(&wide(MEMORY_BASE)) & address.lt(&(wide(MEMORY_BASE) + wide(config.memory_bytes)));
+        let inside =
+            address.ge(&wide(MEMORY_BASE)) & address.lt(&(wide(MEMORY_BASE) + wide(config.memory_bytes)));
         let word = (&address - wide(MEMORY_BASE)).slice(byte_bits, bits);
         let (length, id) = (begin.beats_less_one.clone(), begin.id.clone());
         Request { direction: begin.direction, length, id, word, inside }
@@ -59,14 +60,20 @@ pub(super) fn reads_are_answered(m: &mut Builder, request: &Request, burst: &Bur
     let Pipeline { step, enters, data, ready, .. } = *pipeline;
     let [stage, stage_last, stage_id, stage_outside] = pipeline.stage;
     let [valid, last, id, outside] = pipeline.answer;
-    m.comment("AXI4 read channels (IHI 0022): bursts are numbered as they are taken and as they end, modulo 4.");
+    m.comment(
+        "AXI4 read channels (IHI 0022): bursts are numbered as they are taken and as they end, modulo 4.",
+    );
     m.assert_stable(
         "r_stays",
         "A3.2.1: RVALID and what it carries stay until RREADY.",
         &(valid & !ready),
         &[valid, data, last, id, outside],
     );
-    m.assert_formal("beats_enter_a_free_stage", "A beat enters only when those before it move on.", &(!enters | (step & &burst.active)));
+    m.assert_formal(
+        "beats_enter_a_free_stage",
+        "A beat enters only when those before it move on.",
+        &(!enters | (step & &burst.active)),
+    );
     let mut count = |name: &str, when: &Expr| {
         let count = m.reg_reset(name, 2, 0);
         m.set_if(&count, when, &count.inc());
@@ -87,7 +94,11 @@ pub(super) fn reads_are_answered(m: &mut Builder, request: &Request, burst: &Bur
     let beats = m.reg("watched_beats", 9);
     m.set_if(&beats, &take, &lit(0, 9));
     m.set_if(&beats, &(&given & &answered), &beats.inc());
-    m.assert_formal("no_read_invented", "A beat comes only of a burst that was asked for.", &(!valid | present.any()));
+    m.assert_formal(
+        "no_read_invented",
+        "A beat comes only of a burst that was asked for.",
+        &(!valid | present.any()),
+    );
     m.assert_formal(
         "read_as_asked",
         "A3.4.1: a read burst has as many beats as its address said, RLAST with the last, its ID, and DECERR if it begins \
@@ -117,7 +128,11 @@ pub(super) fn reads_are_answered(m: &mut Builder, request: &Request, burst: &Bur
         & burst.outside.eq(&asked_outside)
         & (&asked_outside | burst.word.eq(&(&word + entered.zext(word.width().max(9)).trunc(word.width()))))
         & !(&stage_ends | &answer_ends);
-    m.assert_formal("active_follows", "What is left of the active burst is what has not entered.", &(!&active | still_enters));
+    m.assert_formal(
+        "active_follows",
+        "What is left of the active burst is what has not entered.",
+        &(!&active | still_enters),
+    );
     let all_entered = entered.eq(&length.zext(9).inc()) & (&stage_ends ^ &answer_ends);
     m.assert_formal(
         "ended_follows",
@@ -127,9 +142,14 @@ pub(super) fn reads_are_answered(m: &mut Builder, request: &Request, burst: &Bur
     m.assert_formal(
         "stage_follows",
         "A beat keeps what its burst asked for.",
-        &((!&staged | (stage_id.eq(&asked_id) & stage_outside.eq(&asked_outside))) & !(&staged & &answer_ends)),
+        &((!&staged | (stage_id.eq(&asked_id) & stage_outside.eq(&asked_outside)))
+            & !(&staged & &answer_ends)),
     );
-    m.cover_formal("long_read", "A burst of four beats ends.", &(&given & &answer_ends & length.eq_lit(3) & !&asked_outside));
+    m.cover_formal(
+        "long_read",
+        "A burst of four beats ends.",
+        &(&given & &answer_ends & length.eq_lit(3) & !&asked_outside),
+    );
     m.cover_formal("three_reads", "Three bursts are present.", &present.eq_lit(3));
 }
 
@@ -168,7 +188,12 @@ pub(super) fn writes_are_answered(
     };
     let ended_id = ended("ended_id", &asked_id);
     let ended_outside = ended("ended_outside", &asked_outside);
-    m.assert_next("answered_at_the_end", "A3.3.1: with a burst's last beat its response is due.", &ends, valid);
+    m.assert_next(
+        "answered_at_the_end",
+        "A3.3.1: with a burst's last beat its response is due.",
+        &ends,
+        valid,
+    );
     m.assert_next("answered_only_then", "A3.3.1: there is no other response.", &!(&ends | valid), &!valid);
     m.assert_formal(
         "one_answer_a_write",
@@ -180,15 +205,27 @@ pub(super) fn writes_are_answered(
         "A response has its burst's ID, and DECERR if that begins outside the memory.",
         &(!valid | (id.eq(&ended_id) & outside.eq(&ended_outside))),
     );
-    m.assert_formal("beats_of_a_burst", "A3.4.1: a beat is taken only of a burst under way.", &(!beat | &burst.active));
+    m.assert_formal(
+        "beats_of_a_burst",
+        "A3.4.1: a beat is taken only of a burst under way.",
+        &(!beat | &burst.active),
+    );
     let place = m.named("beat_word", &(&word + beats.zext(word.width().max(9)).trunc(word.width())));
     let follows = beats.le(&length.zext(9))
         & burst.beats_left.eq(&(&length - beats.trunc(8)))
         & burst.id.eq(&asked_id)
         & burst.outside.eq(&asked_outside)
         & (&asked_outside | burst.word.eq(&place));
-    m.assert_formal("write_follows", "What is left of a burst is what was not taken.", &(!&burst.active | follows));
-    m.cover_formal("long_write", "A burst of four beats ends.", &(&ends & length.eq_lit(3) & !&asked_outside));
+    m.assert_formal(
+        "write_follows",
+        "What is left of a burst is what was not taken.",
+        &(!&burst.active | follows),
+    );
+    m.cover_formal(
+        "long_write",
+        "A burst of four beats ends.",
+        &(&ends & length.eq_lit(3) & !&asked_outside),
+    );
     m.cover_formal("refused_write", "A burst outside is answered.", &(valid & outside & ready));
     Beat { word: place, outside: asked_outside }
 }
@@ -208,9 +245,17 @@ pub(super) fn host_is_served_once(
         &(valid & !write & !done),
         &[valid, write, address, data],
     );
-    m.assert_formal("host_reads_once", "One read of the host is under way at a time.", &waits.eq(&(staged ^ done)));
+    m.assert_formal(
+        "host_reads_once",
+        "One read of the host is under way at a time.",
+        &waits.eq(&(staged ^ done)),
+    );
     m.assert_formal("host_not_twice", "It is not begun again before it is done.", &!(enters & waits));
-    m.assert_formal("host_done_of_a_read", "Only a read that the host asks for is done.", &(!waits | (valid & !write)));
+    m.assert_formal(
+        "host_done_of_a_read",
+        "Only a read that the host asks for is done.",
+        &(!waits | (valid & !write)),
+    );
     m.assert_formal("host_ends", "There is one answer for each.", &!(staged & (done | other)));
     m.cover_formal("host_read", "A read of the host is done.", done);
 }
@@ -279,7 +324,9 @@ pub(super) fn words_are_kept(
     reads: &Reads<'_>,
     host_address: &Expr,
 ) {
-    m.comment("One word of 32 bits, which the proof picks. A write is on its way to the banks for one cycle.");
+    m.comment(
+        "One word of 32 bits, which the proof picks. A write is on its way to the banks for one cycle.",
+    );
     let there = &watched.in_range;
     let by_host = m.named("host_writes_watched", &(writes.host & host_address.eq(&watched.address)));
     let by_beat = there & writes.beat & !writes.beat_outside & writes.beat_word.eq(&watched.word);
@@ -310,7 +357,11 @@ pub(super) fn words_are_kept(
         "A write that is on its way to the banks is not answered yet: no read that comes after the answer misses it.",
         &(!&of_beat | writes.under_way),
     );
-    m.assert_formal("host_waits_for_writes", "The host never reads a word on its way.", &!(reads.host & &under_way));
+    m.assert_formal(
+        "host_waits_for_writes",
+        "The host never reads a word on its way.",
+        &!(reads.host & &under_way),
+    );
 
     let read_by_host = m.named("host_reads_watched", &(reads.host & host_address.eq(&watched.address)));
     let read_by_beat = m.named("beat_reads_watched", &(reads.beat & reads.beat_word.eq(&watched.word)));
@@ -342,6 +393,14 @@ pub(super) fn words_are_kept(
                 & watched.of(reads.stage_data).eq(&staged_value)
                 & (!reads.stage_host | host_address.eq(&watched.address)))),
     );
-    m.cover_formal("beat_read_back", "A word is written by a beat and read by one.", &(beat & &answered & answered_value.any()));
-    m.cover_formal("host_read_back", "A word is written and read by the host.", &(host & &answered & answered_value.any()));
+    m.cover_formal(
+        "beat_read_back",
+        "A word is written by a beat and read by one.",
+        &(beat & &answered & answered_value.any()),
+    );
+    m.cover_formal(
+        "host_read_back",
+        "A word is written and read by the host.",
+        &(host & &answered & answered_value.any()),
+    );
 }
