@@ -54,7 +54,7 @@ pub enum Command {
         peakrdl html rtl/mst_core.rdl -o registers\n\n\
         Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
         compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
-        FuseSoC). The same options give the same bytes. Other files in the folder stay.")]
+        FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. The same options give the same bytes. Other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \

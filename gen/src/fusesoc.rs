@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-/// The package description (CAPI 2) of the design `top` made of these Verilog files, children first.
+/// The package description (CAPI 2) of the design `top` made of these Verilog files, children first, with these register descriptions.
 ///
 /// Its targets: `lint` runs Verilator without a waiver, `synth` Yosys for ECP5. A system that depends on the package gets its files
 /// from `default`.
-pub fn package(top: &str, files: &[String]) -> String {
+pub fn package(top: &str, files: &[String], registers: &[String]) -> String {
     let mut text = format!(
         "CAPI=2:\n\
          # Generated beside the Verilog.\n\
@@ -22,11 +22,11 @@ pub fn package(top: &str, files: &[String]) -> String {
     for file in files {
         let _ = writeln!(text, "      - {file}");
     }
-    let targets = "  registers:\n    \
-              file_type: user\n    \
-              files:\n      \
-                - mst_core.rdl\n\
-            \n\
+    text += "  registers:\n    file_type: user\n    files:\n";
+    for file in registers {
+        let _ = writeln!(text, "      - {file}");
+    }
+    let targets = "\n\
             targets:\n  \
               default: &default\n    \
                 filesets: [rtl, registers]\n    \

@@ -11,8 +11,10 @@ use serde::Serialize;
 use std::path::Path;
 use std::rc::Rc;
 
-/// The core's registers: a system's own are not in it.
+/// The core's registers.
 const REGISTERS: &str = "mst_core.rdl";
+/// A system's own.
+const SOC_REGISTERS: &str = "mst_soc.rdl";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -39,8 +41,11 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     let mut beside = vec![(format!("{}.json", top.name()), sizes.expect("sizes are numbers") + "\n")];
     // What LiteX's clients call it.
     beside.extend(soc.as_ref().map(|soc| ("csr.csv".to_owned(), isa::soc::csr_csv(soc))));
-    beside.push((REGISTERS.to_owned(), isa::systemrdl::text(&core)));
-    let (names, lines) = write(&args.out, &top, beside)?;
+    let mut registers = vec![(REGISTERS.to_owned(), isa::systemrdl::text(&core))];
+    registers.extend(soc.as_ref().map(|soc| (SOC_REGISTERS.to_owned(), isa::systemrdl::soc_text(soc))));
+    let register_files: Vec<String> = registers.iter().map(|(name, _)| name.clone()).collect();
+    beside.extend(registers);
+    let (names, lines) = write(&args.out, &top, beside, &register_files)?;
     let modules: Vec<String> = names.iter().map(|name| name.trim_end_matches(".v").to_owned()).collect();
     match format {
         Format::Json => print_json(&Report { out: &args.out, modules, lines, core, soc }),
@@ -54,13 +59,14 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
             let top = top.name();
             print(&format!(
                 "{} of Verilog in {}, {lines} lines: top `{top}`, {} lanes, {}-bit bus, {}-bit addresses, \
-                 {}-bit membranes{memory}\nfile list {top}.f, sizes {top}.json, registers {REGISTERS}, FuseSoC package {top}.core\n",
+                 {}-bit membranes{memory}\nfile list {top}.f, sizes {top}.json, registers {}, FuseSoC package {top}.core\n",
                 count(modules.len(), "module"),
                 args.out.display(),
                 core.lanes,
                 core.bus_bits,
                 core.address_bits,
                 core.membrane_bits,
+                register_files.join(" and "),
             ))
         }
     }
@@ -74,19 +80,20 @@ fn soc_config(path: &Path) -> Result<SocConfig, GenError> {
     Ok(config)
 }
 
-/// Writes the modules under `top` and what goes `beside` them; returns the names of the modules' files, children first, and how many
+/// Writes the modules under `top` and what goes `beside` them, `registers` among it; returns the names of the modules' files, children first, and how many
 /// lines they have.
 fn write(
     folder: &Path,
     top: &Rc<Module>,
     beside: Vec<(String, String)>,
+    registers: &[String],
 ) -> Result<(Vec<String>, usize), GenError> {
     let mut out: Vec<(String, String)> =
         hdl::rtl::emit(top)?.into_iter().map(|file| (file.name, file.text)).collect();
     let lines = out.iter().map(|(_, text)| text.lines().count()).sum();
     let names: Vec<String> = out.iter().map(|(name, _)| name.clone()).collect();
     out.extend(beside);
-    out.push((format!("{}.core", top.name()), fusesoc::package(top.name(), &names)));
+    out.push((format!("{}.core", top.name()), fusesoc::package(top.name(), &names, registers)));
     // Last, so that whoever sees the list finds its files.
     let list = format!("{}.f", top.name());
     out.push((list.clone(), names.join("\n") + "\n"));

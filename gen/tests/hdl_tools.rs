@@ -3,7 +3,7 @@
 mod support;
 
 use isa::CoreConfig;
-use isa::registers::{FIELDS, REGISTERS};
+use isa::registers::{BitField, FIELDS, REGISTERS, Register};
 use std::path::Path;
 use std::process::{Command, Output};
 use support::{succeeds, text, tools, verilator, workspace};
@@ -78,15 +78,16 @@ fn slow_fusesoc_prepares_the_synthesis_of_every_file() {
     assert!(script.contains("synth_ecp5") && script.contains("set top mst_core"), "{script}");
 }
 
-/// A C program that prints what the header made by PeakRDL says of every register and field.
-fn c_program() -> String {
+/// A C program that prints what the header made by PeakRDL of the address map `map` says of every register and field.
+fn c_program(map: &str, registers: &[Register], fields: &[BitField]) -> String {
     let mut lines = String::new();
-    for register in REGISTERS {
+    for register in registers {
         let name = register.name;
-        lines += &format!("    printf(\"{name} %zx\\n\", offsetof(mst_core_t, {name}));\n");
+        lines += &format!("    printf(\"{name} %zx\\n\", offsetof({map}_t, {name}));\n");
     }
-    for (register, field) in FIELDS.iter().map(|field| (register_name(field.register), field.name)) {
-        let name = format!("MST_CORE__{register}__{field}");
+    for field in fields {
+        let (register, field) = (register_name(registers, field.register), field.name);
+        let name = format!("{}__{register}__{field}", map.to_uppercase());
         lines += &format!("    printf(\"{register}.{field} %d %d\\n\", {name}_bp, {name}_bw);\n");
     }
     format!(
@@ -94,27 +95,49 @@ fn c_program() -> String {
     )
 }
 
-fn register_name(offset: u32) -> &'static str {
-    REGISTERS.iter().find(|register| register.offset == offset).expect("fields belong to registers").name
+fn register_name(registers: &[Register], offset: u32) -> &'static str {
+    registers.iter().find(|register| register.offset == offset).expect("fields belong to registers").name
 }
 
-#[test]
-fn slow_peakrdl_sees_every_register_where_the_core_has_it() {
-    let (rtl, work) = (generated("ecp5"), tempfile::tempdir().unwrap());
-    let (rdl, path) = (rtl.path().join("mst_core.rdl"), |name: &str| work.path().join(name));
+/// PeakRDL makes HTML and a C header of `MAP.rdl` without a warning, and a C program finds everything where `isa` has it.
+fn peakrdl_agrees(rtl: &Path, map: &str, registers: &[Register], fields: &[BitField]) {
+    let work = tempfile::tempdir().unwrap();
+    let (rdl, path) = (rtl.join(format!("{map}.rdl")), |name: &str| work.path().join(name));
     let said = run(tool("peakrdl").arg("html").arg(&rdl).arg("-o").arg(path("html")));
     assert!(!said.contains("warning") && path("html/index.html").is_file(), "{said}");
     let said = run(tool("peakrdl").arg("c-header").arg(&rdl).arg("-o").arg(path("registers.h")));
     assert!(!said.contains("warning"), "{said}");
-    std::fs::write(path("print.c"), c_program()).unwrap();
+    std::fs::write(path("print.c"), c_program(map, registers, fields)).unwrap();
     let mut compiler = Command::new("gcc");
     run(compiler.current_dir(&work).args(["-Wall", "-Werror", "-o", "print", "print.c"]));
-    let mut expected: Vec<String> = REGISTERS.iter().map(|r| format!("{} {:x}", r.name, r.offset)).collect();
+    let mut expected: Vec<String> = registers.iter().map(|r| format!("{} {:x}", r.name, r.offset)).collect();
     expected.extend(
-        FIELDS.iter().map(|f| format!("{}.{} {} {}", register_name(f.register), f.name, f.lsb, f.width)),
+        fields
+            .iter()
+            .map(|f| format!("{}.{} {} {}", register_name(registers, f.register), f.name, f.lsb, f.width)),
     );
     let found = run(&mut Command::new(path("print")));
     assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn slow_peakrdl_sees_every_register_where_the_core_has_it() {
+    let rtl = generated("ecp5");
+    peakrdl_agrees(rtl.path(), "mst_core", REGISTERS, FIELDS);
+    assert!(!rtl.path().join("mst_soc.rdl").exists(), "a core alone has no system's registers");
+}
+
+#[test]
+fn slow_peakrdl_sees_every_register_where_the_system_has_it() {
+    let rtl = tempfile::tempdir().unwrap();
+    let sizes = workspace().join("constraints/ulx3s/mst_soc.json");
+    succeeds(&["verilog", "--soc", text(&sizes), "--out", text(rtl.path())]);
+    let whole = |r: &Register| BitField { register: r.offset, name: "VALUE", lsb: 0, width: 32, doc: r.doc };
+    let fields: Vec<BitField> = isa::soc::REGISTERS.iter().map(whole).collect();
+    peakrdl_agrees(rtl.path(), "mst_soc", isa::soc::REGISTERS, &fields);
+    peakrdl_agrees(rtl.path(), "mst_core", REGISTERS, FIELDS);
+    let package = std::fs::read_to_string(rtl.path().join("mst_soc.core")).unwrap();
+    assert!(package.contains("- mst_core.rdl\n") && package.contains("- mst_soc.rdl\n"), "{package}");
 }
 
 /// Layers that the bench runs: one of every operation but the readout.

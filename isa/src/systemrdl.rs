@@ -1,69 +1,120 @@
-//! Renders the register map in SystemRDL 2.0, from which register tools make HTML, C headers, UVM models.
+//! Renders the register maps in SystemRDL 2.0, from which register tools make HTML, C headers, UVM models.
 
 use crate::registers::{self, Access, BitField, Register};
-use crate::{CoreConfig, IDENTITY, VERSION};
+use crate::{CoreConfig, IDENTITY, SocConfig, VERSION, soc};
 use std::fmt::Write;
 
 /// The registers of `core` as the address map `mst_core`. What never changes has its value as reset value.
 pub fn text(core: &CoreConfig) -> String {
-    let mut map = String::from(
-        "// Registers of mst_core, AXI4-Lite. Generated; docs/isa.md has the same as text.\n\
-         addrmap mst_core {\n    \
-             name = \"mst_core\";\n    \
-             desc = \"Accelerator for Masked Spiking Transformers.\";\n    \
-             default regwidth = 32;\n    \
-             default accesswidth = 32;\n",
-    );
-    for register in registers::REGISTERS {
-        map += &one(register, constant(register, core));
-    }
-    map + "};\n"
-}
-
-/// The value of a register that never changes.
-fn constant(register: &Register, core: &CoreConfig) -> Option<u32> {
     let [config0, config1, config2] = core.registers();
-    match register.offset {
-        registers::IDENTITY => Some(IDENTITY),
-        registers::VERSION => Some(VERSION),
-        registers::CONFIG0 => Some(config0),
-        registers::CONFIG1 => Some(config1),
-        registers::CONFIG2 => Some(config2),
-        _ => None,
-    }
+    let map = Map {
+        name: "mst_core",
+        title: "Registers of mst_core, AXI4-Lite.",
+        doc: "Accelerator for Masked Spiking Transformers.".to_owned(),
+        registers: registers::REGISTERS,
+        fields: registers::FIELDS,
+        constants: &[
+            (registers::IDENTITY, IDENTITY),
+            (registers::VERSION, VERSION),
+            (registers::CONFIG0, config0),
+            (registers::CONFIG1, config1),
+            (registers::CONFIG2, config2),
+        ],
+        read_write: "sw = rw; hw = r;",
+    };
+    map.text()
 }
 
-fn one(register: &Register, constant: Option<u32>) -> String {
-    let access = match (register.access, constant) {
-        (Access::ReadOnly, Some(_)) => "sw = r; hw = na;",
-        (Access::ReadOnly, None) => "sw = r; hw = w;",
-        (Access::ReadWrite, _) => "sw = rw; hw = r;",
-        (Access::WriteOne, _) => "sw = w; hw = r; singlepulse;",
+/// The system's own registers ([`crate::soc`]) as the address map `mst_soc`, from [`soc::SOC_BASE`] on. A write of any value clears
+/// what may be written.
+pub fn soc_text(config: &SocConfig) -> String {
+    let map = Map {
+        name: "mst_soc",
+        title: "The system's own registers in mst_soc; those of the core are in mst_core.rdl.",
+        doc: format!(
+            "The system's own registers, at bus address 0x{:08x}; the core's at 0x{:08x}, the memory at 0x{:08x}.",
+            soc::SOC_BASE,
+            soc::CORE_BASE,
+            soc::MEMORY_BASE
+        ),
+        registers: soc::REGISTERS,
+        fields: &[],
+        constants: &[
+            (soc::SOC_IDENTITY, soc::IDENTITY),
+            (soc::MEMORY_BYTES, config.memory_bytes),
+            (soc::CLOCK_HZ, config.clock_hz),
+        ],
+        read_write: "sw = rw; onwrite = wclr; hw = w;",
     };
-    let whole = BitField { register: register.offset, name: "VALUE", lsb: 0, width: 32, doc: register.doc };
-    let parts = registers::FIELDS.iter().filter(|field| field.register == register.offset);
-    let mut fields: Vec<&BitField> = parts.collect();
-    if fields.is_empty() {
-        fields.push(&whole);
-    }
-    let mut text = format!("\n    reg {{\n        desc = {};\n", quoted(register.doc));
-    for field in fields {
-        let mask = (1u64 << field.width) - 1;
-        // What the hardware drives has no value of its own at reset.
-        let reset = match (register.access, constant) {
-            (Access::ReadOnly, None) => String::new(),
-            (_, value) => format!(" = 0x{:x}", u64::from(value.unwrap_or(0)) >> field.lsb & mask),
-        };
-        let (high, low) = (field.lsb + field.width - 1, field.lsb);
-        let _ = writeln!(
-            text,
-            "        field {{ {access} desc = {}; }} {}[{high}:{low}]{reset};",
-            quoted(field.doc),
-            field.name,
+    map.text()
+}
+
+/// One address map.
+struct Map<'a> {
+    name: &'a str,
+    title: &'a str,
+    doc: String,
+    registers: &'a [Register],
+    fields: &'a [BitField],
+    /// Offset and value of what never changes.
+    constants: &'a [(u32, u32)],
+    /// Properties of what the host reads and writes.
+    read_write: &'a str,
+}
+
+impl Map<'_> {
+    fn text(&self) -> String {
+        let Map { name, title, doc, .. } = self;
+        let mut map = format!(
+            "// {title} Generated; docs/isa.md has the same as text.\n\
+             addrmap {name} {{\n    \
+                 name = \"{name}\";\n    \
+                 desc = {};\n    \
+                 default regwidth = 32;\n    \
+                 default accesswidth = 32;\n",
+            quoted(doc)
         );
+        for register in self.registers {
+            map += &self.one(register);
+        }
+        map + "};\n"
     }
-    let _ = writeln!(text, "    }} {} @ 0x{:03x};", register.name, register.offset);
-    text
+
+    fn one(&self, register: &Register) -> String {
+        let constant =
+            self.constants.iter().find(|(offset, _)| *offset == register.offset).map(|&(_, value)| value);
+        let access = match (register.access, constant) {
+            (Access::ReadOnly, Some(_)) => "sw = r; hw = na;",
+            (Access::ReadOnly, None) => "sw = r; hw = w;",
+            (Access::ReadWrite, _) => self.read_write,
+            (Access::WriteOne, _) => "sw = w; hw = r; singlepulse;",
+        };
+        let whole =
+            BitField { register: register.offset, name: "VALUE", lsb: 0, width: 32, doc: register.doc };
+        let parts = self.fields.iter().filter(|field| field.register == register.offset);
+        let mut fields: Vec<&BitField> = parts.collect();
+        if fields.is_empty() {
+            fields.push(&whole);
+        }
+        let mut text = format!("\n    reg {{\n        desc = {};\n", quoted(register.doc));
+        for field in fields {
+            let mask = (1u64 << field.width) - 1;
+            // What the hardware drives has no value of its own at reset.
+            let reset = match (register.access, constant) {
+                (Access::ReadOnly, None) => String::new(),
+                (_, value) => format!(" = 0x{:x}", u64::from(value.unwrap_or(0)) >> field.lsb & mask),
+            };
+            let (high, low) = (field.lsb + field.width - 1, field.lsb);
+            let _ = writeln!(
+                text,
+                "        field {{ {access} desc = {}; }} {}[{high}:{low}]{reset};",
+                quoted(field.doc),
+                field.name,
+            );
+        }
+        let _ = writeln!(text, "    }} {} @ 0x{:03x};", register.name, register.offset);
+        text
+    }
 }
 
 fn quoted(text: &str) -> String {

@@ -120,6 +120,7 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let fifo_valid = words.output("pop_valid");
         let fifo_data = words.output("pop_data");
         let wants_beat = m.named("wants_beat", &(beats_left.any() & &w_free));
+        let mut low_held = None;
         let (beat_there, beat) = if bus_words == 1 {
             m.assign(&pop_word, &(&wants_beat & !&flush));
             (fifo_valid.clone(), fifo_data.clone())
@@ -131,7 +132,9 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.set_if(&low_valid, &flush, &lit(0, 1));
             m.set_if(&low_valid, &(&fifo_valid & !&low_valid), &lit(1, 1));
             m.set_if(&low_valid, &(&fifo_valid & &wants_beat), &lit(0, 1));
-            (&fifo_valid & &low_valid, cat(&[fifo_data.clone(), low]))
+            let beat = cat(&[fifo_data.clone(), low.clone()]);
+            low_held = Some((low, low_valid.clone()));
+            (&fifo_valid & &low_valid, beat)
         };
         let send = m.named("send", &(&wants_beat & (&beat_there | &flush)));
         m.set_if(&beats_left, &issue, &beats);
@@ -191,6 +194,72 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                 "wlast_at_the_last",
                 "A3.2.2: WLAST is high with the last beat of a burst, and only then.",
                 &(!&w_valid | last.eq(&(!&of_latest | beats_left.is_zero()))),
+            );
+
+            m.comment(
+                "Words are numbered as they are taken, modulo 64; a flush drops those in the queue. The proof picks any number.",
+            );
+            let taken = m.named("word_taken", &(&word_valid & &burst_room & &word_room & !&flush));
+            let popped = m.named("word_popped", &(&pop_word & &fifo_valid));
+            let count_taken = m.reg_reset("words_taken", 6, 0);
+            m.set_if(&count_taken, &taken, &count_taken.inc());
+            let count_popped = m.reg_reset("words_popped", 6, 0);
+            m.set_if(&count_popped, &flush, &count_taken);
+            m.set_if(&count_popped, &popped, &count_popped.inc());
+            let watched = m.any_constant("watched_word", 6);
+            let watched_data = m.reg("watched_data", 64);
+            m.set_if(&watched_data, &(&taken & count_taken.eq(&watched)), &word_data);
+            let queued = m.named("words_queued", &(&count_taken - &count_popped));
+            m.assume_formal(
+                "words_fit",
+                "Proved of the FIFO: it holds no more than its depth and the word at its output.",
+                &(queued.le_lit(u64::from(WORDS) + 1) & (queued.le_lit(u64::from(WORDS)) | !&word_room)),
+            );
+            m.assume_formal(
+                "words_in_order",
+                "Proved of the FIFO: the n-th word that leaves is the n-th that came.",
+                &(!&fifo_valid | (queued.any() & (!count_popped.eq(&watched) | fifo_data.eq(&watched_data)))),
+            );
+            let next_word = m.reg_reset("next_word", 6, 0);
+            m.set_if(&next_word, &flush, &count_taken);
+            m.set_if(&next_word, &send, &(&next_word + lit(bus_words.into(), 6)));
+            let held = match &low_held {
+                Some((low, low_valid)) => {
+                    m.assert_formal(
+                        "low_word_follows",
+                        "The lower half of the next beat is the word that was taken from the queue last.",
+                        &(!(low_valid & next_word.eq(&watched)) | low.eq(&watched_data)),
+                    );
+                    low_valid.zext(6)
+                }
+                None => lit(0, 6),
+            };
+            m.assert_formal(
+                "words_once_in_order",
+                "Words go on the data channel in the order in which they were taken, each once: the next one is the oldest of \
+                 those that did not.",
+                &count_popped.eq(&(&next_word + held)),
+            );
+            let ahead = &watched - &next_word;
+            let puts = &send & !&flush & ahead.lt_lit(bus_words.into());
+            let on_channel = m.reg_reset("watched_on_channel", 1, 0);
+            m.set_if(&on_channel, &send, &puts);
+            let lane_put = m.reg("watched_lane", 1);
+            m.set_if(&lane_put, &send, &ahead.bit(0));
+            let value_put = m.reg("watched_put", 64);
+            m.set_if(&value_put, &send, &watched_data);
+            let dropped = m.reg("put_in_flush", 1);
+            m.set_if(&dropped, &send, &flush);
+            let lane = if bus_words == 1 { data.clone() } else { data.slice_at(&lane_put, 64) };
+            m.assert_formal(
+                "data_as_taken",
+                "A beat carries its words as they were taken, the first one in the lowest lane.",
+                &(!(&w_valid & &on_channel) | lane.eq(&value_put)),
+            );
+            m.assert_formal(
+                "strobes",
+                "A beat is written whole; one that a flush left without its words is not written at all.",
+                &(!&w_valid | mux(&dropped, &strobe.is_zero(), &strobe.all())),
             );
 
             m.comment("Bursts whose address, and whose last beat, the memory took and did not answer.");

@@ -6,19 +6,23 @@
 
 use std::rc::Rc;
 
-use isa::CoreConfig;
+use isa::{CoreConfig, SocConfig};
 
 use crate::rtl::{Builder, Expr, Instance, Module, RtlError, VerilogFile, emit, lit};
 
+mod axi_ram;
 mod buffers;
 mod csr_slave;
 mod dma_read;
 mod dma_write;
+mod host_bus;
 mod mask_gate;
 mod neuron;
 mod run_control;
 mod scanner;
+mod serial_bridge;
 mod stream_fifo;
+mod uart;
 
 /// How a proof is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +102,10 @@ pub fn proofs() -> Vec<Proof> {
     proofs.extend(scanner::PROOFS);
     proofs.extend(neuron::PROOFS);
     proofs.extend(mask_gate::PROOFS);
+    proofs.extend(uart::PROOFS);
+    proofs.extend(serial_bridge::PROOFS);
+    proofs.extend(host_bus::PROOFS);
+    proofs.extend(axi_ram::PROOFS);
     proofs
 }
 
@@ -147,4 +155,9 @@ fn tiny() -> CoreConfig {
         weight_rows: 64,
         bias_rows: 16,
     }
+}
+
+/// The system of the proofs: a memory of two banks, the smaller one as small as it may be.
+fn system() -> SocConfig {
+    SocConfig { core: tiny(), memory_bytes: 3 << 12, clock_hz: 1_000_000, baud: 250_000 }
 }

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use isa::SocConfig;
 use isa::soc::MEMORY_BASE;
 
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
+use crate::rtl::{Builder, Expr, Memory, Module, RtlError, cat, index_width, lit, mux};
+
+mod rules;
 
 /// Words of the largest bank: an ECP5 block holds 16,384 bits of one column, so deeper ones gain nothing.
 const LARGEST_BANK: u32 = 16_384;
@@ -88,6 +90,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         for lane in 0..lanes {
             m.unused(&w_strobe.slice(4 * lane + 1, 3));
         }
+        let strobe = cat(&strobes.iter().rev().cloned().collect::<Vec<_>>());
         let enables: Vec<Expr> = (0..lanes)
             .map(|lane| {
                 let of_burst = &burst_write & !&write.outside & &strobes[lane as usize];
@@ -105,6 +108,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
 
         m.comment("Banks, the largest first.");
         let mut outputs: Vec<(Expr, Expr)> = Vec::new();
+        let mut stored: Vec<StoredBank> = Vec::new();
         for (index, bank) in banks.into_iter().enumerate() {
             let memory = m.memory(&format!("bank{index}"), bus, bank.words);
             let bank_bits = index_width(bank.words);
@@ -120,6 +124,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             let data =
                 m.read_sync(&format!("bank{index}_data"), &memory, &step, &read_word.slice(0, bank_bits));
             outputs.push((read_here, data));
+            stored.push(StoredBank { memory, first: bank.first, bits: bank_bits, written: written_here });
         }
         let gated = outputs.iter().map(|(hit, data)| hit.repeat(bus) & data);
         let data = gated.reduce(|sum, next| sum | next).unwrap_or_else(|| lit(0, bus));
@@ -139,6 +144,70 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&host_read_waits, &host_read_done, &lit(0, 1));
         m.set_if(&host_read_waits, &host_reads, &lit(1, 1));
 
+        let host_rdata = m.named("host_word_read", &r_data.slice_at(&host_lane, 32));
+        m.formal(|m| {
+            let request = |begin: &Begin| rules::Request::of(begin, config);
+            rules::reads_are_answered(
+                m,
+                &request(&read_begin),
+                &read,
+                &rules::Pipeline {
+                    step: &step,
+                    enters: &burst_read,
+                    stage: [&stage_burst, &stage_last, &stage_id, &stage_outside],
+                    answer: [&r_valid, &r_last, &r_id, &r_outside],
+                    data: &r_data,
+                    ready: &r_ready,
+                },
+            );
+            let answer = [&b_valid, &b_id, &b_outside, &b_ready];
+            let beat = rules::writes_are_answered(m, &request(&write_begin), &write, &burst_write, answer);
+            rules::host_is_served_once(
+                m,
+                [&host_valid, &host_write],
+                [&host_address, &host_wdata],
+                [&host_reads, &host_read_waits, &stage_host, &host_read_done],
+                &stage_burst,
+            );
+            let watched = rules::Watched::pick(m, &host_address, lanes, depth);
+            // Of the bank where the watched word lies.
+            let of_bank = |value: &dyn Fn(&StoredBank, &Expr) -> Expr| {
+                let gated = stored.iter().map(|bank| {
+                    let value = value(bank, &watched.word.slice(0, bank.bits));
+                    bank.has(&watched.word).repeat(value.width()) & value
+                });
+                gated.reduce(|sum, next| sum | next).unwrap_or_else(|| lit(0, 1))
+            };
+            let kept = of_bank(&|bank, word| m.read_async(&bank.memory, word));
+            let reaches = of_bank(&|bank, word| &bank.written & written_word.slice(0, bank.bits).eq(word));
+            rules::words_are_kept(
+                m,
+                &watched,
+                &rules::Banks { kept, reaches: reaches & enable.at(&watched.lane), data: &written },
+                &rules::Writes {
+                    beat: &(&burst_write & strobe.at(&watched.lane)),
+                    beat_word: &beat.word,
+                    beat_outside: &beat.outside,
+                    beat_data: &w_data,
+                    under_way: &(&write.active | &b_valid),
+                    host: &host_writes,
+                    host_data: &host_wdata,
+                },
+                &rules::Reads {
+                    step: &step,
+                    beat: &(&burst_read & !&read.outside),
+                    beat_word: &read.word,
+                    host: &host_reads,
+                    stage: &(&stage_burst | &stage_host),
+                    stage_host: &stage_host,
+                    stage_data: &data,
+                    answer: [&r_valid, &host_read_done],
+                    answer_data: &r_data,
+                    host_data: &host_rdata,
+                },
+                &host_address,
+            );
+        });
         m.output("arready", &!&read.active);
         m.output("rvalid", &r_valid);
         m.output("rdata", &r_data);
@@ -151,7 +220,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.output("bid", &b_id);
         m.output_doc("bresp", &b_outside.repeat(2), "OKAY or DECERR");
         m.output_doc("host_done", &(&host_writes | &host_read_done), "the word is taken, or there");
-        m.output_doc("host_rdata", &r_data.slice_at(&host_lane, 32), "with host_done of a read");
+        m.output_doc("host_rdata", &host_rdata, "with host_done of a read");
     })
 }
 
@@ -166,11 +235,31 @@ struct Begin {
 
 /// A burst under way.
 struct Burst {
+    /// Its address is taken.
+    take: Expr,
     active: Expr,
+    beats_left: Expr,
     word: Expr,
     last: Expr,
     id: Expr,
     outside: Expr,
+}
+
+/// A bank's memory, and whether the word on its way to the banks is one of its own.
+struct StoredBank {
+    memory: Memory,
+    first: u32,
+    bits: u32,
+    written: Expr,
+}
+
+impl StoredBank {
+    fn has(&self, word: &Expr) -> Expr {
+        match word.width() - self.bits {
+            0 => lit(1, 1),
+            rest => word.slice(self.bits, rest).eq_lit(u64::from(self.first >> self.bits)),
+        }
+    }
 }
 
 impl Begin {
@@ -211,7 +300,7 @@ impl Begin {
             };
         let outside = m.reg(&name("outside"), 1);
         m.set_if(&outside, &take, &!&inside);
-        Burst { active, word, last, id, outside }
+        Burst { take, active, beats_left: left, word, last, id, outside }
     }
 }
 

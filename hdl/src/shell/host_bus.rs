@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::SocConfig;
 use isa::soc;
 
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit};
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Leads the host's accesses to the memory, to the core's AXI4-Lite port or to the registers of [`isa::soc`].
 ///
@@ -84,7 +84,7 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             (soc::SOC_IDENTITY, constant(soc::IDENTITY)),
             (soc::MEMORY_BYTES, constant(config.memory_bytes)),
             (soc::CLOCK_HZ, constant(config.clock_hz)),
-            (soc::LINK_CRC, crc),
+            (soc::LINK_CRC, crc.clone()),
             (soc::BUS_ERRORS, errors.clone()),
         ] {
             m.set_if(&own, &address.slice(0, 10).eq_lit(u64::from(offset / 4)), &value);
@@ -95,13 +95,141 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&decided, &done, &lit(0, 1));
         m.set(&decided, &valid);
 
+        let read_value = {
+            let gated = |from: &Expr, value: &Expr| from.repeat(32) & value;
+            let sum = gated(&to_memory, &memory_data) | gated(&to_core, &r_data) | gated(&to_soc, &own);
+            m.named("read_value", &sum)
+        };
+        m.formal(|m| {
+            m.comment("The host's side: proved of the module that asks.");
+            m.assume_stable(
+                "access_stays",
+                "An access stays as it is until it is done.",
+                &(&valid & !&done),
+                &[&valid, &write, &address, &write_data],
+            );
+            m.comment("Where an access belongs, by its byte address.");
+            let byte_address = m.named("byte_address", &cat(&[address.clone(), lit(0, 2)]));
+            let mut within = |name: &str, base: u32, bytes: u32| {
+                let hit = byte_address.ge_lit(base.into()) & byte_address.le_lit(u64::from(base + (bytes - 1)));
+                m.named(name, &hit)
+            };
+            let of_memory = within("of_memory", soc::MEMORY_BASE, config.memory_bytes);
+            let of_core = within("of_core", soc::CORE_BASE, 4096);
+            let of_soc = within("of_soc", soc::SOC_BASE, 4096);
+            let of_nothing = m.named("of_nothing", &!(&of_memory | &of_core | &of_soc));
+            let places = [
+                (&to_memory, &of_memory),
+                (&to_core, &of_core),
+                (&to_soc, &of_soc),
+                (&to_nothing, &of_nothing),
+            ];
+            let right = places.iter().map(|(to, of)| to.eq(of)).fold(lit(1, 1), |all, one| all & one);
+            m.assert_formal(
+                "goes_where_it_belongs",
+                "An access goes to the one place that its address belongs to.",
+                &(!&decided | (&valid & right)),
+            );
+            m.assert_formal("done_of_an_access", "Only an access is done.", &(!&done | (&valid & &decided)));
+            m.assert_next("done_once", "An access is done once: the next one is decided anew.", &done, &!&done);
+            m.assert_formal(
+                "never_hangs_on_itself",
+                "What waits neither for the memory nor for the core is done as soon as it is decided.",
+                &(!(&decided & (&of_soc | &of_nothing)) | &done),
+            );
+            m.assert_stable(
+                "memory_access_stays",
+                "An access of the memory stays as it is until it is done.",
+                &(&to_memory & !&memory_done),
+                &[&to_memory, &write, &address, &write_data],
+            );
+
+            m.comment("AXI4-Lite (IHI 0022 B1, A3): what is offered stays, each channel carries an access once.");
+            for (name, valid, ready, payload) in [
+                ("aw", &aw_valid, &aw_ready, &address),
+                ("w", &w_valid, &w_ready, &write_data),
+                ("ar", &ar_valid, &ar_ready, &address),
+            ] {
+                m.assert_stable(
+                    &format!("{name}_stays"),
+                    "A3.2.1: VALID and what it carries stay until READY.",
+                    &(valid & !ready),
+                    &[valid, payload],
+                );
+            }
+            let mut moved = |name: &str, valid: &Expr, ready: &Expr| {
+                let count = m.reg_reset(name, 2, 0);
+                m.set_if(&count, &done, &lit(0, 2));
+                m.set(&count, &(&count + (valid & ready).zext(2)));
+                count
+            };
+            let aw_moved = moved("aw_moved", &aw_valid, &aw_ready);
+            let w_moved = moved("w_moved", &w_valid, &w_ready);
+            let ar_moved = moved("ar_moved", &ar_valid, &ar_ready);
+            m.assume_formal(
+                "answers_are_due",
+                "A3.3.1: the core answers what it took, once: a write after its address and its data, a read after its address.",
+                &((!&b_valid | (aw_moved.any() & w_moved.any())) & (!&r_valid | ar_moved.any())),
+            );
+            let once = |valid: &Expr, moved: &Expr, of: &Expr| {
+                moved.le_lit(1) & (valid.zext(2) + moved).eq(&(&begun & of).zext(2))
+            };
+            let read = !&write;
+            m.assert_formal(
+                "one_request_an_access",
+                "An access of the core's registers moves once over each of its channels, over no other; nothing else does.",
+                &(once(&aw_valid, &aw_moved, &write)
+                    & once(&w_valid, &w_moved, &write)
+                    & once(&ar_valid, &ar_moved, &read)
+                    & (!&begun | &to_core)),
+            );
+            m.assert_formal(
+                "answers_are_taken",
+                "BREADY and RREADY may be constant: an answer ends the access that it belongs to.",
+                &((!&b_valid | (&done & &of_core & &write)) & (!&r_valid | (&done & &of_core & &read))),
+            );
+            m.assert_formal(
+                "core_done_by_answer",
+                "An access of the core's registers, or of the memory, is done when it is answered, not before.",
+                &(!(&done & (&of_core | &of_memory))
+                    | mux(&of_memory, &memory_done, &mux(&write, &b_valid, &r_valid))),
+            );
+
+            m.comment("The system's own registers.");
+            let hits = |register: u32| byte_address.eq_lit(u64::from(soc::SOC_BASE + register));
+            let count = m.reg_reset("errors_counted", 32, 0);
+            let refusal = mux(&write, &b_resp, &r_resp).bit(1);
+            m.set_if(&count, &(&done & &write & hits(soc::BUS_ERRORS)), &lit(0, 32));
+            m.set_if(&count, &(&done & (&of_nothing | (&of_core & refusal))), &count.inc());
+            m.assert_formal(
+                "errors_are_counted",
+                "BUS_ERRORS counts accesses to nothing, and those that the core refuses, since it was last written.",
+                &errors.eq(&count),
+            );
+            m.assert_formal(
+                "crc_starts_anew",
+                "A write to LINK_CRC starts the checksum anew; nothing else does.",
+                &crc_clear.eq(&(&done & &write & hits(soc::LINK_CRC))),
+            );
+            let crc_before = m.delay("crc_before", &crc);
+            let own_due = [
+                (soc::SOC_IDENTITY, constant(soc::IDENTITY)),
+                (soc::MEMORY_BYTES, constant(config.memory_bytes)),
+                (soc::CLOCK_HZ, constant(config.clock_hz)),
+                (soc::LINK_CRC, crc_before),
+                (soc::BUS_ERRORS, count),
+            ]
+            .into_iter()
+            .fold(lit(0, 32), |other, (register, value)| mux(&hits(register), &value, &other));
+            let due = mux(&of_memory, &memory_data, &mux(&of_core, &r_data, &own_due));
+            m.assert_formal(
+                "reads_what_is_there",
+                "A read returns what the memory or the core says, or the register; nothing is 0.",
+                &(!(&done & &read) | read_value.eq(&due)),
+            );
+        });
         m.output("done", &done);
-        let gated = |from: &Expr, value: &Expr| from.repeat(32) & value;
-        m.output_doc(
-            "rdata",
-            &(gated(&to_memory, &memory_data) | gated(&to_core, &r_data) | gated(&to_soc, &own)),
-            "with done, for a read",
-        );
+        m.output_doc("rdata", &read_value, "with done, for a read");
         m.output_doc("crc_clear", &crc_clear, "pulse");
         m.output_doc("memory_valid", &to_memory, "until memory_done");
         m.output("memory_write", &write);
