@@ -11,14 +11,42 @@ use sim::Verilated;
 use std::path::Path;
 
 const BLOCK_RAM: &str = include_str!("gate_level/dp16kd.v");
-/// Faults that can be switched on in the netlist.
-pub const FAULTS: u32 = 8;
-/// The input that switches one on, and its bits.
-const FAULT: (&str, u32) = ("fault", 4);
+/// The input that switches a fault on, and its bits.
+const FAULT: (&str, u32) = ("fault", 5);
+/// One inverted pin of each kind of cell: the cell, the pin, and a module that a small network cannot do without.
+const KINDS: &[(&str, &str, &str)] = &[
+    ("LUT4", "Z", "if_neuron"),
+    ("CCU2C", "S0", "if_neuron"),
+    ("PFUMX", "Z", "if_neuron"),
+    ("L6MUX21", "Z", "spike_buffer"),
+    ("TRELLIS_FF", "Q", "if_neuron"),
+    ("TRELLIS_DPR16X4", "DO", "layer_tables"),
+    ("DP16KD", "ADB6", "weight_buffer"),
+    ("DP16KD", "WEA", "key_transposer"),
+    ("DP16KD", "DIA0", "weight_buffer"),
+];
+/// Cells of each kind of which one has the fault.
+const CELLS: u32 = 3;
 
-/// Synthesises the core and compiles the netlist.
-///
-/// Into it go `FAULTS` switches, each of which inverts the output of a look-up table in a neuron; they are off.
+/// An inverted pin.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// Cell, pin and module.
+    pub kind: (&'static str, &'static str, &'static str),
+    /// The value of the input that switches it on.
+    number: u32,
+}
+
+/// Every fault that can be switched on in the netlist, by kind.
+pub fn faults() -> Vec<Vec<Fault>> {
+    let of = |(index, &kind): (u32, &_)| {
+        let first = 1 + index * CELLS;
+        (first..first + CELLS).map(|number| Fault { kind, number }).collect()
+    };
+    (0..).zip(KINDS).map(of).collect()
+}
+
+/// Synthesises the core and compiles the netlist, whose faults are off.
 ///
 /// # Errors
 /// If a tool is missing or reports an error, or a block RAM is used in a way that its model does not know.
@@ -32,13 +60,19 @@ pub fn netlist() -> Result<Cosim, String> {
         std::fs::write(&path, &file.text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let mut script = format!("read_verilog {}\nsynth_ecp5 -noflatten -top mst_core\n", names.join(" "));
     let (name, width) = FAULT;
-    let script = format!(
-        "read_verilog {}\nsynth_ecp5 -noflatten -top mst_core\n\
-         mutate -list {FAULTS} -seed 1 -mode inv -port Z -ctrl {name} {width} 1 -o faults.ys if_neuron/t:LUT4\n\
-         script faults.ys\nwrite_verilog -noattr netlist.v\n",
-        names.join(" ")
-    );
+    for fault in faults().iter().filter_map(|kind| kind.first()) {
+        let (Fault { kind: (cell, pin, module), number }, list) = (fault, format!("faults{}.ys", fault.number));
+        // Numbers the cells from `number` on.
+        script += &format!(
+            "mutate -list {CELLS} -seed 1 -mode inv -port {pin} -ctrl {name} {width} {number} -o {list} {module}/t:{cell}\n"
+        );
+    }
+    for fault in faults().iter().filter_map(|kind| kind.first()) {
+        script += &format!("script faults{}.ys\n", fault.number);
+    }
+    script += "write_verilog -noattr netlist.v\n";
     yosys::run(&folder, "synth", &script)?;
     let netlist = read(&folder.join("netlist.v"))?;
     check_block_rams(&netlist)?;
@@ -49,12 +83,12 @@ pub fn netlist() -> Result<Cosim, String> {
     Ok(Cosim { core, verilated, scratch: 0, deadline: DEADLINE })
 }
 
-/// The netlist with a fault switched on, from 1 to [`FAULTS`].
+/// The netlist with a fault switched on.
 ///
 /// # Errors
 /// If the model has no faults.
-pub fn with_fault(netlist: &Cosim, fault: u32) -> Result<Cosim, String> {
-    let verilated = netlist.verilated.clone().strapped(FAULT.0, fault.into());
+pub fn with_fault(netlist: &Cosim, fault: Fault) -> Result<Cosim, String> {
+    let verilated = netlist.verilated.clone().strapped(FAULT.0, fault.number.into());
     Ok(Cosim { verilated: verilated.map_err(|error| error.to_string())?, ..netlist.clone() })
 }
 

@@ -136,7 +136,8 @@ module DP16KD(
     end
   end
 
-  // A pair comes out with its lower word on A and its upper word on B.
-  assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1, DOA0} = out[17:0];
-  assign {DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1, DOB0} = (pairs | upper) ? out[35:18] : out[17:0];
+  // A pair comes out with its lower word on A and its upper word on B. In the narrow form port A only writes: what it reads is made wrong.
+  wire [17:0] low = (pairs | ~upper) ? out[17:0] : out[35:18];
+  assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1, DOA0} = pairs ? low : ~low;
+  assign {DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1, DOB0} = pairs ? out[35:18] : low;
 endmodule
