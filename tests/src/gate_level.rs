@@ -63,7 +63,8 @@ pub fn netlist() -> Result<Cosim, String> {
     let mut script = format!("read_verilog {}\nsynth_ecp5 -noflatten -top mst_core\n", names.join(" "));
     let (name, width) = FAULT;
     for fault in faults().iter().filter_map(|kind| kind.first()) {
-        let (Fault { kind: (cell, pin, module), number }, list) = (fault, format!("faults{}.ys", fault.number));
+        let (Fault { kind: (cell, pin, module), number }, list) =
+            (fault, format!("faults{}.ys", fault.number));
         // Numbers the cells from `number` on.
         script += &format!(
             "mutate -list {CELLS} -seed 1 -mode inv -port {pin} -ctrl {name} {width} {number} -o {list} {module}/t:{cell}\n"
