@@ -5,9 +5,12 @@
 //! - [`Design`]: the mutants and the model.
 //! - [`judge`]: whether a check finds a mutant.
 //! - [`equivalence`]: whether a mutant is none, because it can be proven to do what the design does.
+//! - [`record`]: the verdicts so far, for a run that goes on; [`options`]: what a run is told.
 
 pub mod equivalence;
 pub mod judge;
+pub mod options;
+pub mod record;
 
 use crate::cosim::Cosim;
 use crate::yosys;
@@ -15,15 +18,14 @@ use hdl::rtl::VerilogFile;
 use isa::CoreConfig;
 use judge::Found;
 use sim::Verilated;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The module that is mutated, with all that is in it.
 const TOP: &str = "mst_core";
 /// The input that selects a mutant, and its bits.
-const SELECT: (&str, u32) = ("mutsel", 16);
-/// The most mutants that it can select.
-pub const MOST: u32 = (1 << SELECT.1) - 1;
+const SELECT: (&str, u32) = ("mutsel", u32::BITS - options::MOST.leading_zeros());
 /// Simulated time after which a mutant counts as hung: 300 thousand cycles, more than ten times what any run of the checks needs.
 const DEADLINE: Duration = Duration::from_millis(3);
 
@@ -61,6 +63,8 @@ pub struct Design {
     pub mutants: Vec<Mutant>,
     core: Cosim,
     folder: PathBuf,
+    /// A hash of the Verilog: another design has other mutants.
+    key: String,
 }
 
 impl Design {
@@ -102,7 +106,7 @@ impl Design {
             core: config,
             scratch: 0,
         };
-        Ok(Design { mutants, core, folder })
+        Ok(Design { mutants, core, folder, key: key(&files) })
     }
 
     /// The core with one mutant, or with none for 0.
@@ -191,6 +195,12 @@ impl Mutant {
             command,
         }
     }
+}
+
+fn key(files: &[VerilogFile]) -> String {
+    let mut hasher = DefaultHasher::new();
+    files.iter().for_each(|file| (&file.name, &file.text).hash(&mut hasher));
+    format!("{:016x}", hasher.finish())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

@@ -54,3 +54,16 @@ pub fn folder(name: &str) -> Result<PathBuf, String> {
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(folder)
 }
+
+/// The folder of Yosys' cell models and mappings.
+///
+/// # Errors
+/// If Yosys is not installed.
+pub fn share() -> Result<PathBuf, String> {
+    let libraries = sim::verilated::tools().join("formal-venv/lib");
+    let pythons = std::fs::read_dir(&libraries).into_iter().flatten().flatten();
+    let mut shares = pythons.map(|python| python.path().join("site-packages/pyosys/share"));
+    shares
+        .find(|share| share.is_dir())
+        .ok_or_else(|| format!("no cell models in {}; {REMEDY}", libraries.display()))
+}

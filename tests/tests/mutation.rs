@@ -18,7 +18,6 @@ const ERRORS: &[(&str, &str)] = &[
 ];
 
 #[test]
-#[ignore = "has not yet run to its end on a quiet machine"]
 fn slow_a_sample_of_mutants_is_caught() {
     let design = Design::build(SAMPLE, 1, ERRORS).unwrap_or_else(|error| panic!("{error}"));
     design.baseline().unwrap_or_else(|error| panic!("{error}"));

@@ -57,7 +57,7 @@ enum Command {
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
     /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
-    Mutate(mutate::MutateArgs),
+    Mutate(mutate::Options),
     /// Measure simulation, reference, and what merged events save.
     Bench {
         /// What to measure.

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tests::cosim::campaign::in_parallel;
-use tests::mutation::{Design, MOST, Mutant, Verdict};
+use tests::mutation::options::Options;
+use tests::mutation::record::Record;
+use tests::mutation::{Design, Mutant, Verdict};
 
 /// Samples small errors in the core, plants them, and counts those that the tests find.
 #[derive(Parser)]
@@ -17,25 +19,12 @@ use tests::mutation::{Design, MOST, Mutant, Verdict};
     after_help = "Exit code 1: fewer were caught than --at-least asks for. 2: it could not be done."
 )]
 struct Args {
-    /// Mutants to sample.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST)))]
-    count: u32,
-    /// Seed of the sampling.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Judge only these of them, by number: after a test for a survivor was added.
-    #[arg(long, value_name = "NUMBER", num_args = 1..)]
-    only: Vec<u32>,
-    /// Per cent of the mutants that are not equivalent which must be caught.
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
-    at_least: f64,
-    /// Print one JSON document instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse().options;
     let judged = match judge(&args) {
         Ok(judged) => judged,
         Err(error) => {
@@ -61,7 +50,10 @@ fn main() -> ExitCode {
 }
 
 /// Judges all mutants, as many at a time as there are processors.
-fn judge(args: &Args) -> Result<Vec<(Mutant, Verdict)>, String> {
+fn judge(args: &Options) -> Result<Vec<(Mutant, Verdict)>, String> {
+    if let Some(number) = args.only.iter().find(|&&number| !(1..=args.count).contains(&number)) {
+        return Err(format!("--only {number}: the mutants have the numbers 1 to {} (--count)", args.count));
+    }
     let bar = ProgressBar::new(args.count.into());
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} mutants, {msg}  {elapsed}");
     bar.set_style(style.expect("the template is well-formed"));
@@ -69,13 +61,24 @@ fn judge(args: &Args) -> Result<Vec<(Mutant, Verdict)>, String> {
     let design = Design::build(args.count, args.seed, &[])?;
     bar.set_message("the design itself");
     design.baseline()?;
-    let judged = Mutex::new(Vec::new());
-    let wanted = |mutant: &&Mutant| args.only.is_empty() || args.only.contains(&mutant.number);
-    let wanted: Vec<&Mutant> = design.mutants.iter().filter(wanted).collect();
-    bar.set_length(wanted.len() as u64);
+    let record = Record::open(&design, args.fresh)?;
+    let chosen = |mutant: &Mutant| args.only.is_empty() || args.only.contains(&mutant.number);
+    let known = |mutant: &Mutant| args.only.is_empty().then(|| record.verdicts.get(&mutant.number)).flatten();
+    let mut judged = Vec::new();
+    let mut wanted = Vec::new();
+    for mutant in design.mutants.iter().filter(|mutant| chosen(mutant)) {
+        match known(mutant) {
+            Some(verdict) => judged.push((mutant.clone(), verdict.clone())),
+            None => wanted.push(mutant),
+        }
+    }
+    bar.set_length((judged.len() + wanted.len()) as u64);
+    bar.set_position(judged.len() as u64);
+    let judged = Mutex::new(judged);
     in_parallel(&wanted, |&mutant| {
         let started = Instant::now();
         let verdict = design.judge(mutant)?;
+        record.add(mutant, &verdict)?;
         if bar.is_hidden() {
             eprintln!("{}", line(mutant, &verdict, started.elapsed()));
         }
@@ -105,7 +108,7 @@ fn line(mutant: &Mutant, verdict: &Verdict, took: Duration) -> String {
     format!("{number:4} {:5.1} s  {mode} {module} {place}: {how:.120}", took.as_secs_f64())
 }
 
-fn report(args: &Args, judged: &[(Mutant, Verdict)]) -> Value {
+fn report(args: &Options, judged: &[(Mutant, Verdict)]) -> Value {
     let mut caught_by: BTreeMap<&str, u32> = BTreeMap::new();
     let (mut equivalent, mut survivors) = (Vec::new(), Vec::new());
     for (mutant, verdict) in judged {
