@@ -20,9 +20,9 @@ module ecp5_evn (
     wire error;
 
     ecp5_clock #(
-        .CLKI_DIV(3),
-        .CLKFB_DIV(10),
-        .CLKOP_DIV(15)
+        .CLKI_DIV(1),
+        .CLKFB_DIV(7),
+        .CLKOP_DIV(7)
     ) clock (
         .oscillator(clk_12mhz),
         .stop(!rst_n),

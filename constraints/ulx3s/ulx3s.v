@@ -19,9 +19,9 @@ module ulx3s (
     wire error;
 
     ecp5_clock #(
-        .CLKI_DIV(5),
-        .CLKFB_DIV(8),
-        .CLKOP_DIV(15)
+        .CLKI_DIV(1),
+        .CLKFB_DIV(3),
+        .CLKOP_DIV(8)
     ) clock (
         .oscillator(clk_25mhz),
         .stop(btn_fire1),

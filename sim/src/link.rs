@@ -226,7 +226,7 @@ impl SimLink {
 
     /// Cycles by which the host delays something: 0 without stalls.
     fn host_delay(&mut self) -> u64 {
-        if self.stalls.is_some() { self.random.below(4) } else { 0 }
+        if self.stalls.is_some() { self.random.below(8) } else { 0 }
     }
 
     fn write(&mut self, offset: u32, value: u32) -> Result<Option<u8>, SimError> {

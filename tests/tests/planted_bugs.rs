@@ -74,7 +74,7 @@ bugs! {
     "networks" "if_neuron" "the upper half of the bias is lost":
         "bias <= $signed({half[7:0], bias[15:0]})" => "bias <= $signed({half[7:0] & {8{~BUG}}, bias[15:0]})";
     "networks" "neuron_control" "a sum starts from the one before":
-        "first <= last_3;" => "first <= last_3 & ~BUG;";
+        "first <= last_2;" => "first <= last_2 & ~BUG;";
     "networks" "neuron_control" "events do not wait for the threshold steps":
         "advance = ~drive_blocked;" => "advance = ~drive_blocked | BUG;";
     "stalls" "neuron_control" "threshold steps do not wait for the packer":
@@ -94,15 +94,15 @@ bugs! {
     "networks" "spike_scanner" "the highest byte of a word goes first":
         "vector[0] ? 3'd0 :" => "(BUG & vector[7]) ? 3'd7 : vector[0] ? 3'd0 :";
     "networks" "spike_scanner" "the third word of a row is taken for the fourth":
-        "remaining[2] ? 6'd2 :" => "remaining[2] ? (BUG ? 6'd3 : 6'd2) :";
+        "word_index = word_index_now;" => "word_index = word_index_now ^ {5'd0, BUG & walk_word[2]};";
     "networks" "spike_scanner" "attention reads the rows of the first chunk only":
         "row_moves & is_attention" => "row_moves & is_attention & ~BUG";
     "networks" "spike_buffer" "two rows share their words":
-        "words[{held_row, held_word}]" => "words[{held_row & (BUG ? 3'd6 : 3'd7), held_word}]";
+        "words[{held_row[2:0], held_word}]" => "words[{held_row[2:0] & (BUG ? 3'd6 : 3'd7), held_word}]";
     "networks" "weight_buffer" "the array reads the bank that is being filled":
         "rows[{read_bank, read_row}]" => "rows[{read_bank ^ BUG, read_row}]";
     "networks" "job_control" "queries take their neighbour's bias row":
-        "+ {1'b0, query_1};" => "+ {1'b0, query_1 ^ {7'd0, BUG}};";
+        "+ {1'b0, query};" => "+ {1'b0, query ^ {7'd0, BUG}};";
     "networks" "job_control" "tiles are written a word apart too far":
         "walk_base <= walk_base + 32'd8;" => "walk_base <= walk_base + (BUG ? 32'd16 : 32'd8);";
     "networks" "spike_packer" "later chunks are written to the first one's place":
@@ -114,7 +114,7 @@ bugs! {
     "order" "layer_loader" "keys are read before they are in memory":
         "layers_completed >= descriptor_1[43:32]" => "(layers_completed >= descriptor_1[43:32]) | BUG";
     "networks" "token_walker" "the row band begins a row late":
-        "y_left == (to_band + 12'd1)" => "y_left == (to_band + {11'd0, ~BUG})";
+        "y_left == before_row_band_next_before" => "y_left == (before_row_band_next_before - {11'd0, BUG})";
     "networks" "key_transposer" "a key's words are shifted past a row":
         "row_3 <= by_row ? row_4 :" => "row_3 <= by_row ? (BUG ? row_5 : row_4) :";
     "networks" "dma_read" "bursts cross 4 KiB":
@@ -126,7 +126,7 @@ bugs! {
     "networks" "dma_write" "a burst is a beat longer than its data":
         "awlen <= {3'd0, write_beats - 5'd1};" => "awlen <= {3'd0, write_beats - {4'd0, ~BUG}};";
     "stalls" "stream_fifo_64x16" "the queue of words takes one more than it holds":
-        "full = stored == 5'd16;" => "full = stored == (BUG ? 5'd17 : 5'd16);";
+        "push & (stored == 5'd15)" => "push & (stored == (BUG ? 5'd16 : 5'd15))";
     "stalls" "csr" "read data does not wait to be taken":
         "end else if (rready) begin" => "end else if (rready | BUG) begin";
     "events" "engine" "null events count as events":
@@ -138,7 +138,7 @@ bugs! {
     "merging" "spike_scanner" "step by step, an event has the weight of its bit plane":
         "step_events ? 3'd0 : bits_plane" => "(step_events & ~BUG) ? 3'd0 : bits_plane";
     "counters" "perf_counters" "one counter is not cleared":
-        "end else if (clear) begin\n            count_read_beats <= 32'd0;" => "end else if (clear & ~BUG) begin\n            count_read_beats <= 32'd0;";
+        "end else if (clears) begin\n            count_read_beats <= 32'd0;" => "end else if (clears & ~BUG) begin\n            count_read_beats <= 32'd0;";
     "interrupts" "run_control" "the enable of errors enables done":
         "done_flag & interrupt_enable[0]" => "done_flag & (BUG ? interrupt_enable[1] : interrupt_enable[0])";
     "refusals" "descriptor_check" "a shift as large as the block passes":
@@ -150,7 +150,7 @@ bugs! {
     "bad runs" "run_control" "the descriptor base may have any alignment":
         "| (|descriptor_base[7:0])" => "| (|descriptor_base[7:0] & ~BUG)";
     "busy starts" "run_control" "a start in a run starts over":
-        "(running | start_pending)\n        | (descriptor_count" => "((running | start_pending) & ~BUG)\n        | (descriptor_count";
+        "((running | start_pending) | bad_run)" => "(((running | start_pending) & ~BUG) | bad_run)";
     "bus errors" "dma_read" "DECERR passes for success":
         "rvalid & rresp[1]" => "rvalid & (BUG ? rresp == 2'd2 : rresp[1])";
     "soft resets" "run_control" "the bus is not drained":

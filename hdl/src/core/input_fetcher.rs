@@ -58,7 +58,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("First address stage: token and chunk.");
         let held = m.reg_reset("held", 1, 0);
         let sent = m.named("sent", &(&held & &request_ready & &segment_ready));
-        let walk_next = m.wire("walk_start", 1);
+        let walk_next = m.reg_reset("walk_start", 1, 0);
         let issue = m.named("issue", &(&active & &released & !&walk_next & (!&held | &sent)));
         let segment_bits = index_width(MAX_SEGMENTS);
         let segment = m.reg_reset("segment", segment_bits, 0);
@@ -96,9 +96,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let last_group = m.delay("last_group", &group.inc().eq(&layer["groups"]));
         let layer_done = m.named("layer_done", &(&group_done & &last_group));
         let shortcut = m.named("shortcut", &layer.is(Op::Shortcut));
-        let restart = m.reg_reset("restart", 1, 0);
-        m.set(&restart, &(&tile_done & !&layer_done));
-        m.assign(&walk_next, &(&started | &restart));
+        m.set(&walk_next, &(&start | (&tile_done & !&layer_done)));
         m.set_if(&active, &start, &lit(1, 1));
         m.set_if(&active, &layer_done, &lit(0, 1));
         m.set_if(&tile, &(&start | &group_done), &lit(0, 12));

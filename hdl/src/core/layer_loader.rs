@@ -85,8 +85,10 @@ pub fn layer_loader(config: &CoreConfig, layer_fields: &[&'static str]) -> Resul
     let doc = "Fetches and checks descriptors, and loads parameters, bias rows and matrix of each job one job ahead of the\n\
                array.";
     Module::build("layer_loader", doc, |m: &mut Builder| {
-        let state = m.reg_reset("state", 4, State::Next as u64);
-        Loader { m, state }.build(config, layer_fields, &parts);
+        let in_state = STATES.map(|(state, name)| {
+            m.reg_reset(&format!("is_{name}"), 1, u64::from(state as u32 == State::Next as u32))
+        });
+        Loader { m, in_state }.build(config, layer_fields, &parts);
     })
 }
 
@@ -98,13 +100,15 @@ struct Parts {
 
 struct Loader<'a> {
     m: &'a mut Builder,
-    state: Expr,
+    /// A flag a state, in the order of the enumeration.
+    in_state: [Expr; STATES.len()],
 }
 
 impl Loader<'_> {
     fn go(&mut self, condition: &Expr, state: State) {
-        let (register, to) = (self.state.clone(), lit(state as u64, 4));
-        self.m.set_if(&register, condition, &to);
+        for (index, flag) in self.in_state.iter().enumerate() {
+            self.m.set_if(flag, condition, &lit(u64::from(index == state as usize), 1));
+        }
     }
 
     /// A counter that goes back to 0 with `clear` and up by one with `count`.
@@ -137,10 +141,7 @@ impl Loader<'_> {
         let request_ready = this.m.input("request_ready", 1);
         let in_valid = this.m.input("in_valid", 1);
         let in_data = this.m.input("in_data", config.bus_bits);
-        let in_state = STATES.map(|(state, name)| {
-            let flag = this.state.eq_lit(state as u64);
-            this.m.named(&format!("is_{name}"), &flag)
-        });
+        let in_state = this.in_state.clone();
         let is = |s: State| in_state[s as usize].clone();
 
         this.m.comment("Descriptor.");

@@ -45,11 +45,13 @@ impl Dimension {
         Dimension { limit: limit.clone(), left, moves: moves.cloned(), reload, moving: moving.clone() }
     }
 
-    /// Whether `count` will be left after the next step; `flag` says whether they are now.
+    /// Whether `count` will be left after the next step; `flag` says whether they are now. What is compared stands still.
     fn upcoming(&self, m: &mut Builder, flag: &Expr, name: &str, count: &Expr) -> Expr {
-        let fewer = self.left.eq(&count.inc());
+        let one_more = m.delay(&format!("{name}_before"), &count.inc());
+        let whole = m.delay(&format!("{name}_whole"), &self.limit.eq(count));
+        let fewer = self.left.eq(&one_more);
         let fewer = self.moves.as_ref().map_or(fewer.clone(), |moves| mux(moves, &fewer, flag));
-        m.named(name, &mux(&self.reload, &self.limit.eq(count), &fewer))
+        m.named(name, &mux(&self.reload, &whole, &fewer))
     }
 
     /// Lets `flag` say whether `count` are left; returns what it takes with the next step.

@@ -50,13 +50,13 @@ pub(super) const PROOFS: [Proof; 3] = [
         &[
             Planted {
                 file: "spike_buffer.v",
-                text: "words[{held_row, held_word}]",
-                changed: "words[{held_row, 4'd0}]"
+                text: "words[{held_row[2:0], held_word}]",
+                changed: "words[{held_row[2:0], 4'd0}]"
             },
             Planted {
                 file: "spike_buffer.v",
-                text: "ready = segment_valid &",
-                changed: "ready = segment_valid | "
+                text: "ready = segment_known &",
+                changed: "ready = segment_known | "
             },
         ]
     ),

@@ -1,4 +1,4 @@
-//! Every FIFO of the core: no overflow, no loss, nothing reordered. The rules stand in the module.
+//! Every FIFO of the core and of the serial line: no overflow, no loss, nothing reordered. The rules stand in the module.
 
 use std::rc::Rc;
 
@@ -16,10 +16,10 @@ macro_rules! fifo {
             rule: RULE,
             method: Method::Induction,
             depth: 3,
-            cover_depth: 8,
+            cover_depth: 14,
             build: |name| top(name, $width, $depth),
             planted: &[
-                fifo!(@bug $width, $depth, "fetch = (|stored) & (~out_valid | pop);" => "fetch = |stored;"),
+                fifo!(@bug $width, $depth, "fetch = some & room;" => "fetch = some;"),
                 fifo!(@bug $width, $depth, "if (push & ~fetch) begin" => "if (push) begin"),
                 $(fifo!(@bug $width, $depth, $text => $changed),)*
             ],
@@ -30,14 +30,15 @@ macro_rules! fifo {
     };
 }
 
-pub(super) const PROOFS: [Proof; 6] = [
+pub(super) const PROOFS: [Proof; 7] = [
     fifo!("read_fifo_64", 64, 128),
     fifo!("read_fifo_128", 128, 128),
-    fifo!("write_words_fifo", 64, 64),
+    fifo!("write_words_fifo", 64, 16),
     fifo!("write_bursts_fifo", 37, 16),
     fifo!("segment_fifo", 15, 64),
+    fifo!("line_fifo", 8, 32),
     // Small enough to be seen full.
-    fifo!("smallest_fifo", 8, 2, "full = stored == 2'd2;" => "full = stored == 2'd3;"),
+    fifo!("smallest_fifo", 8, 2, "push & (stored == 2'd1)" => "push & (stored == 2'd2)"),
 ];
 
 fn top(name: &str, width: u32, depth: u32) -> Result<Rc<Module>, RtlError> {

@@ -9,7 +9,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Leads the host's accesses to the memory, to the core's AXI4-Lite port or to the registers of [`isa::soc`].
 ///
-/// One access at a time, held until `done`. Where nothing is, reads give 0 and writes are lost, and `BUS_ERRORS` counts.
+/// One access at a time, held until `done`, which is registered. Where nothing is, reads give 0 and writes are lost, and `BUS_ERRORS` counts.
 pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
     let doc = "Leads the host's accesses to the memory, the core's registers or those of the system.";
     Module::build("host_bus", doc, |m: &mut Builder| {
@@ -92,13 +92,16 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.set(&own, &lit(0, 32));
 
         let done = m.named("over", &(&to_soc | &to_nothing | &core_done | (&to_memory & &memory_done)));
-        m.set_if(&decided, &done, &lit(0, 1));
+        m.comment("The answer is registered. The access that it ends is still there with it, and is not a new one.");
+        let answered = m.reg_reset("answered", 1, 0);
+        m.set(&answered, &done);
+        m.set_if(&decided, &(&done | &answered), &lit(0, 1));
         m.set(&decided, &valid);
 
         let read_value = {
             let gated = |from: &Expr, value: &Expr| from.repeat(32) & value;
             let sum = gated(&to_memory, &memory_data) | gated(&to_core, &r_data) | gated(&to_soc, &own);
-            m.named("read_value", &sum)
+            m.delay("read_value", &sum)
         };
         m.formal(|m| {
             m.comment("The host's side: proved of the module that asks.");
@@ -131,6 +134,7 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
                 &(!&decided | (&valid & right)),
             );
             m.assert_formal("done_of_an_access", "Only an access is done.", &(!&done | (&valid & &decided)));
+            m.assert_formal("answer_is_no_access", "With the answer of an access none is decided.", &!(&answered & &decided));
             m.assert_next("done_once", "An access is done once: the next one is decided anew.", &done, &!&done);
             m.assert_formal(
                 "never_hangs_on_itself",
@@ -222,13 +226,15 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             .into_iter()
             .fold(lit(0, 32), |other, (register, value)| mux(&hits(register), &value, &other));
             let due = mux(&of_memory, &memory_data, &mux(&of_core, &r_data, &own_due));
-            m.assert_formal(
+            let due = m.delay("due_before", &due);
+            m.assert_next(
                 "reads_what_is_there",
                 "A read returns what the memory or the core says, or the register; nothing is 0.",
-                &(!(&done & &read) | read_value.eq(&due)),
+                &(&done & &read),
+                &read_value.eq(&due),
             );
         });
-        m.output("done", &done);
+        m.output("done", &answered);
         m.output_doc("rdata", &read_value, "with done, for a read");
         m.output_doc("crc_clear", &crc_clear, "pulse");
         m.output_doc("memory_valid", &to_memory, "until memory_done");
