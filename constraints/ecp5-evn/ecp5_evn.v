@@ -21,8 +21,8 @@ module ecp5_evn (
 
     ecp5_clock #(
         .CLKI_DIV(1),
-        .CLKFB_DIV(7),
-        .CLKOP_DIV(7)
+        .CLKFB_DIV(9),
+        .CLKOP_DIV(5)
     ) clock (
         .oscillator(clk_12mhz),
         .stop(!rst_n),
