@@ -148,7 +148,8 @@ impl<L: Link> Accelerator<L> {
     ///
     /// # Errors
     /// [`DriverError::OtherCore`] if it was compiled for another core, [`DriverError::Window`] if it does not fit,
-    /// [`DriverError::Gone`] if the accelerator no longer answers. Then no program is loaded.
+    /// [`DriverError::Gone`] if the accelerator no longer answers, [`DriverError::Memory`] if its memory does not hold what was
+    /// written. Then no program is loaded.
     pub fn load(&mut self, program: &Program) -> Result<(), DriverError> {
         same_core(&format!("the program of network `{}`", program.network), &program.core, &self.core)?;
         if program.total_bytes > u64::from(self.window_size) {
@@ -167,6 +168,7 @@ impl<L: Link> Accelerator<L> {
         }
         // Writes to a device that is gone may go nowhere without an error.
         self.still_there()?;
+        self.holds(program.descriptor_base.into(), first_word(program))?;
         self.program = Some(Program { image: Vec::new(), ..program.clone() });
         Ok(())
     }
@@ -183,7 +185,7 @@ impl<L: Link> Accelerator<L> {
     ///
     /// # Errors
     /// If no program is loaded, the image has the wrong size, the core stops, does not finish in time, or answers what it cannot:
-    /// too few layers, an impossible logit, another identity. After all but the first two, [`reset`](Accelerator::reset) makes it
+    /// too few layers, an impossible logit, another identity, a memory without the program. After all but the first two, [`reset`](Accelerator::reset) makes it
     /// usable again. A core that computes wrong but possible logits is found by comparison with the reference only.
     pub fn infer(&mut self, image: &[u8]) -> Result<Inference, DriverError> {
         self.write_image(image)?;
@@ -304,6 +306,14 @@ impl<L: Link> Accelerator<L> {
         }
     }
 
+    /// Checks that memory reads `expected` at byte `offset`.
+    fn holds(&mut self, offset: u64, expected: u64) -> Result<(), DriverError> {
+        let mut word = [0; 8];
+        self.link.read_memory(offset, &mut word)?;
+        let found = u64::from_le_bytes(word);
+        if found == expected { Ok(()) } else { Err(DriverError::Memory { offset, expected, found }) }
+    }
+
     /// Runs `count` descriptors from byte `base` on.
     fn run(&mut self, base: u32, count: u32) -> Result<Counters, DriverError> {
         self.link.write_register(registers::DESCRIPTOR_BASE, base)?;
@@ -366,7 +376,10 @@ impl<L: Link> Accelerator<L> {
         let plane = layout.plane_bytes as usize;
         let mut bytes = vec![UNWRITTEN; LOGIT_BYTES as usize * plane];
         self.link.read_memory(u64::from(layout.base), &mut bytes)?;
-        // Only now is it known that what was read did not come from a device that is gone.
+        // Only now is it known that what was read came from the memory, and from a device that is not gone.
+        let program = self.program()?;
+        let (begin, first) = (program.descriptor_base.into(), first_word(program));
+        self.holds(begin, first)?;
         self.still_there()?;
         let logit = |class| i32::from_le_bytes([0, 1, 2, 3].map(|p| bytes[p * plane + class]));
         let logits: Vec<i32> = (0..layout.classes).map(logit).collect();
@@ -378,6 +391,11 @@ impl<L: Link> Accelerator<L> {
         let class = (0..logits.len()).rev().max_by_key(|&class| logits[class]).unwrap_or(0);
         Ok(Inference { logits, class, counters })
     }
+}
+
+/// What memory holds where a program begins: the first word of its first descriptor, whose operation is never 0.
+fn first_word(program: &Program) -> u64 {
+    program.layers.first().map_or(0, |layer| layer.descriptor.to_words()[0])
 }
 
 /// The core's sizes from its configuration registers.

@@ -135,6 +135,19 @@ pub enum DriverError {
         /// The largest.
         high: i64,
     },
+    /// The memory does not hold the program any more, or reads something else.
+    #[error(
+        "memory reads 0x{found:016x} at byte {offset} of the window, where the program begins with 0x{expected:016x}: it was lost, \
+         overwritten, or the memory cannot be read; reset the accelerator and load the network again"
+    )]
+    Memory {
+        /// Byte offset in the memory window.
+        offset: u64,
+        /// What was written.
+        expected: u64,
+        /// What is read.
+        found: u64,
+    },
     /// An accelerator that was open no longer answers as one.
     #[error(
         "the accelerator has gone: IDENTITY is 0x{found:08x}, expected 0x{:08x} (`MST1`); check power and cable, reset the whole \

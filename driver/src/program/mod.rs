@@ -159,6 +159,18 @@ impl Program {
     /// # Errors
     /// [`DriverError::ImageSize`] if the image has another size.
     pub fn inputs(&self, image: &[u8]) -> Result<Vec<Segment>, DriverError> {
+        self.takes(image)?;
+        let shape = self.image_shape;
+        let layouts = self.layers.iter().filter_map(|layer| layer.input.as_ref());
+        let segment = |input: &InputLayout| Segment {
+            offset: input.base.into(),
+            bytes: patches::rows(image, shape, input),
+        };
+        Ok(layouts.map(segment).collect())
+    }
+
+    /// Refuses an image of another size than the network takes.
+    pub(crate) fn takes(&self, image: &[u8]) -> Result<(), DriverError> {
         let shape = self.image_shape;
         if image.len() != shape.bytes() {
             return Err(DriverError::ImageSize {
@@ -168,12 +180,7 @@ impl Program {
                 shape: format!("{} x {} x {}", shape.channels, shape.height, shape.width),
             });
         }
-        let layouts = self.layers.iter().filter_map(|layer| layer.input.as_ref());
-        let segment = |input: &InputLayout| Segment {
-            offset: input.base.into(),
-            bytes: patches::rows(image, shape, input),
-        };
-        Ok(layouts.map(segment).collect())
+        Ok(())
     }
 
     /// Makes every layer walk its input spikes step by step instead of merged: the same spikes in more cycles, to see what merging
