@@ -229,16 +229,19 @@ impl<L: Link> Accelerator<L> {
     /// The counters since the last start of a run.
     ///
     /// # Errors
-    /// What the link reports.
+    /// What the link reports, and [`DriverError::Gone`].
     pub fn counters(&mut self) -> Result<Counters, DriverError> {
-        Ok(Counters::read(&mut self.link)?)
+        let counters = Counters::read(&mut self.link)?;
+        self.still_there()?;
+        Ok(counters)
     }
 
     /// Reads back the spikes of a layer after a run. Tokens are in raster order, those of `scores` head by head, window by window,
     /// query by query: as the reference executor has them.
     ///
     /// # Errors
-    /// [`DriverError::NoPlane`] for the readout, for a layer that does not exist, and if the program shares memory between planes.
+    /// [`DriverError::NoPlane`] for the readout, for a layer that does not exist, and if the program shares memory between planes;
+    /// [`DriverError::Gone`].
     pub fn read_plane(&mut self, layer: LayerId) -> Result<SpikePlane, DriverError> {
         let program = self.program()?;
         let refuse = |reason: String| DriverError::NoPlane { index: layer.0, reason };
@@ -256,6 +259,7 @@ impl<L: Link> Accelerator<L> {
         let steps = program.time_steps;
         let mut bytes = vec![0; layout.bytes() as usize];
         self.link.read_memory(u64::from(layout.base), &mut bytes)?;
+        self.still_there()?;
 
         let mut plane = SpikePlane::new(layout.tokens(), layout.channels(), steps);
         for token in 0..layout.tokens() {

@@ -203,7 +203,6 @@ impl Link for Hostile {
 
     fn write_memory(&mut self, offset: u64, data: &[u8]) -> Result<(), LinkError> {
         match self.access()? {
-            // A part of what is under way still arrives.
             Mischief::VanishesReading(_) => Ok(()),
             _ => self.core.write_memory(offset, data),
         }
