@@ -26,6 +26,9 @@ static SINGLE: LazyLock<Vec<Inference>> = LazyLock::new(|| {
     card.infer_batch(IMAGES.iter().map(Vec::as_slice)).unwrap()
 });
 
+/// The input rows of every run that a core was given.
+type Log = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// How a card fails.
 #[derive(Clone, Copy, Debug)]
 enum Failing {
@@ -45,12 +48,12 @@ struct Card {
     gone: bool,
     /// Where all cards meet before a run of this number, so that each of them has come so far.
     meeting: Option<(usize, Arc<Barrier>)>,
-    /// The input rows of every run that the core was given.
-    log: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Shared by the cards of a fleet.
+    log: Log,
 }
 
 impl Card {
-    fn new(fails: Option<(usize, Failing)>, log: &Arc<Mutex<Vec<Vec<u8>>>>) -> Card {
+    fn new(fails: Option<(usize, Failing)>, log: &Log) -> Card {
         let core = SoftCore::new(&small::tiny(), MEMORY).unwrap();
         Card { core, fails, runs: 0, gone: false, meeting: None, log: Arc::clone(log) }
     }
@@ -117,8 +120,8 @@ impl Link for Card {
 }
 
 /// A fleet with the program, and the log of its runs.
-fn fleet(fails: &[Option<(usize, Failing)>]) -> (Fleet<Card>, Arc<Mutex<Vec<Vec<u8>>>>) {
-    let log = Arc::default();
+fn fleet(fails: &[Option<(usize, Failing)>]) -> (Fleet<Card>, Log) {
+    let log = Log::default();
     let mut fleet =
         Fleet::new(fails.iter().map(|&fails| Accelerator::open(Card::new(fails, &log)).unwrap())).unwrap();
     fleet.load(&PROGRAM).unwrap();
@@ -139,10 +142,11 @@ fn rows(image: &[u8]) -> Vec<u8> {
 }
 
 /// Every image was given to a core that answered exactly once.
-fn computed_once(log: &Mutex<Vec<Vec<u8>>>, images: &[Vec<u8>]) {
+fn computed_once(log: &Log, images: &[Vec<u8>]) {
     let (mut found, mut expected) =
         (log.lock().unwrap().clone(), images.iter().map(|i| rows(i)).collect::<Vec<_>>());
-    (found.sort(), expected.sort());
+    found.sort();
+    expected.sort();
     assert_eq!(found, expected);
 }
 
