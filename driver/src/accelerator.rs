@@ -14,6 +14,10 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Time between two looks at `STATUS` while a soft reset drains the bus.
 const RESET_POLL: Duration = Duration::from_micros(10);
+/// The least time that a look at `STATUS` takes: ends a run that is interrupted without end on a link whose clock stands still.
+const LOOK: Duration = Duration::from_micros(1);
+/// What logits hold before they are written, in each byte: such a logit is far outside what networks give.
+const UNWRITTEN: u8 = 0x80;
 /// Bits of `INTERRUPT_ENABLE`: done and error.
 const INTERRUPTS: u32 = 0b11;
 
@@ -108,35 +112,44 @@ impl<L: Link> Accelerator<L> {
     /// Stops whatever runs, waits until the bus has drained, clears errors and sets up the memory window. A loaded program stays.
     ///
     /// # Errors
-    /// [`DriverError::ResetStuck`] if the core does not come to rest.
+    /// [`DriverError::ResetStuck`] if the core does not come to rest, [`DriverError::Gone`] if it no longer answers,
+    /// [`DriverError::OtherCore`] if another one does.
     pub fn reset(&mut self) -> Result<(), DriverError> {
+        self.still_there()?;
+        same_core("the accelerator when it was opened", &self.core, &read_config(&mut self.link)?)?;
         self.link.write_register(registers::INTERRUPT_ENABLE, 0)?;
         self.link.write_register(registers::CONTROL, control::SOFT_RESET | control::CLEAR_DONE)?;
-        let mut waited = Duration::ZERO;
+        let started = self.link.clock();
+        let mut polled = Duration::ZERO;
         loop {
             let status = self.link.read_register(registers::STATUS)?;
             if status & (status::BUSY | status::RESETTING | status::ERROR) == 0 {
                 break;
             }
+            // A look over a serial line takes longer than the time between looks.
+            let waited = polled.max(self.since(started));
             if waited >= self.deadline {
+                self.still_there()?;
                 return Err(DriverError::ResetStuck { waited, status });
             }
             // With interrupts disabled this only lets time pass.
             self.link.wait_interrupt(RESET_POLL)?;
-            waited += RESET_POLL;
+            polled += RESET_POLL;
         }
         let base = self.link.memory_base();
         self.link.write_register(registers::MEMORY_BASE_LOW, base as u32)?;
         self.link.write_register(registers::MEMORY_BASE_HIGH, (base >> 32) as u32)?;
         self.link.write_register(registers::MEMORY_SIZE, self.window_size)?;
         self.link.write_register(registers::INTERRUPT_ENABLE, INTERRUPTS)?;
-        Ok(())
+        self.still_there()
     }
 
     /// Writes a program into memory; it takes the place of the one before.
     ///
     /// # Errors
-    /// [`DriverError::OtherCore`] if it was compiled for another core, [`DriverError::Window`] if it does not fit.
+    /// [`DriverError::OtherCore`] if it was compiled for another core, [`DriverError::Window`] if it does not fit,
+    /// [`DriverError::Gone`] if the accelerator no longer answers, [`DriverError::Memory`] if its memory does not hold what was
+    /// written. Then no program is loaded.
     pub fn load(&mut self, program: &Program) -> Result<(), DriverError> {
         same_core(&format!("the program of network `{}`", program.network), &program.core, &self.core)?;
         if program.total_bytes > u64::from(self.window_size) {
@@ -153,6 +166,9 @@ impl<L: Link> Accelerator<L> {
         for segment in &program.image {
             self.link.write_memory(segment.offset, &segment.bytes)?;
         }
+        // Writes to a device that is gone may go nowhere without an error.
+        self.still_there()?;
+        self.holds(program.descriptor_base.into(), first_word(program))?;
         self.program = Some(Program { image: Vec::new(), ..program.clone() });
         Ok(())
     }
@@ -168,8 +184,9 @@ impl<L: Link> Accelerator<L> {
     /// Classifies one image: `height * width * channels` bytes, channel by channel and row by row.
     ///
     /// # Errors
-    /// If no program is loaded, the image has the wrong size, the core stops or does not finish in time. After the last two,
-    /// [`reset`](Accelerator::reset) makes it usable again.
+    /// If no program is loaded, the image has the wrong size, the core stops, does not finish in time, or answers what it cannot:
+    /// too few layers, an impossible logit, another identity, a memory without the program. After all but the first two, [`reset`](Accelerator::reset) makes it
+    /// usable again. A core that computes wrong but possible logits is found by comparison with the reference only.
     pub fn infer(&mut self, image: &[u8]) -> Result<Inference, DriverError> {
         self.write_image(image)?;
         let program = self.program()?;
@@ -212,16 +229,19 @@ impl<L: Link> Accelerator<L> {
     /// The counters since the last start of a run.
     ///
     /// # Errors
-    /// What the link reports.
+    /// What the link reports, and [`DriverError::Gone`].
     pub fn counters(&mut self) -> Result<Counters, DriverError> {
-        Ok(Counters::read(&mut self.link)?)
+        let counters = Counters::read(&mut self.link)?;
+        self.still_there()?;
+        Ok(counters)
     }
 
     /// Reads back the spikes of a layer after a run. Tokens are in raster order, those of `scores` head by head, window by window,
     /// query by query: as the reference executor has them.
     ///
     /// # Errors
-    /// [`DriverError::NoPlane`] for the readout, for a layer that does not exist, and if the program shares memory between planes.
+    /// [`DriverError::NoPlane`] for the readout, for a layer that does not exist, and if the program shares memory between planes;
+    /// [`DriverError::Gone`].
     pub fn read_plane(&mut self, layer: LayerId) -> Result<SpikePlane, DriverError> {
         let program = self.program()?;
         let refuse = |reason: String| DriverError::NoPlane { index: layer.0, reason };
@@ -239,6 +259,7 @@ impl<L: Link> Accelerator<L> {
         let steps = program.time_steps;
         let mut bytes = vec![0; layout.bytes() as usize];
         self.link.read_memory(u64::from(layout.base), &mut bytes)?;
+        self.still_there()?;
 
         let mut plane = SpikePlane::new(layout.tokens(), layout.channels(), steps);
         for token in 0..layout.tokens() {
@@ -266,7 +287,35 @@ impl<L: Link> Accelerator<L> {
         for segment in self.program()?.inputs(image)? {
             self.link.write_memory(segment.offset, &segment.bytes)?;
         }
+        // The highest byte of each logit, so that one that is not written is not taken for that of the image before.
+        let logits = &self.program()?.logits;
+        let (top, bytes) = (
+            logits.base + (LOGIT_BYTES - 1) * logits.plane_bytes,
+            vec![UNWRITTEN; logits.plane_bytes as usize],
+        );
+        self.link.write_memory(top.into(), &bytes)?;
         Ok(())
+    }
+
+    /// The link's time since `started`; none if its clock was set back.
+    fn since(&self, started: Duration) -> Duration {
+        self.link.clock().saturating_sub(started)
+    }
+
+    /// Tells a core that says something odd from one that is gone: there, every register reads all ones or zeros.
+    fn still_there(&mut self) -> Result<(), DriverError> {
+        match self.link.read_register(registers::IDENTITY)? {
+            isa::IDENTITY => Ok(()),
+            found => Err(DriverError::Gone { found }),
+        }
+    }
+
+    /// Checks that memory reads `expected` at byte `offset`.
+    fn holds(&mut self, offset: u64, expected: u64) -> Result<(), DriverError> {
+        let mut word = [0; 8];
+        self.link.read_memory(offset, &mut word)?;
+        let found = u64::from_le_bytes(word);
+        if found == expected { Ok(()) } else { Err(DriverError::Memory { offset, expected, found }) }
     }
 
     /// Runs `count` descriptors from byte `base` on.
@@ -275,21 +324,42 @@ impl<L: Link> Accelerator<L> {
         self.link.write_register(registers::DESCRIPTOR_COUNT, count)?;
         self.link.write_register(registers::CONTROL, control::CLEAR_DONE | control::CLEAR_COUNTERS)?;
         self.link.write_register(registers::CONTROL, control::START)?;
-        let interrupted = self.link.wait_interrupt(self.deadline)?;
-        // The registers decide: an interrupt may be late, lost or someone else's.
-        let status = self.link.read_register(registers::STATUS)?;
-        if status & status::ERROR != 0 {
-            return Err(self.fault(status)?);
-        }
-        if status & status::DONE == 0 {
-            let completed = self.link.read_register(registers::LAYERS_COMPLETED)?;
-            let waited = if interrupted { Duration::ZERO } else { self.deadline };
+        self.wait_until_done(count)?;
+        let completed = self.link.read_register(registers::LAYERS_COMPLETED)?;
+        if completed != count {
+            self.still_there()?;
             let layer = self.layer_name(completed as usize);
-            return Err(DriverError::Deadline { waited, status, completed, layers: count, layer });
+            return Err(DriverError::Incomplete { completed, layers: count, layer });
         }
         let counters = Counters::read(&mut self.link)?;
         self.link.write_register(registers::CONTROL, control::CLEAR_DONE)?;
         Ok(counters)
+    }
+
+    /// Waits for the end of a run of `layers` layers. The registers decide: an interrupt may be late, lost or someone else's.
+    fn wait_until_done(&mut self, layers: u32) -> Result<(), DriverError> {
+        let started = self.link.clock();
+        let mut looked = Duration::ZERO;
+        let mut waited = Duration::ZERO;
+        loop {
+            let interrupted = self.link.wait_interrupt(self.deadline.saturating_sub(waited))?;
+            let status = self.link.read_register(registers::STATUS)?;
+            if status & status::ERROR != 0 {
+                self.still_there()?;
+                return Err(self.fault(status)?);
+            }
+            if status & (status::DONE | status::BUSY) == status::DONE {
+                return Ok(());
+            }
+            looked += LOOK;
+            waited = if interrupted { looked.max(self.since(started)) } else { self.deadline };
+            if waited >= self.deadline {
+                self.still_there()?;
+                let completed = self.link.read_register(registers::LAYERS_COMPLETED)?;
+                let layer = self.layer_name(completed as usize);
+                return Err(DriverError::Deadline { waited, status, completed, layers, layer });
+            }
+        }
     }
 
     fn fault(&mut self, status: u32) -> Result<DriverError, DriverError> {
@@ -308,13 +378,28 @@ impl<L: Link> Accelerator<L> {
     fn inference(&mut self, counters: Counters) -> Result<Inference, DriverError> {
         let layout = self.program()?.logits.clone();
         let plane = layout.plane_bytes as usize;
-        let mut bytes = vec![0; LOGIT_BYTES as usize * plane];
+        let mut bytes = vec![UNWRITTEN; LOGIT_BYTES as usize * plane];
         self.link.read_memory(u64::from(layout.base), &mut bytes)?;
+        // Only now is it known that what was read came from the memory, and from a device that is not gone.
+        let program = self.program()?;
+        let (begin, first) = (program.descriptor_base.into(), first_word(program));
+        self.holds(begin, first)?;
+        self.still_there()?;
         let logit = |class| i32::from_le_bytes([0, 1, 2, 3].map(|p| bytes[p * plane + class]));
         let logits: Vec<i32> = (0..layout.classes).map(logit).collect();
+        for (class, (&found, range)) in logits.iter().zip(&self.program()?.logit_ranges).enumerate() {
+            if !range.contains(&found.into()) {
+                return Err(DriverError::Logit { class, found, low: *range.start(), high: *range.end() });
+            }
+        }
         let class = (0..logits.len()).rev().max_by_key(|&class| logits[class]).unwrap_or(0);
         Ok(Inference { logits, class, counters })
     }
+}
+
+/// What memory holds where a program begins: the first word of its first descriptor, whose operation is never 0.
+fn first_word(program: &Program) -> u64 {
+    program.layers.first().map_or(0, |layer| layer.descriptor.to_words()[0])
 }
 
 /// The core's sizes from its configuration registers.

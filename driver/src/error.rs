@@ -107,6 +107,57 @@ pub enum DriverError {
         /// Name of the first layer that is not complete.
         layer: String,
     },
+    /// The core says that the run is over, but not every layer of it is.
+    #[error(
+        "STATUS says done with {completed} of {layers} layers completed, `{layer}` is next: the registers contradict each other; \
+         reset the accelerator, then check the link and the bitstream"
+    )]
+    Incomplete {
+        /// Layers completed.
+        completed: u32,
+        /// Layers of the run.
+        layers: u32,
+        /// Name of the first layer that is not complete.
+        layer: String,
+    },
+    /// A logit that no image gives: the core did not write it, or it was damaged on the way.
+    #[error(
+        "the logit of class {class} is {found}, the network's are {low}..={high}: the core did not write it, or it was damaged on \
+         the way; reset the accelerator and load the network again"
+    )]
+    Logit {
+        /// The class.
+        class: usize,
+        /// What memory holds.
+        found: i32,
+        /// The smallest logit that spikes can add up to.
+        low: i64,
+        /// The largest.
+        high: i64,
+    },
+    /// The memory does not hold the program any more, or reads something else.
+    #[error(
+        "memory reads 0x{found:016x} at byte {offset} of the window, where the program begins with 0x{expected:016x}: it was lost, \
+         overwritten, or the memory cannot be read; reset the accelerator and load the network again"
+    )]
+    Memory {
+        /// Byte offset in the memory window.
+        offset: u64,
+        /// What was written.
+        expected: u64,
+        /// What is read.
+        found: u64,
+    },
+    /// An accelerator that was open no longer answers as one.
+    #[error(
+        "the accelerator has gone: IDENTITY is 0x{found:08x}, expected 0x{:08x} (`MST1`); check power and cable, reset the whole \
+         device, then open it again and load the network",
+        isa::IDENTITY
+    )]
+    Gone {
+        /// The value of `IDENTITY`.
+        found: u32,
+    },
     /// A soft reset did not end.
     #[error(
         "the soft reset was not over after {waited:?}: STATUS 0x{status:x}; the memory does not answer, reset the whole device"

@@ -2,12 +2,16 @@
 //!
 //! A board, a PCIe card and a simulation differ only in their [`Link`]; everything above it is the same code.
 
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// Size and alignment of a page: a memory window has whole ones.
 pub const PAGE: u64 = 4096;
 /// Bytes of the largest memory window: the most that the register `MEMORY_SIZE` can say in whole pages.
 pub const LARGEST_WINDOW: u64 = (1 << 32) - PAGE;
+
+/// Where the clock of links that have none of their own begins.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A way to an accelerator: its registers, the memory window that the core works in, and its interrupt.
 ///
@@ -50,6 +54,12 @@ pub trait Link {
     /// # Errors
     /// If the transport fails while waiting.
     fn wait_interrupt(&mut self, timeout: Duration) -> Result<bool, LinkError>;
+
+    /// The time that deadlines are counted in, from any moment on. The host's clock, unless the link has a time of its own, as
+    /// one to a simulation has.
+    fn clock(&self) -> Duration {
+        BEGINNING.elapsed()
+    }
 }
 
 /// Why an accelerator could not be reached.
@@ -160,5 +170,9 @@ where
 
     fn wait_interrupt(&mut self, timeout: Duration) -> Result<bool, LinkError> {
         (**self).wait_interrupt(timeout)
+    }
+
+    fn clock(&self) -> Duration {
+        (**self).clock()
     }
 }

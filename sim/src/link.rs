@@ -329,4 +329,7 @@ impl Link for SimLink {
         }
         Ok(false)
     }
+    fn clock(&self) -> Duration {
+        Duration::from_nanos(self.cycles().saturating_mul(CYCLE_NANOSECONDS as u64))
+    }
 }

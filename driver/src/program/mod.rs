@@ -13,6 +13,7 @@ mod allocate;
 mod error;
 mod layer;
 mod limits;
+mod logits;
 mod parameters;
 mod plane;
 mod walk;
@@ -28,6 +29,7 @@ use model::network::{Grid, ImageShape, Operation, Patch};
 use model::{Configured, LayerId};
 use plane::padded;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// Alignment of parameters, inputs, logits and planes: a multiple of every bus width, and long bursts start on it.
 const ALIGNMENT: usize = 64;
@@ -124,6 +126,8 @@ pub struct Program {
     pub descriptor_base: u32,
     /// Where the logits are found.
     pub logits: LogitsLayout,
+    /// The logits that spikes can add up to, one range a class; an accelerator that answers another is broken.
+    pub logit_ranges: Vec<RangeInclusive<i64>>,
     /// Bytes of memory that the program uses.
     pub total_bytes: u64,
     /// Whether every plane can be read back after a run.
@@ -155,6 +159,18 @@ impl Program {
     /// # Errors
     /// [`DriverError::ImageSize`] if the image has another size.
     pub fn inputs(&self, image: &[u8]) -> Result<Vec<Segment>, DriverError> {
+        self.takes(image)?;
+        let shape = self.image_shape;
+        let layouts = self.layers.iter().filter_map(|layer| layer.input.as_ref());
+        let segment = |input: &InputLayout| Segment {
+            offset: input.base.into(),
+            bytes: patches::rows(image, shape, input),
+        };
+        Ok(layouts.map(segment).collect())
+    }
+
+    /// Refuses an image of another size than the network takes.
+    pub(crate) fn takes(&self, image: &[u8]) -> Result<(), DriverError> {
         let shape = self.image_shape;
         if image.len() != shape.bytes() {
             return Err(DriverError::ImageSize {
@@ -164,12 +180,7 @@ impl Program {
                 shape: format!("{} x {} x {}", shape.channels, shape.height, shape.width),
             });
         }
-        let layouts = self.layers.iter().filter_map(|layer| layer.input.as_ref());
-        let segment = |input: &InputLayout| Segment {
-            offset: input.base.into(),
-            bytes: patches::rows(image, shape, input),
-        };
-        Ok(layouts.map(segment).collect())
+        Ok(())
     }
 
     /// Makes every layer walk its input spikes step by step instead of merged: the same spikes in more cycles, to see what merging
@@ -279,6 +290,7 @@ impl<'a> Compiler<'a> {
             image: vec![Segment { offset: 0, bytes }],
             descriptor_base: 0,
             logits: self.logits,
+            logit_ranges: logits::ranges(self.network),
             total_bytes,
             planes: options.planes,
         })
