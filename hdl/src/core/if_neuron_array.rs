@@ -41,10 +41,11 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let load_bias_row = m.input_doc("load_bias_row", 1, "the parameter row is a query's bias row");
         let load_bias_row = behind(m, &load_bias_row, "load_bias_row");
         let load = |row: u32| loads.bit(row);
-        let unit: Vec<(String, Expr)> = inputs_of(m, &attention, &["matrix_row", "parameter_row", "load_flags"])
-            .into_iter()
-            .map(|(name, value)| (name.clone(), behind(m, &value, &name)))
-            .collect();
+        let unit: Vec<(String, Expr)> =
+            inputs_of(m, &attention, &["matrix_row", "parameter_row", "load_flags"])
+                .into_iter()
+                .map(|(name, value)| (name.clone(), behind(m, &value, &name)))
+                .collect();
         let unit_inputs: Vec<(&str, Expr)> = unit
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()))

@@ -16,7 +16,9 @@ pub(super) fn lap(
 ) -> Expr {
     let [first, limit] = limits;
     let steps = |n: u32| lit(u64::from(n * step), limit.width());
-    m.comment(&format!("Of {name}: what is counted with the next one, and whether the present one is the last."));
+    m.comment(&format!(
+        "Of {name}: what is counted with the next one, and whether the present one is the last."
+    ));
     let next = m.reg(&format!("{name}_next"), limit.width());
     let last = m.reg_reset(&format!("{name}_last"), 1, 0);
     let over = m.named(&format!("{name}_over"), &(moves & &last));

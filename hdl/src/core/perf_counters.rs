@@ -45,7 +45,8 @@ pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set(&in_parts, &valid);
         let counted = m.reg_reset("count_valid", 1, 0);
         m.set(&counted, &in_parts);
-        let part = |m: &mut Builder, i: u32| m.delay(&format!("spikes_part_{i}"), &ones(&held.slice(8 * i, 8)));
+        let part =
+            |m: &mut Builder, i: u32| m.delay(&format!("spikes_part_{i}"), &ones(&held.slice(8 * i, 8)));
         let parts = (0..config.lanes / 8).map(|i| part(m, i)).collect();
         let number = m.delay("spikes_number", &sum(parts));
         let spikes = m.reg_reset("count_spikes", 32, 0);

@@ -55,7 +55,8 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         let pending = m.reg_reset("start_pending", 1, 0);
 
         m.comment("The first error wins; of several in one cycle the one listed first.");
-        let bad_run = m.delay("bad_run", &(count.is_zero() | count.slice(12, 20).any() | base.slice(0, 8).any()));
+        let bad_run =
+            m.delay("bad_run", &(count.is_zero() | count.slice(12, 20).any() | base.slice(0, 8).any()));
         let busy = &running | &pending;
         let refused = m.named("start_refused", &(&start & !&failed & (&busy | &bad_run)));
         let mut any = refused.clone();

@@ -207,7 +207,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.assert_formal(
                 "no_overrun",
                 "A slot is never stored to while its row is complete and not released.",
-                &(!(&held & mux(&held_slot, &full[1], &full[0])) & !(&marked & mux(&marked_slot, &full[1], &full[0]))),
+                &(!(&held & mux(&held_slot, &full[1], &full[0]))
+                    & !(&marked & mux(&marked_slot, &full[1], &full[0]))),
             );
             let claims = |slot: u32| busy.bit(slot);
             let (complete, marked) = (&held & &held_row_end, &marked & &marked_row_end);

@@ -160,7 +160,8 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let read_flags: Vec<Expr> =
             flag_names.iter().zip(&walk_flags).map(|(name, flag)| read(name, flag)).collect();
         let others: Vec<&Expr> = known.iter().chain(&read_flags).collect();
-        let landing = Landing::build(m, [&walk_moves, &with_word(&word_data, &others), &pick_take, &lit(0, 1)]);
+        let landing =
+            Landing::build(m, [&walk_moves, &with_word(&word_data, &others), &pick_take, &lit(0, 1)]);
         m.assign(&room, &landing.room);
         let mut bit = landing.data.width();
         let mut field = |like: &Expr| {
@@ -311,7 +312,8 @@ fn two_or_more(bits: &Expr) -> Expr {
 /// The position of the only set bit of `one_hot`; 0 if none is set.
 fn position(one_hot: &Expr, width: u32) -> Expr {
     let bits = (0..width).rev().map(|bit| {
-        let of_bit = (0..one_hot.width()).filter(|i| i >> bit & 1 == 1).map(|i| one_hot.bit(i)).collect::<Vec<_>>();
+        let of_bit =
+            (0..one_hot.width()).filter(|i| i >> bit & 1 == 1).map(|i| one_hot.bit(i)).collect::<Vec<_>>();
         cat(&of_bit).any()
     });
     cat(&bits.collect::<Vec<_>>())

@@ -17,7 +17,11 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
     build: top,
     planted: &[
         Planted { file: FILE, text: "end else if (rready) begin", changed: "end else begin" },
-        Planted { file: FILE, text: "answer = read_held & read_found & ~rvalid;", changed: "answer = read_held & read_found;" },
+        Planted {
+            file: FILE,
+            text: "answer = read_held & read_found & ~rvalid;",
+            changed: "answer = read_held & read_found;",
+        },
         Planted {
             file: FILE,
             text: "write = address_held & data_held & ~bvalid;",

@@ -42,7 +42,11 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
         let transmitted = lane.output("transmitted");
         let emitted = m.delay("emitted", &emit);
         m.output("spikes", &lane.output("spikes"));
-        m.cover_formal("two_phase_fires", "A two-phase neuron fires.", &(&transmitted & &two_phase & &emitted));
+        m.cover_formal(
+            "two_phase_fires",
+            "A two-phase neuron fires.",
+            &(&transmitted & &two_phase & &emitted),
+        );
         m.cover_formal("if_fires", "An IF neuron fires.", &(&transmitted & !&two_phase & &emitted));
     })
 }

@@ -92,7 +92,9 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.set(&own, &lit(0, 32));
 
         let done = m.named("over", &(&to_soc | &to_nothing | &core_done | (&to_memory & &memory_done)));
-        m.comment("The answer is registered. The access that it ends is still there with it, and is not a new one.");
+        m.comment(
+            "The answer is registered. The access that it ends is still there with it, and is not a new one.",
+        );
         let answered = m.reg_reset("answered", 1, 0);
         m.set(&answered, &done);
         m.set_if(&decided, &(&done | &answered), &lit(0, 1));

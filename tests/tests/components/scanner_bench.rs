@@ -225,7 +225,12 @@ impl Bench {
                 quiet = 0;
             }
         }
-        assert!(beats.is_empty() && queue.is_empty(), "{} beats, {} segments were not loaded", beats.len(), queue.len());
+        assert!(
+            beats.is_empty() && queue.is_empty(),
+            "{} beats, {} segments were not loaded",
+            beats.len(),
+            queue.len()
+        );
         assert!(self.device.is("waiting"), "no event is near, but the scanner does not say so");
         events
     }
@@ -263,8 +268,7 @@ struct Segment {
 fn segments(layer: &Layer, rows: &[Row], bus_bytes: usize) -> (VecDeque<Segment>, VecDeque<Vec<u8>>) {
     let of_row = |row: &Row| -> Vec<Segment> {
         let count = row.bytes.len() / (8 * layer.segment_words);
-        let segment =
-            |i| Segment { row_end: i + 1 == count, token_end: row.token_end, job_end: row.job_end };
+        let segment = |i| Segment { row_end: i + 1 == count, token_end: row.token_end, job_end: row.job_end };
         (0..count).map(segment).collect()
     };
     let beats = rows.iter().flat_map(|row| row.bytes.chunks(bus_bytes)).map(<[u8]>::to_vec);
