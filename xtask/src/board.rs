@@ -2,7 +2,7 @@
 
 use crate::error::XtaskError;
 use crate::setup::{NEXTPNR, YOSYS, setup};
-use crate::steps::step;
+use crate::steps::{capture, step};
 use crate::workspace::{at, generator, root, tools};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,8 @@ pub fn board(args: &BoardArgs) -> Result<(), XtaskError> {
 
     let mut verilog = generator();
     verilog.args(["verilog", "--soc"]).arg(constraints.join("mst_soc.json")).arg("--out").arg(&folder);
-    step("generate", verilog)?;
+    // What the generator says goes where it is in nobody's way: stdout is the report's.
+    eprint!("{}", String::from_utf8_lossy(&capture("generate", verilog)?));
     for name in [format!("{}.v", board.top), format!("{}.lpf", board.top), format!("../{CLOCK}")] {
         let from = constraints.join(name);
         let to = folder.join(from.file_name().unwrap_or_default());
