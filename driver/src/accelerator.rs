@@ -16,8 +16,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const RESET_POLL: Duration = Duration::from_micros(10);
 /// The least time that a look at `STATUS` takes: ends a run that is interrupted without end on a link whose clock stands still.
 const LOOK: Duration = Duration::from_micros(1);
-/// What logits hold before they are written, in each byte: such a logit is far outside what networks give.
-const UNWRITTEN: u8 = 0x80;
+/// What the highest byte of a logit holds before it is written: such a logit is far outside what networks give.
+pub const UNWRITTEN: u8 = 0x80;
 /// Bits of `INTERRUPT_ENABLE`: done and error.
 const INTERRUPTS: u32 = 0b11;
 
@@ -288,12 +288,8 @@ impl<L: Link> Accelerator<L> {
             self.link.write_memory(segment.offset, &segment.bytes)?;
         }
         // The highest byte of each logit, so that one that is not written is not taken for that of the image before.
-        let logits = &self.program()?.logits;
-        let (top, bytes) = (
-            logits.base + (LOGIT_BYTES - 1) * logits.plane_bytes,
-            vec![UNWRITTEN; logits.plane_bytes as usize],
-        );
-        self.link.write_memory(top.into(), &bytes)?;
+        let top = self.program()?.logits.highest_bytes();
+        self.link.write_memory(top.start.into(), &vec![UNWRITTEN; top.len()])?;
         Ok(())
     }
 

@@ -89,7 +89,7 @@ fn lanes_do_not_change_any_spike() {
 
 #[test]
 fn reads_wait_for_the_writes_of_earlier_layers() {
-    holds(reads_wait_for_writes(&Cosim::preset("tiny"), 0..80));
+    holds(reads_wait_for_writes(&Cosim::preset("tiny"), 0..400));
     holds(reads_wait_for_writes(&Cosim::preset("ecp5"), 0..40));
 }
 

@@ -19,7 +19,7 @@ type Check = (&'static str, fn(&Cosim) -> Result<(), String>);
 const CHECKS: &[Check] = &[
     ("networks", |core| random_networks(core, 0..100, Worlds::Quiet).map(drop)),
     ("stalls", |core| random_networks(core, 0..60, Worlds::Rough).map(drop)),
-    ("order", |core| reads_wait_for_writes(core, 0..80)),
+    ("order", |core| reads_wait_for_writes(core, 0..400)),
     ("events", |core| checks::events_follow_spikes(core, 0..20)),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..20)),

@@ -29,7 +29,7 @@ use model::network::{Grid, ImageShape, Operation, Patch};
 use model::{Configured, LayerId};
 use plane::padded;
 use serde::{Deserialize, Serialize};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// Alignment of parameters, inputs, logits and planes: a multiple of every bus width, and long bursts start on it.
 const ALIGNMENT: usize = 64;
@@ -90,6 +90,14 @@ pub struct LogitsLayout {
     pub plane_bytes: u32,
     /// Number of logits.
     pub classes: usize,
+}
+
+impl LogitsLayout {
+    /// Byte offsets of the plane with the highest byte of each logit.
+    pub fn highest_bytes(&self) -> Range<u32> {
+        let start = self.base + (LOGIT_BYTES - 1) * self.plane_bytes;
+        start..start + self.plane_bytes
+    }
 }
 
 /// One layer of a program.

@@ -6,6 +6,7 @@
 use super::{Cosim, Session, campaign::in_parallel, rough_world, text};
 use crate::random::Random;
 use crate::random_network::Case;
+use driver::accelerator::UNWRITTEN;
 use driver::{CoreFault, DriverError, Link, LinkError};
 use isa::registers::{self, control, status};
 use isa::{ErrorCode, Op, descriptor};
@@ -203,7 +204,10 @@ pub fn soft_resets(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
     at_random_cycles(cosim, seeds, |bench, session, random, cycle| {
         let whole = session.accelerator.link().memory().bytes().to_vec();
         session.spoil_outputs();
-        let before = session.accelerator.link().memory().bytes().to_vec();
+        let mut before = session.accelerator.link().memory().bytes().to_vec();
+        // The driver's mark of logits that are not written.
+        let marked = session.program.logits.highest_bytes();
+        before[marked.start as usize..marked.end as usize].fill(UNWRITTEN);
         session.accelerator.set_deadline(CYCLE * cycle);
         match session.accelerator.infer(&bench.image) {
             Ok(_) | Err(DriverError::Deadline { .. }) => {}
