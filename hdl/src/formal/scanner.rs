@@ -31,7 +31,7 @@ pub(super) const PROOFS: [Proof; 2] = [
         cover_depth: 22,
         build: |name| top(name, CORNERS),
         planted: &[
-            Planted { file: FILE, text: "remaining <= remaining_rest;", changed: "remaining <= 16'd0;" },
+            Planted { file: FILE, text: "remaining <= look_rest;", changed: "remaining <= 16'd0;" },
             Planted { file: FILE, text: "pending <= rest;", changed: "pending <= rest & 8'd127;" },
         ],
     },
