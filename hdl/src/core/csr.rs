@@ -84,8 +84,7 @@ pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             ("clear_done", control::CLEAR_DONE),
             ("clear_counters", control::CLEAR_COUNTERS),
         ] {
-            let pulse = m.reg_reset(&format!("{name}_written"), 1, 0);
-            m.set(&pulse, &(&act & data.bit(bit.trailing_zeros())));
+            let pulse = m.delay_reset(&format!("{name}_written"), &(&act & data.bit(bit.trailing_zeros())));
             m.output_doc(name, &pulse, "pulse, in the cycle after the write");
         }
 

@@ -71,11 +71,7 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let beats = m.named("burst_beats", &mux(&pick, &wants[1].beats, &wants[0].beats));
         m.set_if(&ar_valid, &issue, &lit(1, 1));
         m.set_if(&ar_valid, &ar_ready, &lit(0, 1));
-        let mut issued = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &issue, value);
-            register
-        };
+        let mut issued = |name: &str, value: &Expr| m.sample(name, &issue, value);
         let address = issued("araddr", &(&memory_base + offset.zext(config.address_bits)));
         let id = issued("arid", &pick);
         let length = issued("arlen", &beats.dec().zext(8));
@@ -189,8 +185,7 @@ impl Stream {
 
         // There is room for a whole burst, even if one was issued in the cycle before.
         let room = m.reg_reset(&port("room"), 8, u64::from(FIFO_BEATS));
-        let roomy = m.reg_reset(&port("roomy"), 1, 0);
-        m.set(&roomy, &(room.ge_lit(u64::from(2 * MAX_BURST)) & !flush));
+        let roomy = m.delay_reset(&port("roomy"), &(room.ge_lit(u64::from(2 * MAX_BURST)) & !flush));
         let wants = m.named(&port("wants"), &(&request.cut & &roomy & !flush));
         let beats = request.beats.clone();
         let push = r_valid & r_id.eq_lit(id) & !flush;
@@ -232,8 +227,7 @@ impl Stream {
                 "Proved of the FIFO: nothing comes out when nothing is in.",
                 &(present.any() | !&valid),
             );
-            let flushed = m.reg_reset(&port("flushed"), 1, 0);
-            m.set(&flushed, flush);
+            let flushed = m.delay_reset(&port("flushed"), flush);
             m.assume_formal(
                 &port("flush_lasts"),
                 "A flush lasts until nothing is under way.",
@@ -317,11 +311,7 @@ impl Request {
         let cuts = m.named(&port("cuts"), &(busy & !(&cut | &refused | flush)));
         let (bad, bad_code) = fault(m, name, [&offset, &words, &end], bus_words, memory_size);
         let (next_burst, ends) = burst(m, name, &offset, &words, bus_words);
-        let mut keep = |name: &str, value: &Expr| {
-            let register = m.reg(&port(name), value.width());
-            m.set_if(&register, &cuts, value);
-            register
-        };
+        let mut keep = |name: &str, value: &Expr| m.sample(&port(name), &cuts, value);
         let beats = keep("beats", &next_burst.slice(bus_words - 1, 5));
         let burst_words = keep("burst_words", &next_burst);
         let last = keep("last_burst", &ends);

@@ -107,11 +107,7 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("Address channel.");
         m.set_if(&aw_valid, &issue, &lit(1, 1));
         m.set_if(&aw_valid, &aw_ready, &lit(0, 1));
-        let mut issued = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &issue, value);
-            register
-        };
+        let mut issued = |name: &str, value: &Expr| m.sample(name, &issue, value);
         let address = issued("awaddr", &(&memory_base + request.offset.zext(config.address_bits)));
         let length = issued("awlen", &beats.dec().zext(8));
         let last_offset = issued("last_offset", &request.offset);
@@ -141,11 +137,7 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&beats_left, &send, &beats_left.dec());
         m.set_if(&w_valid, &send, &lit(1, 1));
         m.set_if(&w_valid, &w_ready, &lit(0, 1));
-        let mut sent = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &send, value);
-            register
-        };
+        let mut sent = |name: &str, value: &Expr| m.sample(name, &send, value);
         let data = sent("wdata", &beat);
         let strobe = sent("wstrb", &mux(&flush, &lit(0, bus / 8), &lit(1, 1).repeat(bus / 8)));
         let last = sent("wlast", &beats_left.eq_lit(1));

@@ -141,19 +141,18 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     m.comment("The layer in the array.");
     let layer = Fields::from_instance(&load, names).registers(m, "layer", &take);
     m.comment("What kind of layer it is: settled a cycle later, before anything of it moves.");
-    let mut kind = |name: &str, flag: &Expr| m.delay(name, flag);
     let two_phase = layer.two_phase();
-    let attention = kind("attention", &layer.is_attention());
-    let readout = kind("readout", &layer.is(Op::Readout));
+    let attention = m.delay("attention", &layer.is_attention());
+    let readout = m.delay("readout", &layer.is(Op::Readout));
     let analog = layer.is(Op::Analog);
-    let shortcut = kind("shortcut", &layer.is(Op::Shortcut));
+    let shortcut = m.delay("shortcut", &layer.is(Op::Shortcut));
     let step_by_step = !(&two_phase | layer.is(Op::Readout) | &analog);
-    let step_mode = kind("step_mode", &step_by_step);
+    let step_mode = m.delay("step_mode", &step_by_step);
     let by_steps = &step_by_step | (&layer["step_events"] & !&analog);
-    let step_events = kind("step_events", &by_steps);
+    let step_events = m.delay("step_events", &by_steps);
     let merged = !(&by_steps | &analog);
-    let whole_bytes = kind("whole_bytes", &(&merged & layer.is_attention()));
-    let count_spikes = kind("count_spikes", &(&merged & !layer.is_attention()));
+    let whole_bytes = m.delay("whole_bytes", &(&merged & layer.is_attention()));
+    let count_spikes = m.delay("count_spikes", &(&merged & !layer.is_attention()));
 
     let mut inputs = layer.connect(&SHAPE);
     inputs.extend(layer.connect(&input_fetcher::FIELDS));

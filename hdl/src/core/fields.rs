@@ -49,9 +49,7 @@ impl Fields {
     pub fn registers(&self, m: &mut Builder, prefix: &str, take: &Expr) -> Fields {
         let mut copy = BTreeMap::new();
         for (&name, value) in &self.0 {
-            let register = m.reg(&format!("{prefix}_{name}"), value.width());
-            m.set_if(&register, take, value);
-            copy.insert(name, register);
+            copy.insert(name, m.sample(&format!("{prefix}_{name}"), take, value));
         }
         Fields(copy)
     }

@@ -29,17 +29,15 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                their control.";
     Module::build("if_neuron_array", doc, |m: &mut Builder| {
         let behind = |m: &mut Builder, value: &Expr, name: &str| m.delay(&format!("{name}_behind"), value);
-        let matrix_row = m.input_doc("matrix_row", 8 * lanes, "int8 weights or spike bytes, lane 0 lowest");
-        let matrix_row = behind(m, &matrix_row, "matrix_row");
-        let own_spikes = m.input_doc("own_spikes", 8 * lanes, "the segment's bytes (shortcut)");
-        let own_spikes = behind(m, &own_spikes, "own_spikes");
-        let parameters = m.input_doc("parameter_row", 16 * lanes, "half-words, lane 0 lowest");
-        let parameters = behind(m, &parameters, "parameter_row");
-        let loads =
-            m.input_doc("load_rows", isa::layout::PARAMETER_ROWS, "one-hot: which parameter row is there");
-        let loads = behind(m, &loads, "load_rows");
-        let load_bias_row = m.input_doc("load_bias_row", 1, "the parameter row is a query's bias row");
-        let load_bias_row = behind(m, &load_bias_row, "load_bias_row");
+        let mut input = |name: &str, width: u32, doc: &str| {
+            let now = m.input_doc(name, width, doc);
+            behind(m, &now, name)
+        };
+        let matrix_row = input("matrix_row", 8 * lanes, "int8 weights or spike bytes, lane 0 lowest");
+        let own_spikes = input("own_spikes", 8 * lanes, "the segment's bytes (shortcut)");
+        let parameters = input("parameter_row", 16 * lanes, "half-words, lane 0 lowest");
+        let loads = input("load_rows", isa::layout::PARAMETER_ROWS, "one-hot: which parameter row is there");
+        let load_bias_row = input("load_bias_row", 1, "the parameter row is a query's bias row");
         let load = |row: u32| loads.bit(row);
         let unit: Vec<(String, Expr)> =
             inputs_of(m, &attention, &["matrix_row", "parameter_row", "load_flags"])

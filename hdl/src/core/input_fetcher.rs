@@ -49,8 +49,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         let active = m.reg_reset("active", 1, 0);
         let released = m.reg_reset("released", 1, 0);
-        let started = m.reg_reset("started", 1, 0);
-        m.set(&started, &start);
+        let started = m.delay_reset("started", &start);
         let may_read = completed.ge(&layer["inputs_ready"]);
         m.set_if(&released, &start, &lit(0, 1));
         m.set_if(&released, &(&active & &may_read), &lit(1, 1));
@@ -118,11 +117,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("Second address stage: the segment's base.");
         let token_address = m.reg("token_address", 32);
         m.set_if(&token_address, &issue, &(walk.output("offset") + &chunk_offset));
-        let mut hold = |name: &str, value: &crate::rtl::Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &issue, value);
-            register
-        };
+        let mut hold = |name: &str, value: &crate::rtl::Expr| m.sample(name, &issue, value);
         let request_segment = hold("request_segment", &segment);
         let words = hold("request_words", &mux(&shortcut, &tile_words, &layer["segment_words"]));
         let request_row_end = hold("request_row_end", &last_segment);

@@ -40,11 +40,7 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&word, &(&take & &key_end), &lit(0, word_bits));
         m.set_if(&word, &take, &word.inc());
         let mut of_bank = |name: &str, value: &Expr| {
-            [0, 1].map(|bank| {
-                let register = m.reg(&format!("{name}_{bank}"), value.width());
-                m.set_if(&register, &(&filled & fill_bank.eq_lit(bank)), value);
-                register
-            })
+            [0, 1].map(|bank| m.sample(&format!("{name}_{bank}"), &(&filled & fill_bank.eq_lit(bank)), value))
         };
         let last_groups = of_bank("last_group", &word);
         let ends = of_bank("slab_rows_end", &rows_end);
@@ -66,13 +62,8 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set(&full, &((&full | mask(&fill_bank, &filled)) & !mask(&bank, &emptied)));
         let data =
             m.read_sync("slab_word", &slab, &reads, &cat(&[bank.clone(), group.clone(), step.clone()]));
-        let valid = m.reg_reset("word_valid", 1, 0);
-        m.set(&valid, &reads);
-        let mut follow = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &reads, value);
-            register
-        };
+        let valid = m.delay_reset("word_valid", &reads);
+        let mut follow = |name: &str, value: &Expr| m.sample(name, &reads, value);
         let word_group = follow("word_group", &group);
         let word_last = follow("word_last_group", &last_group);
         let word_ends = follow("word_rows_end", &mux(&bank, &ends[1], &ends[0]));
@@ -98,11 +89,7 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.set_if(row, &shifts, &mux(&by_row, below, &across));
         }
         let column = cat(&rows.iter().rev().map(|row| row.slice(0, 8)).collect::<Vec<_>>());
-        let mut at_end = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &block_end, value);
-            register
-        };
+        let mut at_end = |name: &str, value: &Expr| m.sample(name, &block_end, value);
         let out_group = at_end("out_group", &word_group);
         let out_last = at_end("out_last_group", &word_last);
         let out_ends = at_end("out_rows_end", &word_ends);

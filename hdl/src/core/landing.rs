@@ -1,6 +1,6 @@
 //! Where the words of a block RAM land.
 
-use crate::rtl::{Builder, Expr, Memory, cat, index_width, lit};
+use crate::rtl::{Builder, Expr, Memory, index_width, lit};
 
 /// Words that wait behind the block RAM: as many as a read and the way back to its enable take, so that a word leaves each cycle.
 pub(super) const WORDS: u32 = 4;
@@ -37,8 +37,7 @@ impl Landing {
         m.set(&fetched, &next);
         m.set_if(&room, flush, &lit(1, 1));
         m.set(&room, &next.lt_lit(WORDS.into()));
-        let arrives = m.reg_reset("arrives", 1, 0);
-        m.set(&arrives, &(fetch & !flush));
+        let arrives = m.delay_reset("arrives", &(fetch & !flush));
         let memory = m.memory("landing", read.width(), WORDS);
         let head = m.reg_reset("landing_head", index_width(WORDS), 0);
         let tail = m.reg_reset("landing_tail", index_width(WORDS), 0);
@@ -85,9 +84,4 @@ impl Landing {
             &(&self.tail - &self.head).eq(&held.trunc(self.head.width())),
         );
     }
-}
-
-/// Bits that travel with a word: put in front of it, and taken off again in the same order.
-pub(super) fn with_word(word: &Expr, others: &[&Expr]) -> Expr {
-    cat(&others.iter().map(|&other| other.clone()).chain([word.clone()]).collect::<Vec<_>>())
 }

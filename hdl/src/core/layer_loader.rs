@@ -148,8 +148,7 @@ impl Loader<'_> {
         let index = this.m.reg_reset("index", 12, 0);
         let received = this.m.named("received", &(&in_valid & is(State::Receive)));
         let more = this.m.delay("more", &index.lt(&descriptor_count));
-        let rested = this.m.reg_reset("rested", 1, 0);
-        this.m.set(&rested, &is(State::Next));
+        let rested = this.m.delay_reset("rested", &is(State::Next));
         let begin = this.m.named("begins", &(is(State::Next) & rested & more));
         let position = this.counter("position", 5 - beat_shift, &begin, &received);
         let all = [&OWN[..], &descriptor_check::FIELDS, &key_loader::FIELDS, layer_fields];
@@ -232,8 +231,7 @@ impl Loader<'_> {
         let matrix_left = mux(&scores, &keys_left, &row_left);
         let exhausted = output_left.is_zero() | (&attention & matrix_left.is_zero());
         let exhausted = this.m.delay("exhausted", &exhausted);
-        let waited = this.m.reg_reset("waited", 1, 0);
-        this.m.set(&waited, &is(State::Wait));
+        let waited = this.m.delay_reset("waited", &is(State::Wait));
         let settled = this.m.named("settled", &(is(State::Wait) & waited));
         let tile_bad = this.m.named("tile_bad", &(&settled & exhausted));
         let least = |a: &Expr, b: &Expr| mux(&a.lt(b), a, b);

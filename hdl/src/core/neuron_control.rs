@@ -51,11 +51,7 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let valid_1 = m.reg_reset("valid_1", 1, 0);
         let valid_2 = m.reg_reset("valid_2", 1, 0);
         let sum_full = m.reg_reset("sum_full", 1, 0);
-        let mut follow = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &advance, value);
-            register
-        };
+        let mut follow = |name: &str, value: &Expr| m.sample(name, &advance, value);
         let null_1 = follow("null_1", &event_null);
         let last_1 = follow("last_1", &event_last);
         let plane_1 = follow("plane_1", &event_plane);
@@ -101,11 +97,14 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let restarts = &start_steps | (&raw & &last_raw) | (&step & &last_step);
         let restarts = m.named("counter_restarts", &restarts);
         let counts = m.named("counter_counts", &((&step & &two_phase) | (&add & &counts_adds) | &raw));
-        m.set_if(&counter, &restarts, &zero);
-        m.set_if(&counter, &counts, &counter.inc());
-        m.set_if(&last_count, &restarts, &single);
-        m.set_if(&last_count, &counts, &counter.inc().eq(&last_time));
-        m.set(&last_count, &counter.eq(&last_time));
+        let goes = |m: &mut Builder, count: &Expr, last: &Expr, restarts: &Expr, counts: &Expr| {
+            m.set_if(count, restarts, &zero);
+            m.set_if(count, counts, &count.inc());
+            m.set_if(last, restarts, &single);
+            m.set_if(last, counts, &count.inc().eq(&last_time));
+            m.set(last, &count.eq(&last_time));
+        };
+        goes(m, &counter, &last_count, &restarts, &counts);
         let take = m.named("drive_take", &(&load | &(&add & &last_add) | &(&raw & &last_raw)));
         let capture = m.named("capture", &(&sum_full & (!&drive_full | &take)));
         m.set_if(&sum_full, &(&accumulate & &last_2), &lit(1, 1));
@@ -120,11 +119,7 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         m.comment("Emit: rank lookup, then the slot.");
         let slot_fire = m.named("slot_fire", &mux(&two_phase, &(&latch | &(&fire & slot.any())), &step));
         let token_end = m.named("token_end", &(&slot_fire & &last_slot));
-        m.set_if(&slot, &token_end, &zero);
-        m.set_if(&slot, &slot_fire, &slot.inc());
-        m.set_if(&last_slot, &token_end, &single);
-        m.set_if(&last_slot, &slot_fire, &slot.inc().eq(&last_time));
-        m.set(&last_slot, &slot.eq(&last_time));
+        goes(m, &slot, &last_slot, &token_end, &slot_fire);
         let walk_start = m.input_doc("walk_start", 1, "the output walk starts over");
         let block_end = m.input_doc("last_of_block", 1, "the token is the last of its block");
         let origin = m.reg_reset("order_origin", COUNT_BITS, 0);
@@ -151,11 +146,7 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
             .map(|name| (name, m.input(&format!("token_{name}"), 1)))
             .into();
         let scores = layer.is(Op::Scores);
-        let mut at_slot = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &slot_fire, value);
-            register
-        };
+        let mut at_slot = |name: &str, value: &Expr| m.sample(name, &slot_fire, value);
         let position = slot.slice(0, 3);
         let slot_bit = at_slot("slot_bit", &lit(1, 8).shl_by(&position));
         let first_bit = at_slot("first_bit", &position.is_zero());

@@ -38,13 +38,10 @@ pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("Spikes: register, count, add.");
         let emit = m.input("emit", 1);
         let transmitted = m.input("transmitted", config.lanes);
-        let valid = m.reg_reset("spikes_valid", 1, 0);
-        m.set(&valid, &emit);
+        let valid = m.delay_reset("spikes_valid", &emit);
         let held = m.delay("spikes_held", &transmitted);
-        let in_parts = m.reg_reset("parts_valid", 1, 0);
-        m.set(&in_parts, &valid);
-        let counted = m.reg_reset("count_valid", 1, 0);
-        m.set(&counted, &in_parts);
+        let in_parts = m.delay_reset("parts_valid", &valid);
+        let counted = m.delay_reset("count_valid", &in_parts);
         let part =
             |m: &mut Builder, i: u32| m.delay(&format!("spikes_part_{i}"), &ones(&held.slice(8 * i, 8)));
         let parts = (0..config.lanes / 8).map(|i| part(m, i)).collect();

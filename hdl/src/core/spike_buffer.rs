@@ -61,11 +61,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let segment_end = m.wire("segment_end", 1);
         let segment_ready = m.named("segment_taken", &(!&segment_valid | &segment_end));
         m.set_if(&segment_valid, &segment_ready, &next_valid);
-        let mut of_segment = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &segment_ready, value);
-            register
-        };
+        let mut of_segment = |name: &str, value: &Expr| m.sample(name, &segment_ready, value);
         let segment_words = of_segment("words_of_segment", &next_words);
         let row_end = of_segment("ends_row", &next_row_end);
         let token_end = of_segment("ends_token", &next_token_end);
@@ -101,13 +97,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let stored = cat(&bytes.into_iter().rev().collect::<Vec<_>>());
 
         m.comment("Second stage: store it, mark what is active.");
-        let held = m.reg_reset("held", 1, 0);
-        m.set(&held, &take);
-        let mut hold = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &take, value);
-            register
-        };
+        let held = m.delay_reset("held", &take);
+        let mut hold = |name: &str, value: &Expr| m.sample(name, &take, value);
         let data = hold("held_data", &stored);
         let held_row = hold("held_row", &row);
         let held_slot = held_row.bit(0);
@@ -152,8 +143,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let bit_width = word_bits.max(segment_bits);
         let bit = mux(&wide, &held_segment.zext(bit_width), &held_word.zext(bit_width));
         let position_bit = m.delay("position_bit", &lit(1, words).shl_by(&bit));
-        let marked = m.reg_reset("marked", 1, 0);
-        m.set(&marked, &held);
+        let marked = m.delay_reset("marked", &held);
         let marked_slot = m.delay("marked_slot", &held_slot);
         let marked_first = m.delay("marked_first", &held_first);
         let marked_row_end = m.delay("marked_row_end", &held_row_end);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::CoreConfig;
 
 use super::if_neuron_array::LAG;
-use crate::rtl::{Builder, Expr, Module, RtlError, index_width, lit, mux};
+use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
 /// Takes one byte a lane and hands it on as 64-bit words with the address they belong to.
 ///
@@ -28,21 +28,12 @@ pub fn spike_packer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("A row is held here until the one before it is sent.");
         let busy = m.reg_reset("busy", 1, 0);
         let take = m.named("take", &(&in_valid & !&busy));
-        let arrives = (1..=LAG).fold(take.clone(), |before, n| {
-            let arrives = m.reg_reset(&format!("taken_{n}"), 1, 0);
-            m.set(&arrives, &before);
-            arrives
-        });
+        let arrives = (1..=LAG).fold(take.clone(), |before, n| m.delay_reset(&format!("taken_{n}"), &before));
         let chunk_offset = m.reg_reset("chunk_offset", 32, 0);
         m.set_if(&chunk_offset, &take, &mux(&in_last, &lit(0, 32), &(&chunk_offset + &chunk_stride)));
-        let mut hold = |name: &str, when: &Expr, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, when, value);
-            register
-        };
-        let held_address = hold("held_address", &take, &(&in_offset + &chunk_offset));
-        let held_words = hold("held_words", &take, &tile_words);
-        let held_bytes = hold("held_bytes", &arrives, &in_bytes);
+        let held_address = m.sample("held_address", &take, &(&in_offset + &chunk_offset));
+        let held_words = m.sample("held_words", &take, &tile_words);
+        let held_bytes = m.sample("held_bytes", &arrives, &in_bytes);
         let held = m.reg_reset("held", 1, 0);
 
         m.comment("The row being sent.");

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
-use super::landing::{Landing, with_word};
+use super::landing::Landing;
 use super::spike_buffer::{ROW_BITS, WORD_ROW_BITS, row_words};
 use super::weight_buffer::chunk_rows;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
@@ -82,11 +82,10 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         // A stage's flags travel with its data.
         let flag_names = ["hand_over", "row_end", "row_token_end", "row_job_end", "row"];
         let stage = |m: &mut Builder, name: &str, take: &Expr, values: &[Expr]| -> Vec<Expr> {
-            let registers = flag_names.iter().zip(values).map(|(flag, value)| {
-                let register = m.reg(&format!("{name}_{flag}"), value.width());
-                m.set_if(&register, take, value);
-                register
-            });
+            let registers = flag_names
+                .iter()
+                .zip(values)
+                .map(|(flag, value)| m.sample(&format!("{name}_{flag}"), take, value));
             registers.collect()
         };
         let pass_valid = m.reg_reset("pass_valid", 1, 0);
@@ -109,11 +108,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let look_valid = m.reg_reset("look_valid", 1, 0);
         m.assign(&look_take, &(!&look_valid | &walk_take));
         m.set_if(&look_valid, &look_take, &pass_valid);
-        let mut look = |name: &str, value: &Expr| {
-            let register = m.reg(&format!("look_{name}"), value.width());
-            m.set_if(&register, &look_take, value);
-            register
-        };
+        let mut look = |name: &str, value: &Expr| m.sample(&format!("look_{name}"), &look_take, value);
         let (pass_rest, pass_more) = (without_lowest(&pass_bitmap), two_or_more(&pass_bitmap));
         let look_word = look("word", &(&pass_bitmap & !&pass_rest));
         let look_rest = look("rest", &pass_rest);
@@ -159,9 +154,8 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         ];
         let read_flags: Vec<Expr> =
             flag_names.iter().zip(&walk_flags).map(|(name, flag)| read(name, flag)).collect();
-        let others: Vec<&Expr> = known.iter().chain(&read_flags).collect();
-        let landing =
-            Landing::build(m, [&walk_moves, &with_word(&word_data, &others), &pick_take, &lit(0, 1)]);
+        let parts: Vec<Expr> = known.iter().chain(&read_flags).chain([&word_data]).cloned().collect();
+        let landing = Landing::build(m, [&walk_moves, &cat(&parts), &pick_take, &lit(0, 1)]);
         m.assign(&room, &landing.room);
         let mut bit = landing.data.width();
         let mut field = |like: &Expr| {
@@ -182,11 +176,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let not_zero = high_first(&|byte| byte.any());
         let dense = mux(&whole_bytes, &not_zero, &in_plane);
         let active_bytes = mux(&landed_null, &lit(0, 8), &mux(&wide, &lit(1, 8), &dense));
-        let mut pick = |name: &str, value: &Expr| {
-            let register = m.reg(&format!("pick_{name}"), value.width());
-            m.set_if(&register, &landing.pop, value);
-            register
-        };
+        let mut pick = |name: &str, value: &Expr| m.sample(&format!("pick_{name}"), &landing.pop, value);
         let pick_vector = pick("vector", &active_bytes);
         let pick_word = pick("index", &landed_word);
         let pick_plane = pick("plane", &landed_plane);
@@ -238,11 +228,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let segment = bits_word.zext(row_bits.max(word_bits)).trunc(row_bits);
         let matrix_row = &row_base + mux(&wide, &segment, &flat);
         let steps = mux(&whole_bytes, &bits_data.slice_at(&byte, 8), &lit(1, 8).shl_by(&bits_plane));
-        let mut event = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &advance, value);
-            register
-        };
+        let mut event = |name: &str, value: &Expr| m.sample(name, &advance, value);
         let matrix_row = event("event_row", &matrix_row);
         let event_plane = event("event_plane", &bits_plane);
         let shift = event("event_shift", &mux(&step_events, &lit(0, 3), &bits_plane));

@@ -118,9 +118,7 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
         let row_next = y.watch(m, &before_row_band, "before_row_band_next", &to_band);
         let column_next = x.upcoming(m, &lit(0, 1), "before_column_band_next", &to_band);
         let mut enters = |name: &str, last_block: &Expr, before_band: &Expr| {
-            let register = m.reg(name, 1);
-            m.set_if(&register, &moving, &(&shifted & last_block & before_band));
-            register
+            m.sample(name, &moving, &(&shifted & last_block & before_band))
         };
         let enters_row_band = enters("enters_row_band", &last_row_of_blocks, &row_next);
         let enters_column_band = enters("enters_column_band", &last_in_row, &column_next);

@@ -199,11 +199,7 @@ fn places(name: &str) -> Result<Rc<Module>, RtlError> {
         let bursts = m.reg_reset("bursts", 3, 0);
         m.set_if(&bursts, &announced, &bursts.inc());
         let hit = m.named("watched_announced", &(&announced & bursts.eq(&watched)));
-        let mut held = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &hit, value);
-            register
-        };
+        let mut held = |name: &str, value: &Expr| m.sample(name, &hit, value);
         let watched_offset = held("watched_offset", &offset);
         let watched_first = held("watched_first", &first);
         let watched_words = held("watched_words", &words);
@@ -212,8 +208,7 @@ fn places(name: &str) -> Result<Rc<Module>, RtlError> {
 
         m.comment("Addresses and beats as they are offered.");
         let mut offered = |name: &str, valid: &Expr, ready: &Expr| {
-            let waited = m.reg_reset(&format!("{name}_waited"), 1, 0);
-            m.set(&waited, &(valid & !ready));
+            let waited = m.delay_reset(&format!("{name}_waited"), &(valid & !ready));
             m.named(&format!("{name}_offered"), &(valid & !&waited))
         };
         let address = offered("address", &dma.output("awvalid"), &aw_ready);

@@ -124,8 +124,7 @@ fn instance(m: &mut Builder, name: &str, module: &Rc<Module>, inputs: &[(&str, E
 /// Takes for granted that an input keeps its value, from the end of the reset on.
 fn steady(m: &mut Builder, name: &str, input: &Expr) {
     let before = m.delay(&format!("{name}_before"), input);
-    let known = m.reg_reset(&format!("{name}_known"), 1, 0);
-    m.set(&known, &lit(1, 1));
+    let known = m.delay_reset(&format!("{name}_known"), &lit(1, 1));
     m.assume_formal(
         &format!("{name}_is_steady"),
         "Set before a run, and left alone.",

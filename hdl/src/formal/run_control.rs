@@ -64,8 +64,7 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
 
         m.comment("The environment: a bounded number of stalls, a constant number of layers.");
         let count_before = m.delay("count_before", &count);
-        let known = m.reg_reset("known", 1, 0);
-        m.set(&known, &lit(1, 1));
+        let known = m.delay_reset("known", &lit(1, 1));
         m.assume_formal("same_count", "The number of layers stays.", &(!&known | count.eq(&count_before)));
         m.assume_formal("few_layers", "A run has few layers.", &count.le_lit(LAYERS));
         m.assume_formal(

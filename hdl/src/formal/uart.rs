@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Method, Planted, Proof, instance};
-use crate::rtl::{Expr, Module, RtlError, lit, mux};
+use crate::rtl::{Module, RtlError, lit, mux};
 use crate::shell::uart_rx::uart_rx;
 use crate::shell::uart_tx::uart_tx;
 
@@ -113,13 +113,8 @@ fn both(name: &str) -> Result<Rc<Module>, RtlError> {
         m.comment("Bytes under way: a byte is received while the next one may have begun.");
         let under_way = m.reg_reset("under_way", 2, 0);
         m.set(&under_way, &(&under_way + taken.zext(2) - given.zext(2)));
-        let mut byte = |name: &str, value: &Expr| {
-            let register = m.reg(name, 8);
-            m.set_if(&register, &taken, value);
-            register
-        };
-        let latest = byte("latest", &data);
-        let before = byte("one_before", &latest);
+        let latest = m.sample("latest", &taken, &data);
+        let before = m.sample("one_before", &taken, &latest);
         let due = mux(&under_way.eq_lit(2), &before, &latest);
         m.assert_formal(
             "received_as_sent",

@@ -374,11 +374,26 @@ impl Builder {
 
     /// A register without reset that follows `value` one cycle later.
     pub fn delay(&mut self, name: &str, value: &Expr) -> Expr {
+        self.following(name, false, None, value)
+    }
+
+    /// The same with a reset to 0.
+    pub fn delay_reset(&mut self, name: &str, value: &Expr) -> Expr {
+        self.following(name, true, None, value)
+    }
+
+    /// A register without reset that takes `value` at the end of each cycle with `when`.
+    pub fn sample(&mut self, name: &str, when: &Expr, value: &Expr) -> Expr {
+        self.following(name, false, Some(when), value)
+    }
+
+    fn following(&mut self, name: &str, reset: bool, when: Option<&Expr>, value: &Expr) -> Expr {
         if !self.accept(&format!("register `{name}`"), value) {
             return value.clone();
         }
-        let reg = self.register(name, value.width(), value.is_signed(), None);
-        self.set(&reg, value);
+        let reset = reset.then(|| ops::lit(0, value.width()));
+        let reg = self.register(name, value.width(), value.is_signed(), reset);
+        self.drive_register(&reg, when, value);
         reg
     }
 }

@@ -57,11 +57,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&stage_burst, &step, &burst_read);
         let stage_host = m.reg_reset("stage_host", 1, 0);
         m.set_if(&stage_host, &step, &host_reads);
-        let mut staged = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &step, value);
-            register
-        };
+        let mut staged = |name: &str, value: &Expr| m.sample(name, &step, value);
         let stage_last = staged("stage_last", &read.last);
         let stage_id = staged("stage_id", &read.id);
         let stage_outside = staged("stage_outside", &read.outside);
@@ -130,17 +126,12 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let data = gated.reduce(|sum, next| sum | next).unwrap_or_else(|| lit(0, bus));
         let data = m.named("read_data", &data);
         m.set_if(&r_valid, &step, &stage_burst);
-        let mut answer = |name: &str, value: &Expr| {
-            let register = m.reg(name, value.width());
-            m.set_if(&register, &step, value);
-            register
-        };
+        let mut answer = |name: &str, value: &Expr| m.sample(name, &step, value);
         let r_data = answer("rdata", &data);
         let r_last = answer("rlast", &stage_last);
         let r_id = answer("rid", &stage_id);
         let r_outside = answer("read_outside", &stage_outside);
-        let host_read_done = m.reg_reset("host_read_done", 1, 0);
-        m.set(&host_read_done, &(&step & &stage_host));
+        let host_read_done = m.delay_reset("host_read_done", &(&step & &stage_host));
         m.set_if(&host_read_waits, &host_read_done, &lit(0, 1));
         m.set_if(&host_read_waits, &host_reads, &lit(1, 1));
 

@@ -34,8 +34,7 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("One cycle to decide where an access goes.");
         let decided = m.reg_reset("decided", 1, 0);
         let decide = |m: &mut Builder, name: &str, hit: &Expr| {
-            let register = m.reg(name, 1);
-            m.set(&register, hit);
+            let register = m.delay(name, hit);
             m.named(&format!("{name}_now"), &(&decided & register))
         };
         let to_memory = decide(m, "to_memory", &in_memory);
@@ -95,8 +94,7 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.comment(
             "The answer is registered. The access that it ends is still there with it, and is not a new one.",
         );
-        let answered = m.reg_reset("answered", 1, 0);
-        m.set(&answered, &done);
+        let answered = m.delay_reset("answered", &done);
         m.set_if(&decided, &(&done | &answered), &lit(0, 1));
         m.set(&decided, &valid);
 

@@ -35,8 +35,7 @@ pub fn uart_rx(cycles_per_bit: u32) -> Result<Rc<Module>, RtlError> {
         m.set_if(&left, &begins, &lit(9, 4));
         m.set_if(&left, &sample, &left.dec());
         m.set_if(&shifter, &sample, &cat(&[line.clone(), shifter.slice(1, 7)]));
-        let valid = m.reg_reset("valid", 1, 0);
-        m.set(&valid, &(&sample & &stop_bit & &line));
+        let valid = m.delay_reset("valid", &(&sample & &stop_bit & &line));
         let data = m.reg("data", 8);
         m.set_if(&data, &(&sample & &stop_bit), &shifter);
         m.formal(|m| {

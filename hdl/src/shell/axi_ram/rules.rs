@@ -31,11 +31,8 @@ impl Request {
 
     /// Holds it from when it is taken: length, ID, first word, whether it is outside.
     fn hold(&self, m: &mut Builder, name: &str, take: &Expr) -> [Expr; 4] {
-        let mut held = |what: &str, value: &Expr| {
-            let register = m.reg(&format!("{}_{name}_{what}", self.direction), value.width());
-            m.set_if(&register, take, value);
-            register
-        };
+        let mut held =
+            |what: &str, value: &Expr| m.sample(&format!("{}_{name}_{what}", self.direction), take, value);
         [
             held("length", &self.length),
             held("id", &self.id),
@@ -181,13 +178,8 @@ pub(super) fn writes_are_answered(
     let ends = m.named("write_ends", &(beat & beats.eq(&length.zext(9))));
     let open = m.reg_reset("writes_open", 2, 0);
     m.set(&open, &(&open + burst.take.zext(2) - (valid & ready).zext(2)));
-    let mut ended = |name: &str, value: &Expr| {
-        let register = m.reg(name, 1);
-        m.set_if(&register, &ends, value);
-        register
-    };
-    let ended_id = ended("ended_id", &asked_id);
-    let ended_outside = ended("ended_outside", &asked_outside);
+    let ended_id = m.sample("ended_id", &ends, &asked_id);
+    let ended_outside = m.sample("ended_outside", &ends, &asked_outside);
     m.assert_next(
         "answered_at_the_end",
         "A3.3.1: with a burst's last beat its response is due.",
@@ -331,10 +323,8 @@ pub(super) fn words_are_kept(
     let by_host = m.named("host_writes_watched", &(writes.host & host_address.eq(&watched.address)));
     let by_beat = there & writes.beat & !writes.beat_outside & writes.beat_word.eq(&watched.word);
     let by_beat = m.named("beat_writes_watched", &by_beat);
-    let under_way = m.reg_reset("watched_under_way", 1, 0);
-    m.set(&under_way, &(there & (&by_host | &by_beat)));
-    let of_beat = m.reg_reset("watched_under_way_of_beat", 1, 0);
-    m.set(&of_beat, &by_beat);
+    let under_way = m.delay_reset("watched_under_way", &(there & (&by_host | &by_beat)));
+    let of_beat = m.delay_reset("watched_under_way_of_beat", &by_beat);
     let next = m.reg("watched_next", 32);
     m.set_if(&next, &by_host, writes.host_data);
     m.set_if(&next, &by_beat, &watched.of(writes.beat_data));
