@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::CoreConfig;
 
 use super::dma_read::{Request, burst_rules, inside_window};
+use super::landing;
 use super::stream_fifo::stream_fifo;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
@@ -202,10 +203,11 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             let watched_data = m.reg("watched_data", 64);
             m.set_if(&watched_data, &(&taken & count_taken.eq(&watched)), &word_data);
             let queued = m.named("words_queued", &(&count_taken - &count_popped));
+            let most = u64::from(WORDS + landing::WORDS);
             m.assume_formal(
                 "words_fit",
-                "Proved of the FIFO: it holds no more than its depth and the word at its output.",
-                &(queued.le_lit(u64::from(WORDS) + 1) & (queued.le_lit(u64::from(WORDS)) | !&word_room)),
+                "Proved of the FIFO: it holds no more than its depth and the words that have landed; if there is room, fewer.",
+                &(queued.le_lit(most) & (queued.lt_lit(most) | !&word_room)),
             );
             m.assume_formal(
                 "words_in_order",
