@@ -1,7 +1,9 @@
 //! The `mst` program on a pseudo-terminal, with the pins of a Verilated `mst_soc` at its other end.
 
 use isa::{CoreConfig, SocConfig};
-use serialport::{SerialPort, TTYPort};
+use rustix::fs::OFlags;
+use rustix::pty::{self, OpenptFlags};
+use rustix::termios::{self, OptionalActions};
 use sim::SocPins;
 use std::fs::File;
 use std::io::Write;
@@ -9,7 +11,6 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 fn config() -> SocConfig {
     let core = CoreConfig::preset("tiny").unwrap();
@@ -25,13 +26,19 @@ struct Board {
     pins: Option<JoinHandle<()>>,
 }
 
-/// Both ends of a pseudo-terminal: the chip's, the name of the host's, and the host's held open, but free for others.
-fn terminal() -> (TTYPort, String, File) {
-    let (chip_end, mut host_end) = TTYPort::pair().unwrap();
-    host_end.set_exclusive(false).unwrap();
-    let path = host_end.name().unwrap();
+/// Both ends of a pseudo-terminal: the chip's, the name of the host's, and the host's held open. Neither is inherited by the programs
+/// that other tests start meanwhile.
+fn terminal() -> (File, String, File) {
+    let chip_end = pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    pty::grantpt(&chip_end).unwrap();
+    pty::unlockpt(&chip_end).unwrap();
+    let path = pty::ptsname(&chip_end, Vec::new()).unwrap().into_string().unwrap();
     let held = File::options().read(true).write(true).open(&path).unwrap();
-    (chip_end, path, held)
+    let mut settings = termios::tcgetattr(&held).unwrap();
+    settings.make_raw();
+    termios::tcsetattr(&held, OptionalActions::Now, &settings).unwrap();
+    rustix::fs::fcntl_setfl(&chip_end, OFlags::NONBLOCK).unwrap();
+    (File::from(chip_end), path, held)
 }
 
 impl Board {
@@ -39,7 +46,6 @@ impl Board {
     fn new() -> Board {
         let config = config();
         let (mut chip_end, path, port) = terminal();
-        chip_end.set_timeout(Duration::ZERO).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let pins = std::thread::spawn(move || {

@@ -85,7 +85,7 @@ pub const NEXTPNR: Tool = Tool {
 pub const LITEX: Tool = Tool {
     name: "litex",
     folder: "litex-venv",
-    requirements: &["litex==2024.12", "migen==0.9.2", "colorama==0.4.6", "packaging==26.0", "pyserial==3.5"],
+    requirements: &["litex==2024.12", "migen==0.10.0", "colorama==0.4.6", "packaging==26.0", "pyserial==3.5"],
     any_python: false,
     program: "bin/litex_server",
     packages: &[packages::PYTHON],
