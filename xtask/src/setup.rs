@@ -81,11 +81,19 @@ pub const NEXTPNR: Tool = Tool {
     shims: &[],
 };
 
-/// LiteX's clients of a serial line, which a test asks whether they can talk to ours.
+/// LitePCIe, which makes the PCIe side of a card, and LiteX's clients of a serial line, which a test asks whether they can talk to ours.
 pub const LITEX: Tool = Tool {
     name: "litex",
     folder: "litex-venv",
-    requirements: &["litex==2024.12", "migen==0.10.0", "colorama==0.4.6", "packaging==26.0", "pyserial==3.5"],
+    requirements: &[
+        "litex==2024.12",
+        "litepcie==2024.12",
+        "migen==0.10.0",
+        "colorama==0.4.6",
+        "packaging==26.0",
+        "pyserial==3.5",
+        "PyYAML==6.0.4",
+    ],
     any_python: false,
     program: "bin/litex_server",
     packages: &[packages::PYTHON],
