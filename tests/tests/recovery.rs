@@ -3,7 +3,7 @@
 
 use isa::{ErrorCode, Op};
 use tests::cosim::Cosim;
-use tests::cosim::addresses::every_address_bit_counts;
+use tests::cosim::addresses::{every_address_bit_counts, strides_may_be_large};
 use tests::cosim::malformed::{MALFORMED, Malformed, malformed_descriptors, random_descriptors};
 use tests::cosim::{recovery, window};
 
@@ -52,6 +52,11 @@ fn every_bit_of_an_address_counts() {
 #[test]
 fn offsets_may_be_large() {
     holds(window::offsets_may_be_large(&tiny()));
+}
+
+#[test]
+fn strides_may_be_large_too() {
+    holds(strides_may_be_large(&tiny()));
 }
 
 #[test]

@@ -23,7 +23,8 @@ const STREAMS: [&str; 2] = ["weights", "inputs"];
 /// interleave them (AXI4, IHI 0022 A5.3). A request outside the memory window or not aligned to the bus is refused before it reaches the
 /// bus. Bursts are INCR, at most 16 beats, never across 4 KiB (A3.4.1), and are issued only when the FIFO has room for all
 /// their beats, so `rready` is constant. A stream takes a request, and issues a burst, every second cycle at most: a request waits
-/// in a register for the one before it, so readiness is registered, and each burst is checked and cut in the cycle before it may be issued. While `flush` is high nothing new is issued and arriving data is dropped; `idle` says that nothing is under way.
+/// in a register for the one before it, so readiness is registered, and each burst is checked and cut in the cycle before it may be issued. While `flush` is high arriving data is dropped and nothing is
+/// issued but, in its first cycle, a burst that was cut before; `idle` says that nothing is under way.
 pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let bus = config.bus_bits;
     let bus_words = bus / 64;
@@ -31,7 +32,7 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let doc = "AXI4 read master for two streams (ID 0: descriptors, parameters, matrices; ID 1: input rows).\n\
                Bursts never cross 4 KiB and are issued only when their data has a place to go.";
     Module::build("dma_read", doc, |m: &mut Builder| {
-        let flush = m.input_doc("flush", 1, "issue nothing, drop what arrives");
+        let flush = m.input_doc("flush", 1, "drop requests and what arrives");
         let memory_base = m.input("memory_base", config.address_bits);
         let memory_size = m.input("memory_size", 32);
         let ar_ready = m.input("arready", 1);
@@ -118,7 +119,8 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                 &under_way.eq(&(beats_of(0) + beats_of(1))),
             );
         });
-        m.output_doc("idle", &(!&ar_valid & under_way.is_zero()), "nothing is under way");
+        let cut = &wants[0].cut | &wants[1].cut;
+        m.output_doc("idle", &!(&ar_valid | cut | under_way.any()), "nothing is under way, nor about to be");
         m.output("arvalid", &ar_valid);
         m.output("araddr", &address);
         m.output("arid", &id);
@@ -134,6 +136,7 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 /// The request side of one stream.
 struct Stream {
     wants: Expr,
+    cut: Expr,
     granted: Expr,
     offset: Expr,
     beats: Expr,
@@ -163,7 +166,8 @@ impl Stream {
         let waiting = m.reg_reset(&port("waiting"), 1, 0);
         let waiting_offset = m.reg(&port("waiting_offset"), 32);
         let waiting_words = m.reg(&port("waiting_words"), LENGTH_BITS);
-        let ready = m.named(&port("request_ready"), &!(&waiting | flush));
+        // What is accepted in the first cycle of a flush is dropped with what waits.
+        let ready = m.named(&port("request_ready"), &!&waiting);
         let accept = m.named(&port("accept"), &(&request & &ready));
         let busy = m.reg_reset(&port("busy"), 1, 0);
         let finishes = m.wire(&port("finishes"), 1);
@@ -186,7 +190,7 @@ impl Stream {
         // There is room for a whole burst, even if one was issued in the cycle before.
         let room = m.reg_reset(&port("room"), 8, u64::from(FIFO_BEATS));
         let roomy = m.delay_reset(&port("roomy"), &(room.ge_lit(u64::from(2 * MAX_BURST)) & !flush));
-        let wants = m.named(&port("wants"), &(&request.cut & &roomy & !flush));
+        let wants = m.named(&port("wants"), &(&request.cut & &roomy));
         let beats = request.beats.clone();
         let push = r_valid & r_id.eq_lit(id) & !flush;
         let pop = m.wire(&port("pop"), 1);
@@ -244,6 +248,11 @@ impl Stream {
                 &(!&flushed | (room.eq_lit(depth) & present.is_zero())),
             );
             m.assert_formal(
+                &port("flush_stops"),
+                "A burst may be issued in the first cycle of a flush, in no other.",
+                &(!&flushed | !(&request.cut | &roomy)),
+            );
+            m.assert_formal(
                 &port("fits_fifo"),
                 "No more beats are under way than the FIFO holds.",
                 &(outstanding.le_lit(depth) & present.le_lit(depth)),
@@ -267,7 +276,7 @@ impl Stream {
         m.output_doc(&port("fault"), &request.refused, "the request is refused");
         m.output_doc(&port("fault_code"), &request.code, "why");
         m.output_doc(&port("fault_offset"), &request.offset, "its byte offset");
-        Stream { wants, granted, offset: request.offset, beats, outstanding }
+        Stream { wants, cut: request.cut, granted, offset: request.offset, beats, outstanding }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) const FIELDS: [&str; 15] = [
     "input_group_stride",
 ];
 
-/// Walks group → tile → token → chunk → segment and requests one segment a cycle.
+/// Walks group → tile → token → chunk → segment and requests one segment every second cycle.
 ///
 /// Starts with `layer_start`, waits until the layers that it reads have completed. Each request carries what the spike
 /// buffer must know of it: its words, and whether the row, the token, the job end with it. A shortcut reads only the
@@ -36,8 +36,7 @@ pub(super) const FIELDS: [&str; 15] = [
 pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let lane_words = config.lanes / 8;
     let walker = token_walker()?;
-    let doc =
-        "Walks a layer's groups, tiles, tokens, chunks and segments and requests one input segment a cycle.";
+    let doc = "Walks a layer's groups, tiles, tokens, chunks and segments and requests one input segment every second cycle.";
     Module::build("input_fetcher", doc, |m: &mut Builder| {
         let shape = Fields::inputs(m, &SHAPE);
         let layer = Fields::inputs(m, &FIELDS);
@@ -58,7 +57,12 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let held = m.reg_reset("held", 1, 0);
         let sent = m.named("sent", &(&held & &request_ready & &segment_ready));
         let walk_next = m.reg_reset("walk_start", 1, 0);
-        let issue = m.named("issue", &(&active & &released & !&walk_next & (!&held | &sent)));
+        m.comment("A request every second cycle at most, as `dma_read` takes them: the cycle after one moves on to the next.");
+        let moves = m.reg_reset("moves", 1, 0);
+        let tile_over = m.reg_reset("tile_over", 1, 0);
+        let between = m.named("between", &(&moves | &tile_over | &walk_next));
+        let issue = m.named("issue", &(&active & &released & !between & (!&held | &sent)));
+        m.set(&moves, &issue);
         let segment_bits = index_width(MAX_SEGMENTS);
         let segment = m.reg_reset("segment", segment_bits, 0);
         let chunk_offset = m.reg_reset("chunk_offset", 32, 0);
@@ -67,12 +71,12 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let group_offset = m.reg_reset("group_offset", 32, 0);
         let walk_base = m.reg_reset("walk_base", 32, 0);
         let words_left = m.reg("words_left", 12);
-        let last_segment = lap(m, "segments", 1, [&layer["segments"]; 2], &started, &issue);
-        let row_end = m.named("row_end", &(&issue & &last_segment));
+        let last_segment = lap(m, "segments", 1, [&layer["segments"]; 2], &started, &moves);
+        let row_end = m.named("row_end", &(&moves & &last_segment));
         let last_chunk = lap(m, "chunks", 1, [&layer["chunks"]; 2], &started, &row_end);
         let token_end = m.named("token_end", &(&row_end & &last_chunk));
         m.set_if(&segment, &row_end, &lit(0, segment_bits));
-        m.set_if(&segment, &issue, &segment.inc());
+        m.set_if(&segment, &moves, &segment.inc());
         m.set_if(&chunk_offset, &token_end, &lit(0, 32));
         m.set_if(&chunk_offset, &row_end, &(&chunk_offset + &layer["input_chunk_stride"]));
 
@@ -88,8 +92,11 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let all_end = walk.output("last_of_all");
         let job_end = m.named("job_end", &mux(&attention, &block_end, &all_end));
 
-        m.comment("After the last token: next tile, next group. The walk starts over in between, so that the comparisons may lag.");
-        let tile_done = m.named("tile_done", &(&token_end & &all_end));
+        m.comment(
+            "After the last token, a cycle later: next tile, next group. The walk starts over in between, so that the comparisons may lag.",
+        );
+        m.set(&tile_over, &(&token_end & &all_end));
+        let tile_done = m.named("tile_done", &tile_over);
         let last_tile = m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
         let group_done = m.named("group_done", &(&tile_done & &last_tile));
         let last_group = m.delay("last_group", &group.inc().eq(&layer["groups"]));

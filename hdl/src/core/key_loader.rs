@@ -17,7 +17,7 @@ pub(super) const FIELDS: [&str; 5] =
 /// Requests and receives the rows of K (`scores`) or V (`context`) of one job, chunk by chunk, while `active` is high.
 ///
 /// V's rows are matrix rows as they come. K's words pass the transposer, which makes rows of one channel for eight keys each.
-/// Chunk `c` starts at matrix row `c * 8 * segment_words`. `done` pulses with the job's last write.
+/// Chunk `c` starts at matrix row `c * 8 * segment_words`. `done` pulses in the cycle after the job's last write.
 pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let transposer = key_transposer(config)?;
     let doc = "Requests and receives the rows of K or V of one job, chunk by chunk; K passes the transposer.";
@@ -118,6 +118,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let key_base = m.reg_reset("key_row_base", row_bits, 0);
         m.set_if(&key_base, &idle, &lit(0, row_bits));
         m.set_if(&key_base, &key_chunk_done, &(&key_base + &chunk_rows));
+        let chunk_done = m.delay_reset("chunk_was_done", &chunk_done);
         let last_chunk = lap(m, "chunks", 1, [&layer["chunks"]; 2], &idle, &chunk_done);
         let done = m.named("done", &(&active & &chunk_done & last_chunk));
         let channel = block.output("out_channel");

@@ -30,7 +30,7 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let fill_bank = m.reg_reset("fill_bank", 1, 0);
         let key = m.reg_reset("key", 3, 0);
         let word = m.reg_reset("word", word_bits, 0);
-        let ready = m.named("ready", &!full.at(&fill_bank));
+        let ready = m.reg_reset("ready", 1, 1);
         let take = m.named("take", &(&in_valid & &ready));
         m.write(&slab, &take, &cat(&[fill_bank.clone(), word.clone(), key.clone()]), &in_data);
         let filled = m.named("filled", &(&take & &slab_end));
@@ -60,6 +60,9 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&bank, &emptied, &!&bank);
         let mask = |select: &Expr, when: &Expr| mux(when, &mux(select, &lit(2, 2), &lit(1, 2)), &lit(0, 2));
         m.set(&full, &((&full | mask(&fill_bank, &filled)) & !mask(&bank, &emptied)));
+        m.comment("Whether the bank that will be filled is empty.");
+        let target = m.named("next_fill_bank", &(&fill_bank ^ &filled));
+        m.set(&ready, &(!full.at(&target) | (&emptied & !(&bank ^ &target))));
         let data =
             m.read_sync("slab_word", &slab, &reads, &cat(&[bank.clone(), group.clone(), step.clone()]));
         let valid = m.delay_reset("word_valid", &reads);

@@ -105,10 +105,13 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn go(&mut self, condition: &Expr, state: State) {
-        for (index, flag) in self.in_state.iter().enumerate() {
-            self.m.set_if(flag, condition, &lit(u64::from(index == state as usize), 1));
-        }
+    /// Goes from one state to another when `condition` holds; of one state at most one holds at a time, so that a flag depends on
+    /// no more than the ways into and out of its own state.
+    fn go(&mut self, from: State, condition: &Expr, to: State) {
+        let flag = |state: State| &self.in_state[state as usize];
+        let goes = flag(from) & condition;
+        self.m.set_if(flag(to), &goes, &lit(1, 1));
+        self.m.set_if(flag(from), &goes, &lit(0, 1));
     }
 
     /// A counter that goes back to 0 with `clear` and up by one with `count`.
@@ -149,7 +152,7 @@ impl Loader<'_> {
         let received = this.m.named("received", &(&in_valid & is(State::Receive)));
         let more = this.m.delay("more", &index.lt(&descriptor_count));
         let rested = this.m.delay_reset("rested", &is(State::Next));
-        let begin = this.m.named("begins", &(is(State::Next) & rested & more));
+        let begin = this.m.named("begins", &(is(State::Next) & &rested & &more));
         let position = this.counter("position", 5 - beat_shift, &begin, &received);
         let all = [&OWN[..], &descriptor_check::FIELDS, &key_loader::FIELDS, layer_fields];
         let used: Vec<&'static str> = all.concat().into_iter().collect::<BTreeSet<_>>().into_iter().collect();
@@ -187,7 +190,7 @@ impl Loader<'_> {
         let scores = this.m.delay("scores", &layer.is(Op::Scores));
 
         this.m.comment(
-            "Jobs: group, tile and, for attention, block. A job takes longer than the comparisons, which lag by a cycle.",
+            "Jobs: group, tile and, for attention, block. A job takes longer than the comparisons, which lag by a few cycles.",
         );
         let taken = this.m.reg_reset("taken", 1, 0);
         let banks_used = this.m.reg_reset("banks_used", 2, 0);
@@ -199,7 +202,7 @@ impl Loader<'_> {
         let block_y = this.m.reg_reset("block_y", 12, 0);
         let last_block_x = this.m.delay("last_block_x", &block_x.inc().eq(&layer["blocks_x"]));
         let last_block_y = this.m.delay("last_block_y", &block_y.inc().eq(&layer["blocks_y"]));
-        let last_block = this.m.named("last_block", &(!&attention | (&last_block_x & last_block_y)));
+        let last_block = this.m.delay("last_block", &(!&attention | (&last_block_x & last_block_y)));
         let tile_done = this.m.named("tile_done", &(&loaded & &last_block));
         this.m.set_if(&block_x, &(&begin | (&loaded & &last_block_x)), &lit(0, 12));
         this.m.set_if(&block_x, &(&loaded & &attention), &block_x.inc());
@@ -207,12 +210,13 @@ impl Loader<'_> {
         this.m.set_if(&block_y, &(&loaded & &attention & &last_block_x), &block_y.inc());
         let tile = this.m.reg_reset("tile", 12, 0);
         let last_tile = this.m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
-        let group_done = this.m.named("group_done", &(&tile_done & &last_tile));
+        let last_of_group = this.m.delay("last_of_group", &(&last_block & &last_tile));
+        let group_done = this.m.named("group_done", &(&loaded & &last_of_group));
         this.m.set_if(&tile, &(&begin | &group_done), &lit(0, 12));
         this.m.set_if(&tile, &tile_done, &tile.inc());
         let group = this.counter("group", 8, &begin, &group_done);
         let last_group = this.m.delay("last_group", &group.inc().eq(&layer["groups"]));
-        let layer_done = this.m.named("layer_done", &(&group_done & last_group));
+        let last_of_layer = this.m.delay("last_of_layer", &(&last_of_group & last_group));
         let first_block = this.m.delay("first_block", &(block_x.is_zero() & block_y.is_zero()));
 
         this.m.comment("What is left of a group's rows: lanes of the output, keys or words of the matrix.");
@@ -232,8 +236,8 @@ impl Loader<'_> {
         let exhausted = output_left.is_zero() | (&attention & matrix_left.is_zero());
         let exhausted = this.m.delay("exhausted", &exhausted);
         let waited = this.m.delay_reset("waited", &is(State::Wait));
-        let settled = this.m.named("settled", &(is(State::Wait) & waited));
-        let tile_bad = this.m.named("tile_bad", &(&settled & exhausted));
+        let settled = this.m.named("settled", &(is(State::Wait) & &waited));
+        let tile_bad = this.m.named("tile_bad", &(&settled & &exhausted));
         let least = |a: &Expr, b: &Expr| mux(&a.lt(b), a, b);
         let key_rows =
             this.m.delay("key_rows", &mux(&scores, &least(&keys_left, &lanes_12), &layer["matrix_rows"]));
@@ -271,7 +275,12 @@ impl Loader<'_> {
         let section_beat = this.m.named("section_beat", &(takes_section & &in_valid));
         let section_count = this.counter("section_count", LENGTH_BITS, &section_sent, &section_beat);
         let last_beat = this.m.delay("section_last_beat", &section_words.shr(beat_shift).dec());
-        let section_done = this.m.named("section_done", &(&section_beat & section_count.eq(&last_beat)));
+        this.m.comment("Whether the next beat is the last is known with the beat before.");
+        let last_but_one = this.m.delay("section_last_but_one", &last_beat.dec());
+        let at_last_beat = this.m.reg("section_at_last_beat", 1);
+        this.m.set_if(&at_last_beat, &section_beat, &section_count.eq(&last_but_one));
+        this.m.set(&at_last_beat, &section_count.eq(&last_beat));
+        let section_done = this.m.named("section_done", &(&section_beat & &at_last_beat));
         let section_bytes = cat(&[section_words.clone(), lit(0, 3)]).zext(32);
         let parameter_offset = this.sum(
             "parameter_offset",
@@ -356,22 +365,24 @@ impl Loader<'_> {
         let may_read = this.m.delay("may_read", &completed.ge(&layer["weights_ready"]));
         let bank_free = banks_used.lt_lit(2) & (!&attention | may_read);
         let error = this.m.named("error_now", &((&checked & &bad) | &tile_bad));
-        this.go(&begin, State::Request);
-        this.go(&(is(State::Request) & &request_ready), State::Receive);
-        this.go(&(&received & position.all()), State::Check);
-        this.go(&(&checked & !&bad), State::Wait);
-        this.go(&(&settled & bank_free & !&tile_bad), State::Parameters);
-        this.go(&(is(State::Parameters) & &request_ready), State::TakeParameters);
-        this.go(&(is(State::Matrix) & &request_ready), State::TakeMatrix);
-        this.go(&(is(State::Bias) & &request_ready), State::TakeBias);
-        let parameters_done = &section_done & is(State::TakeParameters);
-        this.go(&(&parameters_done & !&attention), State::Matrix);
-        this.go(&(&parameters_done & &scores & &first_block), State::Bias);
-        this.go(&(&parameters_done | (&section_done & is(State::TakeBias))), State::Keys);
-        this.go(&((&section_done & is(State::TakeMatrix)) | &keys.output("done")), State::Loaded);
-        this.go(&(&loaded & !&layer_done), State::Wait);
-        this.go(&loaded, State::Handed);
-        this.go(&(is(State::Handed) & &taken), State::Next);
+        let loads_bias = this.m.named("loads_bias", &(&scores & &first_block));
+        this.go(State::Next, &(&rested & &more), State::Request);
+        this.go(State::Request, &request_ready, State::Receive);
+        this.go(State::Receive, &(&in_valid & position.all()), State::Check);
+        this.go(State::Check, &(&checked & !&bad), State::Wait);
+        this.go(State::Wait, &(&waited & bank_free & !&exhausted), State::Parameters);
+        this.go(State::Parameters, &request_ready, State::TakeParameters);
+        this.go(State::TakeParameters, &(&section_done & !&attention), State::Matrix);
+        this.go(State::TakeParameters, &(&section_done & &loads_bias), State::Bias);
+        this.go(State::TakeParameters, &(&section_done & &attention & !&loads_bias), State::Keys);
+        this.go(State::Matrix, &request_ready, State::TakeMatrix);
+        this.go(State::TakeMatrix, &section_done, State::Loaded);
+        this.go(State::Bias, &request_ready, State::TakeBias);
+        this.go(State::TakeBias, &section_done, State::Keys);
+        this.go(State::Keys, &keys.output("done"), State::Loaded);
+        this.go(State::Loaded, &!&last_of_layer, State::Wait);
+        this.go(State::Loaded, &last_of_layer, State::Handed);
+        this.go(State::Handed, &taken, State::Next);
         let handed_over = is(State::Handed) & &taken;
         this.m.set_if(&index, &handed_over, &index.inc());
         this.m.set_if(&taken, &begin, &lit(0, 1));

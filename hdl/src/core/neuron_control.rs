@@ -117,9 +117,12 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let preset = m.named("preset", &(&preset_job | &(&step & (!&two_phase | &analog) & token_done)));
 
         m.comment("Emit: rank lookup, then the slot.");
-        let slot_fire = m.named("slot_fire", &mux(&two_phase, &(&latch | &(&fire & slot.any())), &step));
+        let emitting = m.reg_reset("emitting", 1, 0);
+        let slot_fire = m.named("slot_fire", &mux(&two_phase, &(&latch | &(&fire & &emitting)), &step));
         let token_end = m.named("token_end", &(&slot_fire & &last_slot));
         goes(m, &slot, &last_slot, &token_end, &slot_fire);
+        m.set_if(&emitting, &token_end, &lit(0, 1));
+        m.set_if(&emitting, &slot_fire, &lit(1, 1));
         let walk_start = m.input_doc("walk_start", 1, "the output walk starts over");
         let block_end = m.input_doc("last_of_block", 1, "the token is the last of its block");
         let origin = m.reg_reset("order_origin", COUNT_BITS, 0);
@@ -152,12 +155,19 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let first_bit = at_slot("first_bit", &position.is_zero());
         let chunk_end = at_slot("chunk_end", &(position.all() | &last_slot));
         let emit_last = at_slot("emit_last", &last_slot);
-        let emit_offset = at_slot("emit_offset", &offset);
+        m.comment("The walk moves on a cycle after a token's last slot: its outputs belong to a slot in the cycle after it.");
+        let token_step = m.delay_reset("token_ended", &token_end);
+        let walked = m.delay_reset("slot_fired", &slot_fire);
+        let mut of_token = |name: &str, value: &Expr| {
+            let kept = m.sample(&format!("kept_{name}"), &walked, value);
+            m.named(&format!("emit_{name}"), &mux(&walked, value, &kept))
+        };
+        let emit_offset = of_token("offset", &offset);
         let region_flags: Vec<Expr> = regions
             .iter()
             .map(|(name, value)| {
                 let gated = if name.ends_with("split") { value & &scores } else { value.clone() };
-                at_slot(&format!("emit_{name}"), &gated)
+                of_token(name, &gated)
             })
             .collect();
         let emit = m.named("emit", &(&fire & &emit_valid));
@@ -178,7 +188,7 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
             | &sum_full
             | &drive_full
             | &stepping
-            | slot.any()
+            | &emitting
             | &emit_valid
             | &bytes_valid);
         let idle = m.delay("idle_before", &idle);
@@ -215,7 +225,7 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
             m.output(name, value);
         }
         m.output_doc("rank_index", &index.trunc(rank_bits()), "entry of the rank table");
-        m.output_doc("token_step", &token_end, "the output walk moves on");
+        m.output_doc("token_step", &token_step, "the output walk moves on");
         m.output("bytes_valid", &bytes_valid);
         m.output_doc("bytes_last", &bytes_last, "the row of bytes is the token's last");
         m.output("bytes_offset", &bytes_offset);

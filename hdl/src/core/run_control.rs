@@ -48,8 +48,9 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         let drain_state = lit(1, 2);
         let run_state = lit(2, 2);
         let state = m.reg_reset("state", 2, 0);
-        let running = m.named("running", &state.eq(&run_state));
-        let draining = m.named("draining", &state.eq(&drain_state));
+        // A bit each: the fourth state does not occur.
+        let running = m.named("running", &state.bit(1));
+        let draining = m.named("draining", &state.bit(0));
         let failed = m.reg_reset("failed", 1, 0);
         let done = m.reg_reset("done_flag", 1, 0);
         let pending = m.reg_reset("start_pending", 1, 0);
@@ -59,13 +60,15 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             m.delay("bad_run", &(count.is_zero() | count.slice(12, 20).any() | base.slice(0, 8).any()));
         let busy = &running | &pending;
         let refused = m.named("start_refused", &(&start & !&failed & (&busy | &bad_run)));
-        let mut any = refused.clone();
+        let mut reported = lit(0, 1);
         let mut code =
             mux(&busy, &lit(ErrorCode::StartWhileBusy as u64, 8), &lit(ErrorCode::BadRun as u64, 8));
         let mut index = lit(0, 12);
         let mut address = lit(0, 32);
         for (name, fixed) in sources.iter().rev() {
-            let valid = m.input(name, 1) & &running;
+            let valid = m.input(name, 1);
+            reported = reported | &valid;
+            let valid = valid & &running;
             let this_code = match fixed {
                 Some(code) => lit(*code as u64, 8),
                 None => m.input(&format!("{name}_code"), 8),
@@ -83,9 +86,8 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             address = mux(&valid, &this_address, &address);
             code = mux(&valid, &this_code, &code);
             index = mux(&valid, this_index, &index);
-            any = any | valid;
         }
-        let error = m.named("error_now", &(&any & !&failed));
+        let error = m.named("error_now", &(((&running & reported) | &refused) & !&failed));
         let mut keep = |name: &str, value: &Expr| {
             let register = m.reg_reset(name, value.width(), 0);
             m.set_if(&register, &soft_reset, &lit(0, value.width()));

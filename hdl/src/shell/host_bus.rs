@@ -90,6 +90,12 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         }
         m.set(&own, &lit(0, 32));
 
+        m.comment("Towards the memory everything is registered: its banks are all over the chip.");
+        let memory_valid = m.delay_reset("memory_asked", &(&to_memory & !&memory_done));
+        let memory_write = m.delay("memory_writes", &write);
+        let memory_address = m.delay("memory_word", &address.slice(0, memory_bits));
+        let memory_write_data = m.delay("memory_written", &write_data);
+
         let done = m.named("over", &(&to_soc | &to_nothing | &core_done | (&to_memory & &memory_done)));
         m.comment(
             "The answer is registered. The access that it ends is still there with it, and is not a new one.",
@@ -144,8 +150,18 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             m.assert_stable(
                 "memory_access_stays",
                 "An access of the memory stays as it is until it is done.",
-                &(&to_memory & !&memory_done),
-                &[&to_memory, &write, &address, &write_data],
+                &(&memory_valid & !&memory_done),
+                &[&memory_valid, &memory_write, &memory_address, &memory_write_data],
+            );
+            m.assume_formal("memory_answers_what_it_was_asked", "Proved of the memory.", &(!&memory_done | &memory_valid));
+            m.assert_formal(
+                "memory_access_is_the_hosts",
+                "What the memory is asked is the access that the host makes.",
+                &(!&memory_valid
+                    | (&to_memory
+                        & memory_write.eq(&write)
+                        & memory_address.eq(&address.slice(0, memory_bits))
+                        & memory_write_data.eq(&write_data))),
             );
 
             m.comment("AXI4-Lite (IHI 0022 B1, A3): what is offered stays, each channel carries an access once.");
@@ -237,10 +253,10 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         m.output("done", &answered);
         m.output_doc("rdata", &read_value, "with done, for a read");
         m.output_doc("crc_clear", &crc_clear, "pulse");
-        m.output_doc("memory_valid", &to_memory, "until memory_done");
-        m.output("memory_write", &write);
-        m.output_doc("memory_address", &address.slice(0, memory_bits), "word of 32 bits");
-        m.output("memory_wdata", &write_data);
+        m.output_doc("memory_valid", &memory_valid, "until memory_done");
+        m.output("memory_write", &memory_write);
+        m.output_doc("memory_address", &memory_address, "word of 32 bits");
+        m.output("memory_wdata", &memory_write_data);
         let offset = cat(&[address.slice(0, 10), lit(0, 2)]);
         m.output("m_axil_awvalid", &aw_valid);
         m.output("m_axil_awaddr", &offset);

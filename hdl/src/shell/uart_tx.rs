@@ -16,9 +16,11 @@ pub fn uart_tx(cycles_per_bit: u32) -> Result<Rc<Module>, RtlError> {
         let wait = m.reg("wait_cycles", bits);
         m.comment("The lowest bit is on the line; ones fill up, so that it rests high.");
         let shifter = m.reg_reset("shifter", 9, 0x1ff);
-        let idle = m.named("idle", &left.is_zero());
+        let idle = m.reg_reset("idle", 1, 1);
         let take = m.named("take", &(&idle & &valid));
         let next = m.named("next_bit", &(!&idle & wait.is_zero()));
+        m.set_if(&idle, &take, &lit(0, 1));
+        m.set_if(&idle, &(&next & left.eq_lit(1)), &lit(1, 1));
         m.set_if(&left, &take, &lit(10, 4));
         m.set_if(&left, &next, &left.dec());
         m.set_if(&wait, &(&take | &next), &lit(u64::from(cycles_per_bit - 1), bits));
@@ -66,7 +68,7 @@ pub fn uart_tx(cycles_per_bit: u32) -> Result<Rc<Module>, RtlError> {
             m.assert_formal(
                 "counters_follow",
                 "The counters say how much of the frame is left.",
-                &(!&sending | (left.eq(&left_due) & wait.eq(&wait_due))),
+                &mux(&sending, &(left.eq(&left_due) & wait.eq(&wait_due)), &left.is_zero()),
             );
             m.assert_formal(
                 "shifter_follows",

@@ -82,9 +82,15 @@ impl Burst {
     }
 }
 
+/// Offset of a burst's first beat in the memory, repeated or not: whole pages repeat, and no burst leaves its page.
+fn place(options: &MemoryOptions, burst: &Burst) -> usize {
+    (burst.address.address.wrapping_sub(options.base) % options.bytes as u64) as usize
+}
+
 /// The memory and its AXI4 port.
 pub struct AxiMemory {
     bytes: Vec<u8>,
+    repeats: bool,
     options: MemoryOptions,
     random: Random,
     checker: Checker,
@@ -103,6 +109,7 @@ impl AxiMemory {
     pub fn new(options: MemoryOptions) -> AxiMemory {
         AxiMemory {
             bytes: vec![0; options.bytes],
+            repeats: false,
             random: Random::new(options.stalls.map_or(0, |stalls| stalls.seed)),
             checker: Checker::default(),
             cycle: 0,
@@ -125,6 +132,11 @@ impl AxiMemory {
     /// The content, to change it.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
+    }
+
+    /// Lets the content be found again and again at every address, as where upper address lines are not connected.
+    pub fn repeat(&mut self) {
+        self.repeats = true;
     }
 
     /// How the memory behaves.
@@ -206,7 +218,10 @@ impl AxiMemory {
     }
 
     fn check(&self, channel: &'static str, address: &Address) -> Result<(), Violation> {
-        let window = self.options.base..self.options.base + self.bytes.len() as u64;
+        let window = match self.repeats {
+            true => 0..u64::MAX,
+            false => self.options.base..self.options.base + self.bytes.len() as u64,
+        };
         check::address(self.cycle, channel, address, window, self.options.beat_bytes as u64)
     }
 
@@ -230,7 +245,7 @@ impl AxiMemory {
                 });
             }
             let beat = self.options.beat_bytes;
-            let offset = (burst.address.address - self.options.base) as usize + burst.beat as usize * beat;
+            let offset = place(&self.options, burst) + burst.beat as usize * beat;
             let hit = |target: &FaultTarget| match target {
                 FaultTarget::WriteBeat(n) => *n == self.beats_written,
                 FaultTarget::WriteRange(range) => overlaps(range, offset, beat),
@@ -285,7 +300,7 @@ impl AxiMemory {
         let Some(index) = chosen else { return };
         let burst = &mut self.reads[index];
         let beat = self.options.beat_bytes;
-        let offset = (burst.address.address - self.options.base) as usize + burst.beat as usize * beat;
+        let offset = place(&self.options, burst) + burst.beat as usize * beat;
         let hit = |target: &FaultTarget| match target {
             FaultTarget::ReadBeat(n) => *n == self.beats_read,
             FaultTarget::ReadRange(range) => overlaps(range, offset, beat),

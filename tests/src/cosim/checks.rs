@@ -90,7 +90,33 @@ pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
 pub fn counters_count_one_run(cosim: &Cosim) -> Result<(), String> {
     let bench = recovery::Bench::new();
     let mut session = bench.session(cosim, &SimOptions::default())?;
+    let moved = |session: &mut Session<'_>| {
+        let link = session.accelerator.link();
+        (link.cycles(), link.memory().beats())
+    };
+    let (cycles_before, (read_before, written_before)) = moved(&mut session);
     let once = session.compare_with(&bench.image, &bench.expected)?;
+    let (cycles, (read, written)) = moved(&mut session);
+    equal("read beats", once.read_beats, read - read_before)?;
+    equal("write beats", once.write_beats, written - written_before)?;
+    // Each cycle is counted by a counter once, but spikes by lanes.
+    let elapsed = cycles - cycles_before;
+    for (name, count) in [
+        ("busy", once.busy_cycles),
+        ("events", once.events),
+        ("stall_weights", once.stall_weights),
+        ("stall_inputs", once.stall_inputs),
+        ("stall_fire", once.stall_fire),
+        ("stall_output", once.stall_output),
+        ("stall_order", once.stall_order),
+        ("stall_switch", once.stall_switch),
+        ("null_events", once.null_events),
+        ("spikes a lane", once.spikes / u64::from(cosim.core.lanes)),
+    ] {
+        if count > elapsed {
+            return Err(format!("{name}: {count} in {elapsed} cycles"));
+        }
+    }
     let again = session.compare_with(&bench.image, &bench.expected)?;
     if once != again {
         return Err(format!("the same run counts {once:?}, then {again:?}"));
@@ -248,18 +274,25 @@ fn at_least(what: &str, found: u64, expected: u64) -> Result<(), String> {
 /// The first difference, or a word without spikes.
 pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
     let channels = cosim.core.max_fan_in as usize;
-    let (network, image) = dense_network(Grid { rows: 1, columns: 2 }, channels);
+    let (network, image) = dense_network(Grid { rows: 1, columns: 4 }, channels);
     for neuron in [Neuron::If, Neuron::TwoPhase] {
         let network =
-            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(2) }).map_err(text)?;
+            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(8) }).map_err(text)?;
         let mut session = cosim.session(&network, &SimOptions::default())?;
         let expected = session.expected(&image)?;
-        let spikes = |channel| (0..2).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
+        let spikes = |channel| (0..4).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
         let silent = (0..channels).step_by(8).find(|&word| (word..word + 8).map(spikes).sum::<u32>() == 0);
         if let Some(channel) = silent {
             return Err(format!("no spike in the word of channel {channel}: choose other weights"));
         }
         session.compare_with(&image, &expected).map_err(|error| format!("{neuron:?}: {error}"))?;
+        // Few spikes, in other words of each row.
+        for seed in 0..3 {
+            let mut random = Random(seed);
+            let dark: Vec<u8> =
+                image.iter().map(|&pixel| if random.chance(1, 2) { pixel / 4 } else { 0 }).collect();
+            session.compare(&dark).map_err(|error| format!("{neuron:?}, dark image {seed}: {error}"))?;
+        }
     }
     Ok(())
 }

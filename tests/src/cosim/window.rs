@@ -37,7 +37,8 @@ fn shifted(cosim: &Cosim, shift: u32) -> Result<(), String> {
         return Err(format!("byte {at} of planes and logits differs"));
     }
 
-    for (beat, write) in [(0, false), (counters.read_beats / 2, false), (counters.write_beats / 2, true)] {
+    let reads = (0..6).map(|part| (counters.read_beats * part / 6, false));
+    for (beat, write) in reads.chain([(counters.write_beats / 2, true)]) {
         let (read_before, written_before) = session.accelerator.link().memory().beats();
         let (target, code) = if write {
             (FaultTarget::WriteBeat(written_before + beat), ErrorCode::WriteError)
@@ -49,7 +50,8 @@ fn shifted(cosim: &Cosim, shift: u32) -> Result<(), String> {
         start(&mut session, shift)?;
         ended_with(&mut session, Some(code))?;
         let address = session.accelerator.link().read_register(registers::ERROR_ADDRESS).map_err(text)?;
-        if !(shift..shift + session.program.total_bytes as u32).contains(&address) {
+        let program = shift..shift + session.program.total_bytes as u32;
+        if !program.contains(&address) || !address.is_multiple_of(cosim.core.bus_bytes()) {
             return Err(format!("{code:?} at beat {beat}: ERROR_ADDRESS is 0x{address:x}"));
         }
         session.accelerator.link().memory().faults_mut().clear();

@@ -1,6 +1,6 @@
 //! The checks that a mutant runs against, cheapest first, until one finds it.
 
-use crate::cosim::addresses::every_address_bit_counts;
+use crate::cosim::addresses::{every_address_bit_counts, strides_may_be_large};
 use crate::cosim::campaign::{Worlds, random_networks_as_they_come};
 use crate::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
 use crate::cosim::order::reads_wait_for_writes;
@@ -22,12 +22,14 @@ pub const QUICK: &[Check] = &[
     ("registers", checks::registers_hold_what_is_written),
     ("widest rows", checks::widest_rows),
     ("large offsets", window::offsets_may_be_large),
+    ("large strides", strides_may_be_large),
     ("addresses", |core| every_address_bit_counts(core).map(drop)),
     ("refusals", |core| malformed_descriptors(core, MALFORMED)),
 ];
 
 /// The rest: for mutants that are neither found by the quick ones nor proven equivalent.
 pub const THOROUGH: &[Check] = &[
+    ("more networks", |core| random_networks_as_they_come(core, 1000..1160, Worlds::Mixed)),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..4)),
     ("order", |core| reads_wait_for_writes(core, 0..20)),
