@@ -49,12 +49,14 @@ pub enum Command {
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
         gen verilog --soc constraints/ulx3s/mst_soc.json --out rtl\n  \
+        gen verilog --pcie constraints/acorn/mst_pcie.json --out rtl\n  \
         verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n  \
         fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
         peakrdl html rtl/mst_core.rdl -o registers\n\n\
         Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
         compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
-        FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. The same options give the same bytes. Other files in the folder stay.")]
+        FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. Of a card they\n\
+        are `mst_pcie`, without a FuseSoC package; `litepcie.yml` is what `litepcie_gen` makes the module `litepcie_core` from. The same options give the same bytes. Other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \

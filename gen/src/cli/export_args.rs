@@ -14,6 +14,10 @@ pub struct VerilogArgs {
     /// constraints/ulx3s/mst_soc.json.
     #[arg(long, value_name = "FILE", conflicts_with = "CoreArgs")]
     pub soc: Option<PathBuf>,
+    /// Write the PCIe card `mst_pcie` instead, the core with memory behind LitePCIe, with the sizes in this file: one like
+    /// constraints/acorn/mst_pcie.json.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["CoreArgs", "soc"])]
+    pub pcie: Option<PathBuf>,
     /// Folder to write to; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
