@@ -16,6 +16,8 @@
 //! stream has a CRC-32, `TO_CARD_CRC` and `TO_HOST_CRC`: the data have arrived when it is that of what the host sent, or found.
 //!
 //! Descriptors begin at multiples of [`DESCRIPTOR_ALIGN`]: LitePCIe cuts them by size alone, and a request must not cross 4 KiB.
+//! They all lie from [`LOWEST_BUS_ADDRESS`] on: a write below 4 GiB loses its last double words in LitePCIe when a request above follows, so the
+//! addresses of a card are all on one side.
 //!
 //! LitePCIe reports a writer's interrupt when its last request has been handed over, not when it is in host memory. A register read that
 //! is answered afterwards says that it is: a completion never overtakes a posted write (PCI Express Base 2.4.1).
@@ -46,6 +48,8 @@ pub const MEMORY_BASE: u64 = 0;
 pub const STREAM_ALIGN: u32 = 16;
 /// Bus addresses of descriptors are multiples of this many bytes: the largest request of LitePCIe.
 pub const DESCRIPTOR_ALIGN: u64 = 512;
+/// Where bus addresses of descriptors begin.
+pub const LOWEST_BUS_ADDRESS: u64 = 1 << 32;
 /// The most descriptors that a DMA table holds.
 pub const DMA_DESCRIPTORS: u32 = 256;
 /// The most bytes of a DMA descriptor that are a multiple of a page.
@@ -76,7 +80,7 @@ pub mod card_status {
 }
 /// Bits of `CARD_CONTROL`.
 pub mod card_control {
-    /// Ends both streams where they are and clears the refusals.
+    /// Ends both streams where they are, once the bursts under way have ended (`CARD_STATUS` says when), and clears the refusals.
     pub const STREAM_RESET: u32 = 1 << 0;
     /// Resets the core and the ports of the memory, whatever they do, and ends both streams.
     pub const CORE_RESET: u32 = 1 << 1;

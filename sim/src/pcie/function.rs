@@ -28,7 +28,7 @@ impl SimFunction {
         options: RootOptions,
         trace: Option<&Path>,
     ) -> Result<SimFunction, PcieError> {
-        let buffers = Buffers::default();
+        let buffers = Buffers::new(options.buffers);
         let root = RootComplex::new(card, options, buffers.clone(), trace)?;
         Ok(SimFunction { root, buffers, clock_hz })
     }

@@ -1,6 +1,7 @@
 //! The host's memory, as the card reaches it.
 
 use driver::pcie::{Buffer, Direction};
+use isa::pcie::LOWEST_BUS_ADDRESS;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub(crate) const PAGE: u64 = 4096;
 /// Where the first buffer below 4 GiB lies, and the first above.
 const LOW: u64 = 0x1000_0000;
-const HIGH: u64 = 0x12_3400_0000;
+const HIGH: u64 = LOWEST_BUS_ADDRESS + 0x12_3400_0000;
 /// Bytes between buffers that belong to none.
 const GUARD: u64 = 16 * PAGE;
 
@@ -31,12 +32,25 @@ pub trait HostMemory {
     fn write(&mut self, address: u64, data: &[u8]) -> Result<(), Refused>;
 }
 
+/// On which side of 4 GiB buffers lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// All above, where [`LOWEST_BUS_ADDRESS`] wants them.
+    #[default]
+    Above,
+    /// All below.
+    Below,
+    /// In turn: what no driver may do.
+    Mixed,
+}
+
 /// Buffers behind an IOMMU: all else is refused and counted.
 #[derive(Clone, Debug, Default)]
 pub struct Buffers(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
+    placement: Placement,
     mapped: BTreeMap<u64, Mapped>,
     used: u64,
     faults: u64,
@@ -49,15 +63,25 @@ struct Mapped {
 }
 
 impl Buffers {
+    /// None yet.
+    pub fn new(placement: Placement) -> Buffers {
+        Buffers(Arc::new(Mutex::new(Table { placement, ..Table::default() })))
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A zeroed buffer of whole pages, above and below 4 GiB in turn.
+    /// A zeroed buffer of whole pages.
     pub fn map(&self, bytes: usize, direction: Direction) -> SimBuffer {
         let mut table = self.table();
         let bytes = (bytes.max(1) as u64).next_multiple_of(PAGE);
-        let base = if table.mapped.len().is_multiple_of(2) { HIGH } else { LOW };
+        let above = match table.placement {
+            Placement::Above => true,
+            Placement::Below => false,
+            Placement::Mixed => table.mapped.len().is_multiple_of(2),
+        };
+        let base = if above { HIGH } else { LOW };
         let address = base + table.used;
         table.used += bytes + GUARD;
         table.mapped.insert(address, Mapped { data: vec![0; bytes as usize], direction });

@@ -18,5 +18,5 @@ mod tlp;
 pub use completer::Fault;
 pub use function::SimFunction;
 pub use litepcie::Litepcie;
-pub use memory::{Buffers, HostMemory, Refused, SimBuffer};
+pub use memory::{Buffers, HostMemory, Placement, Refused, SimBuffer};
 pub use root::{CardModel, PcieError, RootComplex, RootOptions, Traffic};

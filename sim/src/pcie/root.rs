@@ -4,7 +4,7 @@ use super::beats::{Beat, FromCard, ToCard};
 use super::completer::{Completer, Fault, Manner, ROOT};
 use super::config_space::{self, ConfigSpace, command, status};
 use super::litepcie::{Litepcie, LitepcieError};
-use super::memory::HostMemory;
+use super::memory::{HostMemory, Placement};
 use super::pins::{self, Driven, Pins};
 use super::tlp::{DWORD, Malformed, Status, Tlp};
 use crate::axi::random::Random;
@@ -21,8 +21,8 @@ const CARD: u16 = 0x0300;
 const BAR0: u32 = 0xf000_0000;
 /// Cycles that a reset lasts, and that the card gets after it.
 const RESET_CYCLES: u32 = 32;
-/// Cycles after which a read of a register is given up: more than LitePCIe gives its own bus.
-const REGISTER_CYCLES: u32 = 1 << 21;
+/// Cycles after which a read of a register is given up: half a millisecond, within what hosts allow.
+const REGISTER_CYCLES: u32 = 1 << 16;
 /// Reads that the root complex takes before it has answered one.
 const NON_POSTED: usize = 32;
 /// Packets to the card that are made ahead.
@@ -91,6 +91,8 @@ pub struct RootOptions {
     pub straddle: bool,
     /// Of a hundred cycles, those in which either stream stands still.
     pub stalls: u8,
+    /// Where buffers lie.
+    pub buffers: Placement,
 }
 
 impl Default for RootOptions {
@@ -106,6 +108,7 @@ impl Default for RootOptions {
             reorder: false,
             straddle: true,
             stalls: 0,
+            buffers: Placement::Above,
         }
     }
 }
@@ -124,6 +127,7 @@ impl RootOptions {
             reorder: true,
             straddle: random.percent(75),
             stalls: random.below(40) as u8,
+            buffers: if random.percent(50) { Placement::Above } else { Placement::Below },
         }
     }
 }

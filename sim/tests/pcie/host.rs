@@ -127,12 +127,13 @@ pub fn to_host(function: &mut SimFunction, place: u32, bytes: usize, piece: usiz
     data
 }
 
-/// Ends both streams and says what the status is then.
+/// Ends both streams and says what the status is when the bursts that were under way have ended.
 pub fn stream_reset(function: &mut SimFunction) -> u32 {
     for engine in [litepcie::DMA_READER, litepcie::DMA_WRITER] {
         function.write(engine + litepcie::dma::ENABLE, 0).unwrap();
     }
     set_card_register(function, pcie::CARD_CONTROL, card_control::STREAM_RESET);
+    function.root().step(500).unwrap();
     card_register(function, pcie::CARD_STATUS)
 }
 
