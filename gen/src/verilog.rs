@@ -6,6 +6,7 @@ use crate::files;
 use crate::fusesoc;
 use crate::screen::{Format, count, print, print_json};
 use hdl::rtl::{Module, RtlError};
+use hdl::shell::litepcie::{self, Phy};
 use isa::{CoreConfig, PcieConfig, SocConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,7 +39,7 @@ struct Report<'a> {
 enum Design {
     Core(CoreConfig),
     Soc(SocConfig),
-    Pcie(PcieConfig),
+    Pcie(PcieConfig, Phy),
 }
 
 impl Design {
@@ -51,7 +52,7 @@ impl Design {
         if let Some(path) = &args.pcie {
             let config: PcieConfig = sizes(path)?;
             config.validate()?;
-            return Ok(Design::Pcie(config));
+            return Ok(Design::Pcie(config, args.phy.into()));
         }
         Ok(Design::Core(args.core.config()?))
     }
@@ -60,7 +61,7 @@ impl Design {
         match self {
             Design::Core(core) => core,
             Design::Soc(soc) => &soc.core,
-            Design::Pcie(card) => &card.core,
+            Design::Pcie(card, _) => &card.core,
         }
     }
 
@@ -68,7 +69,7 @@ impl Design {
         match self {
             Design::Core(core) => hdl::core::mst_core(core),
             Design::Soc(soc) => hdl::shell::mst_soc(soc),
-            Design::Pcie(card) => hdl::shell::mst_pcie(card),
+            Design::Pcie(card, _) => hdl::shell::mst_pcie(card),
         }
     }
 
@@ -76,7 +77,7 @@ impl Design {
         let text = match self {
             Design::Core(core) => serde_json::to_string_pretty(core),
             Design::Soc(soc) => serde_json::to_string_pretty(soc),
-            Design::Pcie(card) => serde_json::to_string_pretty(card),
+            Design::Pcie(card, _) => serde_json::to_string_pretty(card),
         };
         text.expect("sizes are numbers") + "\n"
     }
@@ -86,7 +87,7 @@ impl Design {
         let around = match self {
             Design::Core(_) => None,
             Design::Soc(soc) => Some((SOC_REGISTERS, isa::systemrdl::soc_text(soc))),
-            Design::Pcie(card) => Some((PCIE_REGISTERS, isa::systemrdl::pcie_text(card))),
+            Design::Pcie(card, _) => Some((PCIE_REGISTERS, isa::systemrdl::pcie_text(card))),
         };
         let core = (REGISTERS, isa::systemrdl::text(self.core()));
         std::iter::once(core).chain(around).map(|(name, text)| (name.to_owned(), text)).collect()
@@ -98,7 +99,7 @@ impl Design {
             Design::Core(_) => None,
             // What LiteX's clients call it.
             Design::Soc(soc) => Some(("csr.csv".to_owned(), isa::soc::csr_csv(soc))),
-            Design::Pcie(card) => Some((LITEPCIE.to_owned(), hdl::shell::litepcie::yaml(card))),
+            Design::Pcie(card, phy) => Some((LITEPCIE.to_owned(), litepcie::yaml(card, *phy))),
         }
     }
 
@@ -110,7 +111,7 @@ impl Design {
                 ", {} bytes of memory, clock of {} Hz, {} baud",
                 soc.memory_bytes, soc.clock_hz, soc.baud
             ),
-            Design::Pcie(card) => {
+            Design::Pcie(card, _) => {
                 format!(", {} bytes of memory, clock of {} Hz", card.memory_bytes, card.clock_hz)
             }
         }
@@ -128,7 +129,7 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     let register_files: Vec<String> = registers.iter().map(|(name, _)| name.clone()).collect();
     beside.extend(registers);
     // A package without litepcie_core, which is not ours to give, would not build.
-    let packaged = !matches!(design, Design::Pcie(_));
+    let packaged = !matches!(design, Design::Pcie(..));
     let package = packaged.then(|| {
         let of_files = |names: &[String]| fusesoc::package(top.name(), names, &register_files);
         (format!("{}.core", top.name()), of_files)
@@ -141,7 +142,7 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
             let (soc, pcie) = match design {
                 Design::Core(_) => (None, None),
                 Design::Soc(soc) => (Some(soc), None),
-                Design::Pcie(card) => (None, Some(card)),
+                Design::Pcie(card, _) => (None, Some(card)),
             };
             print_json(&Report { out: &args.out, modules, lines, core, soc, pcie })
         }

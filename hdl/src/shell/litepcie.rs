@@ -16,17 +16,35 @@ const STREAM_BITS: u32 = 128;
 /// Interrupt lines of the card.
 pub const INTERRUPTS: u32 = 4;
 
-/// The FPGA, by LitePCIe's name. Only Vivado's script depends on it, which the flows of boards do without.
-const DEVICE: &str = "xc7a200t";
+/// Which hard block LitePCIe talks to. Its streams are as wide as it takes for a clock of 125 MHz, and the ports of the core are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phy {
+    /// 7-series, 5 GT/s.
+    #[default]
+    SevenSeries,
+    /// UltraScale+, 8 GT/s. LitePCIe's registers from `PHY_BUS_MASTER_ENABLE` to `PHY_MAX_PAYLOAD_SIZE` lie 4 bytes lower.
+    UltraScalePlus,
+}
+
+impl Phy {
+    /// LitePCIe's name, an FPGA that has it (only a script that we do without depends on which), bits of the block's streams.
+    fn fields(self) -> (&'static str, &'static str, u32) {
+        match self {
+            Phy::SevenSeries => ("S7PCIEPHY", "xc7a200t", 128),
+            Phy::UltraScalePlus => ("USPPCIEPHY", "xcvu9p-fsgd2104-2L-e", 256),
+        }
+    }
+}
 
 /// What `litepcie_gen` makes the core of `mst_pcie` from: the text of `litepcie.yml`.
-pub fn yaml(config: &PcieConfig) -> String {
+pub fn yaml(config: &PcieConfig, phy: Phy) -> String {
+    let (name, device, bits) = phy.fields();
     let fields = [
-        ("phy", "S7PCIEPHY".to_owned()),
-        ("phy_device", DEVICE.to_owned()),
+        ("phy", name.to_owned()),
+        ("phy_device", device.to_owned()),
         ("phy_lanes", LANES.to_string()),
         ("phy_data_width", STREAM_BITS.to_string()),
-        ("phy_pcie_data_width", STREAM_BITS.to_string()),
+        ("phy_pcie_data_width", bits.to_string()),
         ("phy_bar0_size", format!("0x{:x}", pcie::BAR0_BYTES)),
         ("clk_freq", config.clock_hz.to_string()),
         // The clock is PCIe's own: nothing of ours runs in another.

@@ -85,8 +85,11 @@ fn a_module_built_twice_from_the_same_parameters_is_one_file() {
 
 #[test]
 fn a_foreign_module_is_declared_not_written_and_may_give_the_clock() {
-    let source = Module::foreign("source", "A clock from elsewhere.", &[("pin", 1)], &[("clk", 1), ("rst", 1)]);
-    assert!(source.text().contains("(* blackbox *)\nmodule source (\n    input  wire pin,\n    output wire clk,"));
+    let source =
+        Module::foreign("source", "A clock from elsewhere.", &[("pin", 1)], &[("clk", 1), ("rst", 1)]);
+    assert!(
+        source.text().contains("(* blackbox *)\nmodule source (\n    input  wire pin,\n    output wire clk,")
+    );
     let top = Module::build("top", "Counts.", |m| {
         let pin = m.input("pin", 1);
         let source = m.instance("source", &source, &[("pin", pin)]);

@@ -2,7 +2,7 @@
 
 use crate::verilated::{BuildError, cache, tools};
 use hdl::rtl::VerilogFile;
-use hdl::shell::litepcie;
+use hdl::shell::litepcie::{self, Phy};
 use isa::PcieConfig;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ impl Litepcie {
     /// # Errors
     /// If the generator is missing or fails.
     pub fn generate(config: &PcieConfig) -> Result<Litepcie, LitepcieError> {
-        Litepcie::of(&litepcie::yaml(config))
+        Litepcie::of(&litepcie::yaml(config, Phy::SevenSeries))
     }
 
     /// Makes the core that a `litepcie.yml` describes, or finds it in the cache.
