@@ -123,6 +123,12 @@ pub enum Command {
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
         `useful` is the share of busy cycles that the network's spikes need on that many lanes.")]
     Cosim(CosimArgs),
+    /// Run images on the generated PCIe card, packet by packet; compare every logit, measure the link.
+    #[command(after_help = "Examples:\n  \
+        gen card                                              two images on the card for an Acorn\n  \
+        gen card --images 4 --json\n\n\
+        The card is compiled with Verilator around LitePCIe's own core (`cargo xtask setup litex` fetches its generator).")]
+    Card(CardArgs),
     /// Synthesise a core with Yosys: cells of each module, and no multiplier, latch or undriven net.
     #[command(after_help = "Examples:\n  \
         gen synth                                  the core for an ECP5 board\n  \
@@ -256,6 +262,23 @@ pub struct CosimArgs {
     /// How the simulation goes.
     #[command(flatten)]
     pub simulation: SimulationArgs,
+}
+
+/// `gen card`.
+#[derive(Args, Debug)]
+pub struct CardArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub images: usize,
+    /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Sizes of the card [default: constraints/acorn/mst_pcie.json]
+    #[arg(long, value_name = "FILE")]
+    pub pcie: Option<PathBuf>,
 }
 
 /// `gen synth`.

@@ -50,9 +50,7 @@ impl Design {
             return Ok(Design::Soc(config));
         }
         if let Some(path) = &args.pcie {
-            let config: PcieConfig = sizes(path)?;
-            config.validate()?;
-            return Ok(Design::Pcie(config, args.phy.into()));
+            return Ok(Design::Pcie(card_config(path)?, args.phy.into()));
         }
         Ok(Design::Core(args.core.config()?))
     }
@@ -164,6 +162,13 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
             ))
         }
     }
+}
+
+/// The sizes of a card, checked.
+pub fn card_config(path: &Path) -> Result<PcieConfig, GenError> {
+    let config: PcieConfig = sizes(path)?;
+    config.validate()?;
+    Ok(config)
 }
 
 /// The sizes in a file.
