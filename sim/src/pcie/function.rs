@@ -1,7 +1,9 @@
 //! The simulated card as a [`Function`]: what the driver sees of it.
 
+use super::error::PcieError;
 use super::memory::{Buffers, SimBuffer};
-use super::root::{CardModel, PcieError, RootComplex, RootOptions};
+use super::options::RootOptions;
+use super::root::{CardModel, RootComplex};
 use driver::link::LinkError;
 use driver::pcie::{Direction, Function};
 use std::path::Path;

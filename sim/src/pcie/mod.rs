@@ -8,15 +8,19 @@
 mod beats;
 mod completer;
 pub mod config_space;
+pub mod error;
 pub mod function;
 pub mod litepcie;
 pub mod memory;
+pub mod options;
 mod pins;
 pub mod root;
 mod tlp;
 
 pub use completer::Fault;
+pub use error::PcieError;
 pub use function::SimFunction;
 pub use litepcie::Litepcie;
 pub use memory::{Buffers, HostMemory, Placement, Refused, SimBuffer};
-pub use root::{CardModel, PcieError, RootComplex, RootOptions, Traffic};
+pub use options::{RootOptions, Traffic};
+pub use root::{CardModel, RootComplex};

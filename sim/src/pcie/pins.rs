@@ -2,8 +2,8 @@
 
 use super::beats::Beat;
 use super::config_space::ConfigSpace;
+use super::error::PcieError;
 use super::litepcie::Litepcie;
-use super::root::PcieError;
 use crate::verilated::{Input, Model, Output, Tracing, Verilated};
 use hdl::rtl::{Module, VerilogFile, emit};
 use std::path::Path;

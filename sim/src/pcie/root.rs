@@ -3,12 +3,14 @@
 use super::beats::{Beat, FromCard, ToCard};
 use super::completer::{Completer, Fault, Manner, ROOT};
 use super::config_space::{self, ConfigSpace, command, status};
-use super::litepcie::{Litepcie, LitepcieError};
-use super::memory::{HostMemory, Placement};
+use super::error::PcieError;
+use super::litepcie::Litepcie;
+use super::memory::HostMemory;
+use super::options::{RootOptions, Traffic};
 use super::pins::{self, Driven, Pins};
-use super::tlp::{DWORD, Malformed, Status, Tlp};
+use super::tlp::{DWORD, Status, Tlp};
 use crate::axi::random::Random;
-use crate::verilated::{BuildError, ModelError, Tracing, Verilated};
+use crate::verilated::{Tracing, Verilated};
 use hdl::rtl::VerilogFile;
 use isa::PcieConfig;
 use isa::pcie::BAR0_BYTES;
@@ -22,130 +24,11 @@ const BAR0: u32 = 0xf000_0000;
 /// Cycles that a reset lasts, and that the card gets after it.
 const RESET_CYCLES: u32 = 32;
 /// Cycles after which a read of a register is given up: half a millisecond, within what hosts allow.
-const REGISTER_CYCLES: u32 = 1 << 16;
+pub(crate) const REGISTER_CYCLES: u32 = 1 << 16;
 /// Reads that the root complex takes before it has answered one.
 const NON_POSTED: usize = 32;
 /// Packets to the card that are made ahead.
 const AHEAD: usize = 2;
-
-/// Why the card cannot be simulated.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PcieError {
-    /// The card cannot be generated.
-    #[error(transparent)]
-    Rtl(#[from] hdl::rtl::RtlError),
-    /// LitePCIe's core cannot be made.
-    #[error(transparent)]
-    Litepcie(#[from] LitepcieError),
-    /// The card cannot be compiled.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// The compiled card cannot be used.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The card broke a rule of PCI Express.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// A packet of the card is larger than configuration allows.
-    #[error("the card sent {what} of {found} bytes; device control allows {allowed}")]
-    TooLarge {
-        /// `a write` or `a read`.
-        what: &'static str,
-        /// Its bytes.
-        found: usize,
-        /// The most.
-        allowed: usize,
-    },
-    /// The card sent a request while it was not allowed to.
-    #[error("the card sent a request while bus mastering is disabled")]
-    NotMaster,
-    /// The card did not answer.
-    #[error(
-        "a read of 0x{offset:05x} in BAR 0 was not answered within {REGISTER_CYCLES} cycles; reset the function"
-    )]
-    NoAnswer {
-        /// Byte offset in BAR 0.
-        offset: u32,
-    },
-}
-
-/// How the root complex behaves.
-#[derive(Clone, Debug)]
-pub struct RootOptions {
-    /// Of everything that is random.
-    pub seed: u64,
-    /// Bytes of the largest payload: 128, 256 or 512.
-    pub max_payload: u32,
-    /// Bytes of the largest read: 128, 256 or 512.
-    pub max_request: u32,
-    /// Cycles from a read of the card to its first completion.
-    pub latency: u64,
-    /// As many cycles more, at random.
-    pub jitter: u64,
-    /// Completions come in pieces of random size.
-    pub split: bool,
-    /// Completions of different reads come in any order.
-    pub reorder: bool,
-    /// A packet may begin in the beat in which another ends.
-    pub straddle: bool,
-    /// Of a hundred cycles, those in which either stream stands still.
-    pub stalls: u8,
-    /// Where buffers lie.
-    pub buffers: Placement,
-}
-
-impl Default for RootOptions {
-    /// A host that answers after 500 ns, as a desktop does, and never stalls.
-    fn default() -> RootOptions {
-        RootOptions {
-            seed: 1,
-            max_payload: 256,
-            max_request: 512,
-            latency: 62,
-            jitter: 0,
-            split: false,
-            reorder: false,
-            straddle: true,
-            stalls: 0,
-            buffers: Placement::Above,
-        }
-    }
-}
-
-impl RootOptions {
-    /// A host of bad manners: splits, reorders, delays and stalls at random.
-    pub fn random(seed: u64) -> RootOptions {
-        let mut random = Random::new(seed);
-        RootOptions {
-            seed,
-            max_payload: 128 << random.below(3),
-            max_request: 128 << random.below(3),
-            latency: random.below(40),
-            jitter: 1 + random.below(200),
-            split: true,
-            reorder: true,
-            straddle: random.percent(75),
-            stalls: random.below(40) as u8,
-            buffers: if random.percent(50) { Placement::Above } else { Placement::Below },
-        }
-    }
-}
-
-/// What has moved on the card's streams since they were last looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Bytes that completions carried.
-    pub read_bytes: u64,
-    /// Bytes that the card's writes carried.
-    pub written_bytes: u64,
-    /// Beats to the card.
-    pub rx_beats: u64,
-    /// Beats from the card.
-    pub tx_beats: u64,
-    /// Cycle of the first and the last packet with data.
-    pub span: Option<(u64, u64)>,
-}
 
 /// A compiled card.
 #[derive(Clone, Debug)]
@@ -393,11 +276,11 @@ impl<M: HostMemory> RootComplex<M> {
                 Ok(())
             }
             Tlp::Completion { tag, data, status: code, .. } => {
-                if let Some((asked, slot @ None)) = &mut self.answer {
-                    if *asked == tag {
-                        let value = data.first_chunk().map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
-                        *slot = Some(if code == Status::Successful { value } else { u32::MAX });
-                    }
+                if let Some((asked, slot @ None)) = &mut self.answer
+                    && *asked == tag
+                {
+                    let value = data.first_chunk().map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
+                    *slot = Some(if code == Status::Successful { value } else { u32::MAX });
                 }
                 Ok(())
             }
@@ -437,12 +320,5 @@ impl<M: HostMemory> RootComplex<M> {
     /// The host's memory.
     pub fn memory(&mut self) -> &mut M {
         &mut self.memory
-    }
-}
-
-impl Traffic {
-    fn note(&mut self, now: u64) {
-        let first = self.span.map_or(now, |(first, _)| first);
-        self.span = Some((first, now));
     }
 }
