@@ -49,12 +49,14 @@ pub enum Command {
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
         gen verilog --soc constraints/ulx3s/mst_soc.json --out rtl\n  \
+        gen verilog --pcie constraints/acorn/mst_pcie.json --out rtl\n  \
         verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n  \
         fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
         peakrdl html rtl/mst_core.rdl -o registers\n\n\
         Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
         compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
-        FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. The same options give the same bytes. Other files in the folder stay.")]
+        FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. Of a card they\n\
+        are `mst_pcie`, without a FuseSoC package; `litepcie.yml` is what `litepcie_gen` makes the module `litepcie_core` from. The same options give the same bytes. Other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \
@@ -121,6 +123,12 @@ pub enum Command {
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
         `useful` is the share of busy cycles that the network's spikes need on that many lanes.")]
     Cosim(CosimArgs),
+    /// Run images on the generated PCIe card, packet by packet; compare every logit, measure the link.
+    #[command(after_help = "Examples:\n  \
+        gen card                                              two images on the card for an Acorn\n  \
+        gen card --images 4 --json\n\n\
+        The card is compiled with Verilator around LitePCIe's own core (`cargo xtask setup litex` fetches its generator).")]
+    Card(CardArgs),
     /// Synthesise a core with Yosys: cells of each module, and no multiplier, latch or undriven net.
     #[command(after_help = "Examples:\n  \
         gen synth                                  the core for an ECP5 board\n  \
@@ -254,6 +262,23 @@ pub struct CosimArgs {
     /// How the simulation goes.
     #[command(flatten)]
     pub simulation: SimulationArgs,
+}
+
+/// `gen card`.
+#[derive(Args, Debug)]
+pub struct CardArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub images: usize,
+    /// Where they are.
+    #[command(flatten)]
+    pub source: ImageArgs,
+    /// Sizes of the card [default: constraints/acorn/mst_pcie.json]
+    #[arg(long, value_name = "FILE")]
+    pub pcie: Option<PathBuf>,
 }
 
 /// `gen synth`.

@@ -23,6 +23,9 @@ pub enum GenError {
     /// The simulation cannot start.
     #[error(transparent)]
     Sim(#[from] sim::SimError),
+    /// The card cannot be simulated.
+    #[error(transparent)]
+    Card(#[from] sim::pcie::PcieError),
     /// The core failed while it ran an image.
     #[error("image {image}: {source}")]
     Core {

@@ -3,6 +3,7 @@
 //! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is
 //! success, 1 a defect (core and reference differ, or the synthesised core has what it must not have), 2 a refusal.
 
+mod card;
 mod cli;
 mod convert;
 mod cosim;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Sweep(options) => sweep::sweep(options, cli.format()),
         Command::Report(options) => report::report(options, cli.format()),
         Command::Cosim(options) => cosim::cosim(options, cli.format()),
+        Command::Card(options) => card::card(options, cli.format()),
         Command::Synth(options) => synth::synth(options, cli.format()),
     };
     match outcome {

@@ -1,13 +1,15 @@
-//! `gen verilog`: the core as files, alone or in a system on a chip.
+//! `gen verilog`: the core as files, alone, in a system on a chip or on a PCIe card.
 
 use crate::cli::VerilogArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::fusesoc;
 use crate::screen::{Format, count, print, print_json};
-use hdl::rtl::Module;
-use isa::{CoreConfig, SocConfig};
+use hdl::rtl::{Module, RtlError};
+use hdl::shell::litepcie::{self, Phy};
+use isa::{CoreConfig, PcieConfig, SocConfig};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -15,6 +17,11 @@ use std::rc::Rc;
 const REGISTERS: &str = "mst_core.rdl";
 /// A system's own.
 const SOC_REGISTERS: &str = "mst_soc.rdl";
+
+/// A card's own.
+const PCIE_REGISTERS: &str = "mst_pcie.rdl";
+/// What LitePCIe's core is made from.
+const LITEPCIE: &str = "litepcie.yml";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -24,76 +31,166 @@ struct Report<'a> {
     core: CoreConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     soc: Option<SocConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pcie: Option<PcieConfig>,
+}
+
+/// What is generated.
+enum Design {
+    Core(CoreConfig),
+    Soc(SocConfig),
+    Pcie(PcieConfig, Phy),
+}
+
+impl Design {
+    fn of(args: &VerilogArgs) -> Result<Design, GenError> {
+        if let Some(path) = &args.soc {
+            let config: SocConfig = sizes(path)?;
+            config.validate()?;
+            return Ok(Design::Soc(config));
+        }
+        if let Some(path) = &args.pcie {
+            return Ok(Design::Pcie(card_config(path)?, args.phy.into()));
+        }
+        Ok(Design::Core(args.core.config()?))
+    }
+
+    fn core(&self) -> &CoreConfig {
+        match self {
+            Design::Core(core) => core,
+            Design::Soc(soc) => &soc.core,
+            Design::Pcie(card, _) => &card.core,
+        }
+    }
+
+    fn top(&self) -> Result<Rc<Module>, RtlError> {
+        match self {
+            Design::Core(core) => hdl::core::mst_core(core),
+            Design::Soc(soc) => hdl::shell::mst_soc(soc),
+            Design::Pcie(card, _) => hdl::shell::mst_pcie(card),
+        }
+    }
+
+    fn sizes(&self) -> String {
+        let text = match self {
+            Design::Core(core) => serde_json::to_string_pretty(core),
+            Design::Soc(soc) => serde_json::to_string_pretty(soc),
+            Design::Pcie(card, _) => serde_json::to_string_pretty(card),
+        };
+        text.expect("sizes are numbers") + "\n"
+    }
+
+    /// Register descriptions: the core's, then those of what is around it.
+    fn registers(&self) -> Vec<(String, String)> {
+        let around = match self {
+            Design::Core(_) => None,
+            Design::Soc(soc) => Some((SOC_REGISTERS, isa::systemrdl::soc_text(soc))),
+            Design::Pcie(card, _) => Some((PCIE_REGISTERS, isa::systemrdl::pcie_text(card))),
+        };
+        let core = (REGISTERS, isa::systemrdl::text(self.core()));
+        std::iter::once(core).chain(around).map(|(name, text)| (name.to_owned(), text)).collect()
+    }
+
+    /// What other tools need.
+    fn for_others(&self) -> Option<(String, String)> {
+        match self {
+            Design::Core(_) => None,
+            // What LiteX's clients call it.
+            Design::Soc(soc) => Some(("csr.csv".to_owned(), isa::soc::csr_csv(soc))),
+            Design::Pcie(card, phy) => Some((LITEPCIE.to_owned(), litepcie::yaml(card, *phy))),
+        }
+    }
+
+    /// What a line for people says beyond the core's sizes.
+    fn around(&self) -> String {
+        match self {
+            Design::Core(_) => String::new(),
+            Design::Soc(soc) => format!(
+                ", {} bytes of memory, clock of {} Hz, {} baud",
+                soc.memory_bytes, soc.clock_hz, soc.baud
+            ),
+            Design::Pcie(card, _) => {
+                format!(", {} bytes of memory, clock of {} Hz", card.memory_bytes, card.clock_hz)
+            }
+        }
+    }
 }
 
 /// Generates the core and writes it: one file a module, the list of them for `verilator -F`, the sizes for the driver, the registers for
 /// register tools, the package for FuseSoC.
 pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
-    let soc = args.soc.as_deref().map(soc_config).transpose()?;
-    let core = match &soc {
-        Some(soc) => soc.core.clone(),
-        None => args.core.config()?,
-    };
-    let (top, sizes) = match &soc {
-        Some(soc) => (hdl::shell::mst_soc(soc)?, serde_json::to_string_pretty(soc)),
-        None => (hdl::core::mst_core(&core)?, serde_json::to_string_pretty(&core)),
-    };
-    let mut beside = vec![(format!("{}.json", top.name()), sizes.expect("sizes are numbers") + "\n")];
-    // What LiteX's clients call it.
-    beside.extend(soc.as_ref().map(|soc| ("csr.csv".to_owned(), isa::soc::csr_csv(soc))));
-    let mut registers = vec![(REGISTERS.to_owned(), isa::systemrdl::text(&core))];
-    registers.extend(soc.as_ref().map(|soc| (SOC_REGISTERS.to_owned(), isa::systemrdl::soc_text(soc))));
+    let design = Design::of(args)?;
+    let top = design.top()?;
+    let mut beside = vec![(format!("{}.json", top.name()), design.sizes())];
+    beside.extend(design.for_others());
+    let registers = design.registers();
     let register_files: Vec<String> = registers.iter().map(|(name, _)| name.clone()).collect();
     beside.extend(registers);
-    let (names, lines) = write(&args.out, &top, beside, &register_files)?;
+    // A package without litepcie_core, which is not ours to give, would not build.
+    let packaged = !matches!(design, Design::Pcie(..));
+    let package = packaged.then(|| {
+        let of_files = |names: &[String]| fusesoc::package(top.name(), names, &register_files);
+        (format!("{}.core", top.name()), of_files)
+    });
+    let (names, lines) = write(&args.out, &top, beside, package)?;
     let modules: Vec<String> = names.iter().map(|name| name.trim_end_matches(".v").to_owned()).collect();
+    let core = design.core().clone();
     match format {
-        Format::Json => print_json(&Report { out: &args.out, modules, lines, core, soc }),
+        Format::Json => {
+            let (soc, pcie) = match design {
+                Design::Core(_) => (None, None),
+                Design::Soc(soc) => (Some(soc), None),
+                Design::Pcie(card, _) => (None, Some(card)),
+            };
+            print_json(&Report { out: &args.out, modules, lines, core, soc, pcie })
+        }
         Format::Text => {
-            let memory = soc.map_or(String::new(), |soc| {
-                format!(
-                    ", {} bytes of memory, clock of {} Hz, {} baud",
-                    soc.memory_bytes, soc.clock_hz, soc.baud
-                )
-            });
             let top = top.name();
+            let with =
+                if packaged { format!("FuseSoC package {top}.core") } else { format!("LitePCIe {LITEPCIE}") };
             print(&format!(
                 "{} of Verilog in {}, {lines} lines: top `{top}`, {} lanes, {}-bit bus, {}-bit addresses, \
-                 {}-bit membranes{memory}\nfile list {top}.f, sizes {top}.json, registers {}, FuseSoC package {top}.core\n",
+                 {}-bit membranes{}\nfile list {top}.f, sizes {top}.json, registers {}, {with}\n",
                 count(modules.len(), "module"),
                 args.out.display(),
                 core.lanes,
                 core.bus_bits,
                 core.address_bits,
                 core.membrane_bits,
+                design.around(),
                 register_files.join(" and "),
             ))
         }
     }
 }
 
-/// The sizes of a system, checked.
-fn soc_config(path: &Path) -> Result<SocConfig, GenError> {
-    let text = std::fs::read_to_string(path).map_err(files::at(path))?;
-    let config: SocConfig = serde_json::from_str(&text).map_err(|error| files::at(path)(error.into()))?;
+/// The sizes of a card, checked.
+pub fn card_config(path: &Path) -> Result<PcieConfig, GenError> {
+    let config: PcieConfig = sizes(path)?;
     config.validate()?;
     Ok(config)
 }
 
-/// Writes the modules under `top` and what goes `beside` them, `registers` among it; returns the names of the modules' files, children first, and how many
+/// The sizes in a file.
+fn sizes<T: DeserializeOwned>(path: &Path) -> Result<T, GenError> {
+    let text = std::fs::read_to_string(path).map_err(files::at(path))?;
+    serde_json::from_str(&text).map_err(|error| files::at(path)(error.into()))
+}
+
+/// Writes the modules under `top`, what goes `beside` them, and the package made of the modules' files; returns the names of the modules' files, children first, and how many
 /// lines they have.
 fn write(
     folder: &Path,
     top: &Rc<Module>,
     beside: Vec<(String, String)>,
-    registers: &[String],
+    package: Option<(String, impl Fn(&[String]) -> String)>,
 ) -> Result<(Vec<String>, usize), GenError> {
     let mut out: Vec<(String, String)> =
         hdl::rtl::emit(top)?.into_iter().map(|file| (file.name, file.text)).collect();
     let lines = out.iter().map(|(_, text)| text.lines().count()).sum();
     let names: Vec<String> = out.iter().map(|(name, _)| name.clone()).collect();
     out.extend(beside);
-    out.push((format!("{}.core", top.name()), fusesoc::package(top.name(), &names, registers)));
+    out.extend(package.map(|(name, text)| (name, text(&names))));
     // Last, so that whoever sees the list finds its files.
     let list = format!("{}.f", top.name());
     out.push((list.clone(), names.join("\n") + "\n"));

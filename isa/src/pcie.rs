@@ -8,8 +8,16 @@
 //! The core works in the card's memory; the host reaches it by two streams. For a stream to the card, the host writes its place and its
 //! length, then gives LitePCIe's DMA *reader* (it reads host memory) descriptors of as many bytes; it is complete when
 //! `TO_CARD_DONE` is the length. For a stream to the host, it gives the DMA *writer* the descriptors first, then writes place and length. Places and
-//! lengths are multiples of [`STREAM_ALIGN`]; a stream that would leave the memory or is not aligned is not begun and sets its bit of `CARD_STATUS`.
-//! Both streams may run while the core does.
+//! lengths are multiples of [`STREAM_ALIGN`]; a stream that would leave the memory, is not aligned or finds the one before it under way is not
+//! begun and sets its bit of `CARD_STATUS`. Length 0 is complete at once, without an interrupt. Both streams may run while the core does.
+//! What LitePCIe delivers while no stream to the card is under way is dropped.
+//!
+//! LitePCIe looks neither at the status of a completion nor at its mark of poisoned data, and a posted write can get lost without a sign. So each
+//! stream has a CRC-32, `TO_CARD_CRC` and `TO_HOST_CRC`: the data have arrived when it is that of what the host sent, or found.
+//!
+//! Descriptors begin at multiples of [`DESCRIPTOR_ALIGN`]: LitePCIe cuts them by size alone, and a request must not cross 4 KiB.
+//! They all lie from [`LOWEST_BUS_ADDRESS`] on: a write below 4 GiB loses its last double words in LitePCIe when a request above follows, so the
+//! addresses of a card are all on one side.
 //!
 //! LitePCIe reports a writer's interrupt when its last request has been handed over, not when it is in host memory. A register read that
 //! is answered afterwards says that it is: a completion never overtakes a posted write (PCI Express Base 2.4.1).
@@ -38,6 +46,10 @@ pub const CARD_BASE: u32 = 0x1_1000;
 pub const MEMORY_BASE: u64 = 0;
 /// Places and lengths of streams and descriptors are multiples of this many bytes.
 pub const STREAM_ALIGN: u32 = 16;
+/// Bus addresses of descriptors are multiples of this many bytes: the largest request of LitePCIe.
+pub const DESCRIPTOR_ALIGN: u64 = 512;
+/// Where bus addresses of descriptors begin.
+pub const LOWEST_BUS_ADDRESS: u64 = 1 << 32;
 /// The most descriptors that a DMA table holds.
 pub const DMA_DESCRIPTORS: u32 = 256;
 /// The most bytes of a DMA descriptor that are a multiple of a page.
@@ -68,9 +80,9 @@ pub mod card_status {
 }
 /// Bits of `CARD_CONTROL`.
 pub mod card_control {
-    /// Ends both streams where they are and clears the refusals.
+    /// Ends both streams where they are, once the bursts under way have ended (`CARD_STATUS` says when), and clears the refusals.
     pub const STREAM_RESET: u32 = 1 << 0;
-    /// Resets the core and the ports of the memory, whatever they do.
+    /// Resets the core and the ports of the memory, whatever they do, and ends both streams.
     pub const CORE_RESET: u32 = 1 << 1;
 }
 
@@ -83,9 +95,11 @@ registers! {
     TO_CARD_OFFSET @ 0x020 ReadWrite "Place in memory of the next stream to the card; a multiple of 16.";
     TO_CARD_LENGTH @ 0x024 ReadWrite "Bytes of a stream to the card, a multiple of 16; writing it begins the stream.";
     TO_CARD_DONE @ 0x028 ReadOnly "Bytes of the latest stream to the card that are in memory.";
+    TO_CARD_CRC @ 0x02c ReadOnly "CRC-32 (that of zlib) of the bytes of the latest stream to the card that came so far.";
     TO_HOST_OFFSET @ 0x030 ReadWrite "Place in memory of the next stream to the host; a multiple of 16.";
     TO_HOST_LENGTH @ 0x034 ReadWrite "Bytes of a stream to the host, a multiple of 16; writing it begins the stream.";
     TO_HOST_DONE @ 0x038 ReadOnly "Bytes of the latest stream to the host that have left memory.";
+    TO_HOST_CRC @ 0x03c ReadOnly "CRC-32 (that of zlib) of the bytes of the latest stream to the host that have left memory.";
 }
 
 /// Registers of LitePCIe that the driver uses: offsets from [`LITEPCIE_BASE`], as `litepcie_gen` places them in the pinned version.

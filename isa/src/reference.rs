@@ -1,6 +1,6 @@
 //! Renders the register map, the descriptor and the layouts as one Markdown page.
 
-use crate::{descriptor, errors::ErrorCode, layout, registers, soc};
+use crate::{descriptor, errors::ErrorCode, layout, pcie, registers, soc};
 use std::fmt::Write;
 
 /// The text of `docs/isa.md`.
@@ -56,6 +56,18 @@ pub fn markdown() -> String {
     page += &register_rows(soc::REGISTERS);
     page.push('\n');
     page += &module_text(include_str!("soc.rs"), "# Serial line");
+    page += "\n## The PCIe card\n\n`mst_pcie` is the core with memory of its own, on a PCIe card. ";
+    let _ = write!(
+        page,
+        "In BAR 0: LitePCIe's registers from 0x{:05x} on, the core's from 0x{:05x} on, its own from 0x{:05x} on:\n\n\
+         | offset | name | access | meaning |\n|---|---|---|---|\n",
+        pcie::LITEPCIE_BASE,
+        pcie::CORE_BASE,
+        pcie::CARD_BASE
+    );
+    page += &register_rows(pcie::REGISTERS);
+    page.push('\n');
+    page += &module_text(include_str!("pcie.rs"), "# Memory and streams");
     page
 }
 

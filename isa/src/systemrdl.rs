@@ -1,7 +1,7 @@
 //! Renders the register maps in SystemRDL 2.0, from which register tools make HTML, C headers, UVM models.
 
 use crate::registers::{self, Access, BitField, Register};
-use crate::{CoreConfig, IDENTITY, SocConfig, VERSION, soc};
+use crate::{CoreConfig, IDENTITY, PcieConfig, SocConfig, VERSION, pcie, soc};
 use std::fmt::Write;
 
 /// The registers of `core` as the address map `mst_core`. What never changes has its value as reset value.
@@ -45,6 +45,39 @@ pub fn soc_text(config: &SocConfig) -> String {
             (soc::CLOCK_HZ, config.clock_hz),
         ],
         read_write: "sw = rw; onwrite = wclr; hw = w;",
+    };
+    map.text()
+}
+
+/// The card's registers ([`crate::pcie`]) as the address map `mst_pcie`, from [`pcie::CARD_BASE`] on.
+pub fn pcie_text(config: &PcieConfig) -> String {
+    let bit = |name, mask: u32, doc| BitField {
+        register: pcie::CARD_CONTROL,
+        name,
+        lsb: mask.trailing_zeros(),
+        width: 1,
+        doc,
+    };
+    let map = Map {
+        name: "mst_pcie",
+        title: "The card's registers in mst_pcie; those of the core are in mst_core.rdl.",
+        doc: format!(
+            "The card's registers, at 0x{:x} of BAR 0; the core's at 0x{:x}, LitePCIe's at 0x{:x}.",
+            pcie::CARD_BASE,
+            pcie::CORE_BASE,
+            pcie::LITEPCIE_BASE
+        ),
+        registers: pcie::REGISTERS,
+        fields: &[
+            bit("STREAM_RESET", pcie::card_control::STREAM_RESET, "Ends both streams where they are."),
+            bit("CORE_RESET", pcie::card_control::CORE_RESET, "Resets the core and ends both streams."),
+        ],
+        constants: &[
+            (pcie::CARD_IDENTITY, pcie::IDENTITY),
+            (pcie::MEMORY_BYTES, config.memory_bytes),
+            (pcie::CLOCK_HZ, config.clock_hz),
+        ],
+        read_write: "sw = rw; hw = r;",
     };
     map.text()
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: how fast reference and simulation are, and what merged events save.
+//! `cargo xtask bench`: how fast reference and simulation are, what merged events save, what a card's link carries.
 
 use crate::error::XtaskError;
-use crate::setup::{VERILATOR, setup};
+use crate::setup::{LITEX, VERILATOR, setup};
 use crate::steps::{capture, step};
 use crate::workspace::{cargo, generator};
 use serde_json::{Value, json};
@@ -12,6 +12,8 @@ const PROGRAM: &str = "gen";
 const REFERENCE_IMAGES: &str = "2000";
 /// Images of each simulation.
 const SIMULATED_IMAGES: &str = "4";
+/// Images on the card.
+const CARD_IMAGES: &str = "4";
 
 /// Measures and prints.
 pub fn bench(as_json: bool) -> Result<(), XtaskError> {
@@ -40,6 +42,22 @@ pub fn bench(as_json: bool) -> Result<(), XtaskError> {
     } else {
         print(&summary);
     }
+    Ok(())
+}
+
+/// Runs images on the card and prints what `gen card` says; it fails if one differs.
+pub fn pcie(as_json: bool) -> Result<(), XtaskError> {
+    setup(&[&VERILATOR, &LITEX])?;
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "gen"]);
+    step("build", build)?;
+    let mut command = generator();
+    command.args(["card", "--images", CARD_IMAGES]);
+    if as_json {
+        command.arg("--json");
+    }
+    let said = capture("images on the card", command)?;
+    print!("{}", String::from_utf8_lossy(&said));
     Ok(())
 }
 

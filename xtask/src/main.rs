@@ -73,6 +73,8 @@ enum Command {
 enum Benchmark {
     /// Simulation, reference, and what merged events save.
     Core,
+    /// What the link of the simulated PCIe card makes of payload, and that its images are exact.
+    Pcie,
     /// The reference beside SpikingJelly (installs it, and PyTorch if training's is not there).
     Peers,
 }
@@ -127,6 +129,7 @@ fn main() -> ExitCode {
         Command::Formal(args) => formal::formal(&args),
         Command::Mutate(args) => mutate::mutate(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),
+        Command::Bench { what: Benchmark::Pcie, json } => bench::pcie(json),
         Command::Bench { what: Benchmark::Peers, json } => peers::peers(json),
     };
     match outcome {

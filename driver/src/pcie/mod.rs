@@ -1,5 +1,16 @@
 //! A PCIe card: [`isa::pcie`] above whatever reaches the function.
+//!
+//! - [`function`]: what a function offers.
+//! - [`link`]: the card as a [`Link`](crate::Link).
+//! - [`stream`]: the two streams and their descriptors.
+//! - [`error`]: why a card could not be used.
 
+pub mod error;
 pub mod function;
+pub mod link;
+pub mod stream;
 
+pub use error::{DmaRegisters, PcieError, Stall};
 pub use function::{Buffer, Direction, Function};
+pub use link::{PcieLink, PcieOptions, Traffic};
+pub use stream::Stream;

@@ -1,7 +1,8 @@
 //! Options of the commands that write files for other tools.
 
 use super::{CoreArgs, ImageArgs, NetworkArgs};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use hdl::shell::litepcie::Phy;
 use std::path::PathBuf;
 
 /// `gen verilog`.
@@ -14,9 +15,34 @@ pub struct VerilogArgs {
     /// constraints/ulx3s/mst_soc.json.
     #[arg(long, value_name = "FILE", conflicts_with = "CoreArgs")]
     pub soc: Option<PathBuf>,
+    /// Write the PCIe card `mst_pcie` instead, the core with memory behind LitePCIe, with the sizes in this file: one like
+    /// constraints/acorn/mst_pcie.json.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["CoreArgs", "soc"])]
+    pub pcie: Option<PathBuf>,
+    /// The hard block of the card's FPGA, for `litepcie.yml`.
+    #[arg(long, value_enum, default_value_t = PhyArg::SevenSeries, requires = "pcie")]
+    pub phy: PhyArg,
     /// Folder to write to; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// A hard block for PCIe.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PhyArg {
+    /// Xilinx 7-series.
+    SevenSeries,
+    /// Xilinx UltraScale+.
+    UltrascalePlus,
+}
+
+impl From<PhyArg> for Phy {
+    fn from(phy: PhyArg) -> Phy {
+        match phy {
+            PhyArg::SevenSeries => Phy::SevenSeries,
+            PhyArg::UltrascalePlus => Phy::UltraScalePlus,
+        }
+    }
 }
 
 /// `gen spikes`.

@@ -73,7 +73,7 @@ pub(super) const PROOFS: [Proof; 2] = [
 
 fn top(name: &str, bus_bits: u32) -> Result<Rc<Module>, RtlError> {
     let core = isa::CoreConfig { bus_bits, lanes: bus_bits / 8, ..tiny() };
-    let memory = axi_ram(&isa::SocConfig { core, ..system() })?;
+    let memory = axi_ram(&(&isa::SocConfig { core, ..system() }).into())?;
     Module::build(name, "A memory between any master and any host.", |m| {
         let memory_ports = instance(m, "memory", &memory, &[]);
         m.assume_reset_first();

@@ -30,6 +30,8 @@ pub struct Builder {
     pub(super) unused: Vec<Expr>,
     pub(super) names: HashSet<String>,
     pub(super) faults: Vec<RtlError>,
+    /// `clk` and `rst` are wires, not ports.
+    pub(super) own_clock: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +123,7 @@ impl Builder {
             unused: Vec::new(),
             names: ["clk", "rst", "_unused_ok"].map(str::to_owned).into(),
             faults: Vec::new(),
+            own_clock: false,
         }
     }
 

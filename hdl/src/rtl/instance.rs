@@ -87,6 +87,17 @@ impl Builder {
         Instance { module: module.name.clone(), outputs }
     }
 
+    /// Takes clock and reset from inside, say from an instance, instead of from ports: before anything that uses them.
+    pub fn clock_from(&mut self, clk: &Expr, rst: &Expr) {
+        self.own_clock = true;
+        for (name, value) in [("clk", clk), ("rst", rst)] {
+            self.names.remove(name);
+            if self.accept_width(&format!("wire `{name}`"), "value", value, 1) {
+                self.named(name, value);
+            }
+        }
+    }
+
     /// A comment line before whatever comes next.
     pub fn comment(&mut self, text: &str) {
         self.items.push(Item::Comment(self.comments.len()));

@@ -37,6 +37,8 @@ pub struct Module {
     /// What runs between them.
     pub(super) links: Vec<Link>,
     pub(super) text: String,
+    /// Its Verilog comes from elsewhere: `text` only declares it.
+    pub(super) foreign: bool,
 }
 
 impl Module {
@@ -54,7 +56,7 @@ impl Module {
             return Err(error.clone());
         }
         let paths = check::paths(&builder).map_err(|fault| builder.error("its wires", fault))?;
-        let (uses_clock, uses_reset) = builder.implicit_ports();
+        let (uses_clock, uses_reset) = builder.clock_ports();
         let text = render::module(&mut builder, doc);
         let mut children: Vec<Rc<Module>> = Vec::new();
         for instance in &builder.instances {
@@ -79,7 +81,33 @@ impl Module {
             instances,
             links,
             text,
+            foreign: false,
         }))
+    }
+
+    /// A module whose Verilog comes from elsewhere: [`emit`] leaves it out, its [`text`](Module::text) is a declaration without a body. No
+    /// input may reach an output without a register between. An input `clk` or `rst` connects itself, as those of any module.
+    pub fn foreign(name: &str, doc: &str, inputs: &[(&str, u32)], outputs: &[(&str, u32)]) -> Rc<Module> {
+        let port = |&(name, width): &(&str, u32)| Port {
+            name: name.to_owned(),
+            width,
+            signed: false,
+            doc: String::new(),
+        };
+        let has = |name: &str| inputs.iter().any(|(input, _)| *input == name);
+        Rc::new(Module {
+            name: name.to_owned(),
+            inputs: inputs.iter().filter(|(name, _)| !["clk", "rst"].contains(name)).map(port).collect(),
+            outputs: outputs.iter().map(port).collect(),
+            paths: vec![Vec::new(); outputs.len()],
+            uses_clock: has("clk"),
+            uses_reset: has("rst"),
+            children: Vec::new(),
+            instances: Vec::new(),
+            links: Vec::new(),
+            text: render::declaration_of(name, doc, inputs, outputs),
+            foreign: true,
+        })
     }
 
     /// The module's name, which is also that of its file.
@@ -129,6 +157,9 @@ pub fn emit(top: &Rc<Module>) -> Result<Vec<VerilogFile>, RtlError> {
     let mut stack: Vec<(&Rc<Module>, bool)> = vec![(top, false)];
     while let Some((module, children_done)) = stack.pop() {
         if children_done {
+            if module.foreign {
+                continue;
+            }
             files.push(VerilogFile { name: format!("{}.v", module.name), text: module.text.clone() });
             continue;
         }

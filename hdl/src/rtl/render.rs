@@ -317,7 +317,7 @@ impl Writer<'_> {
     /// Gathers what is deliberately not read, in the form that lint tools know.
     fn unread(&mut self, mut open: Vec<String>) {
         let (clock, reset) = self.builder.logic_ports();
-        let (has_clock, has_reset) = self.builder.implicit_ports();
+        let (has_clock, has_reset) = self.builder.clock_ports();
         open.extend((has_clock && !clock).then(|| "clk".to_owned()));
         open.extend((has_reset && !reset).then(|| "rst".to_owned()));
         if open.is_empty() {
@@ -346,7 +346,7 @@ fn header(builder: &Builder, doc: &str) -> String {
     }
     text += "\n`default_nettype none\n\n";
     let mut ports: Vec<[String; 4]> = Vec::new();
-    let (clock, reset) = builder.implicit_ports();
+    let (clock, reset) = builder.clock_ports();
     for name in [clock.then_some("clk"), reset.then_some("rst")].into_iter().flatten() {
         ports.push(["input  wire".into(), String::new(), name.into(), String::new()]);
     }
@@ -379,8 +379,29 @@ fn header(builder: &Builder, doc: &str) -> String {
     text + ");\n\n"
 }
 
+/// The declaration of a module whose body is elsewhere, as Yosys and vendor tools take it.
+pub(super) fn declaration_of(
+    name: &str,
+    doc: &str,
+    inputs: &[(&str, u32)],
+    outputs: &[(&str, u32)],
+) -> String {
+    let line = |direction: &str, &(port, width): &(&str, u32)| {
+        format!("    {direction} wire {}{port}", shape(width, false))
+    };
+    let inputs = inputs.iter().map(|port| line("input ", port));
+    let ports: Vec<String> = inputs.chain(outputs.iter().map(|port| line("output", port))).collect();
+    format!("// {doc}\n\n(* blackbox *)\nmodule {name} (\n{}\n);\nendmodule\n", ports.join(",\n"))
+}
+
 impl Builder {
-    /// Whether the module has `clk` and `rst`.
+    /// Whether the module has ports `clk` and `rst`.
+    pub(super) fn clock_ports(&self) -> (bool, bool) {
+        let (clock, reset) = self.implicit_ports();
+        (clock && !self.own_clock, reset && !self.own_clock)
+    }
+
+    /// Whether anything in the module needs `clk` and `rst`.
     pub(super) fn implicit_ports(&self) -> (bool, bool) {
         let (clock, reset) = self.logic_ports();
         (clock || !self.formal_items.is_empty(), reset)

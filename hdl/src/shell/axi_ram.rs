@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use isa::SocConfig;
-use isa::soc::MEMORY_BASE;
+use isa::{PcieConfig, SocConfig};
 
 use crate::rtl::{Builder, Expr, Memory, Module, RtlError, cat, index_width, lit, mux};
 
@@ -12,22 +11,63 @@ mod rules;
 /// Words of the largest bank: an ECP5 block holds 16,384 bits of one column, so deeper ones gain nothing.
 const LARGEST_BANK: u32 = 16_384;
 
+/// The sizes of a memory on AXI4.
+#[derive(Clone, Copy, Debug)]
+pub struct Ram {
+    /// Bits of a beat: 64 or 128.
+    pub bus_bits: u32,
+    /// Bits of an address.
+    pub address_bits: u32,
+    /// Bits of an ID.
+    pub id_bits: u32,
+    /// Address of the first byte: a multiple of the next power of two from `bytes` on.
+    pub base: u64,
+    /// Bytes, a multiple of 4096.
+    pub bytes: u32,
+}
+
+impl From<&SocConfig> for Ram {
+    fn from(config: &SocConfig) -> Ram {
+        let core = &config.core;
+        Ram {
+            bus_bits: core.bus_bits,
+            address_bits: core.address_bits,
+            id_bits: 1,
+            base: isa::soc::MEMORY_BASE.into(),
+            bytes: config.memory_bytes,
+        }
+    }
+}
+
+impl From<&PcieConfig> for Ram {
+    /// The core's IDs, and one bit that says whether the burst is the core's or a stream's.
+    fn from(config: &PcieConfig) -> Ram {
+        let core = &config.core;
+        Ram {
+            bus_bits: core.bus_bits,
+            address_bits: core.address_bits,
+            id_bits: 2,
+            base: isa::pcie::MEMORY_BASE,
+            bytes: config.memory_bytes,
+        }
+    }
+}
+
 /// AXI4 subordinate with its memory in banks of block RAM, and a second port for single 32-bit words of the host.
 ///
 /// INCR bursts of whole beats, one in each direction at a time; a beat a cycle, three cycles from a read's address to its first data.
 /// Strobes count for each 32 bits: the lowest of four stands for all. A burst whose first beat is outside gets DECERR, as does
 /// nothing else. The host goes first, for one cycle: `host_valid` until `host_done`. A word read while it is written is unspecified.
-pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
-    let bus = config.core.bus_bits;
-    let beat_bytes = config.core.bus_bytes();
-    let depth = config.memory_bytes / beat_bytes;
+pub fn axi_ram(ram: &Ram) -> Result<Rc<Module>, RtlError> {
+    let bus = ram.bus_bits;
+    let beat_bytes = bus / 8;
+    let depth = ram.bytes / beat_bytes;
     let doc = format!(
         "Memory of {} bytes in block RAM: an AXI4 port for bursts of whole beats, and a port for 32-bit words.",
-        config.memory_bytes
+        ram.bytes
     );
     Module::build("axi_ram", &doc, |m: &mut Builder| {
         let bits = index_width(depth);
-        let byte_bits = beat_bytes.trailing_zeros();
         let lanes = bus / 32;
         let lane_bits = lanes.trailing_zeros();
 
@@ -40,7 +80,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let host_lane = host_address.slice(0, lane_bits);
 
         m.comment("Read: a burst's beats enter one a cycle; both stages stand still while the last one is not taken.");
-        let read_begin = Begin::inputs(m, "ar", config);
+        let read_begin = Begin::inputs(m, "ar", ram);
         let r_ready = m.input("rready", 1);
         let r_valid = m.reg_reset("rvalid", 1, 0);
         let step = m.named("read_step", &(!&r_valid | &r_ready));
@@ -50,7 +90,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let host_wants = &host_valid & !&host_write & !&host_read_waits;
         let host_reads = m.named("host_reads", &(&host_wants & !&writing & &step));
         let burst_read = m.wire("burst_read", 1);
-        let read = read_begin.burst(m, &burst_read, byte_bits, bits, depth);
+        let read = read_begin.burst(m, &burst_read, ram);
         m.assign(&burst_read, &(&read.active & &step & !&host_reads));
         let read_word = m.named("read_word", &mux(&host_reads, &host_word, &read.word));
         let stage_burst = m.reg_reset("stage_burst", 1, 0);
@@ -63,7 +103,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let stage_outside = staged("stage_outside", &read.outside);
 
         m.comment("Write: beats and the host's words pass a register on their way to the banks.");
-        let write_begin = Begin::inputs(m, "aw", config);
+        let write_begin = Begin::inputs(m, "aw", ram);
         let w_valid = m.input("wvalid", 1);
         let w_data = m.input("wdata", bus);
         let w_strobe = m.input_doc("wstrb", beat_bytes, "alike for each 32 bits");
@@ -73,12 +113,12 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let b_valid = m.reg_reset("bvalid", 1, 0);
         let host_writes = m.named("host_writes", &(&host_valid & &host_write));
         let burst_write = m.wire("burst_write", 1);
-        let write = write_begin.burst(m, &burst_write, byte_bits, bits, depth);
+        let write = write_begin.burst(m, &burst_write, ram);
         let w_ready = m.named("w_free", &(&write.active & !&host_writes & !&b_valid));
         m.assign(&burst_write, &(&w_ready & &w_valid));
         m.set_if(&b_valid, &(&burst_write & &write.last), &lit(1, 1));
         m.set_if(&b_valid, &b_ready, &lit(0, 1));
-        let b_id = m.reg("bid", 1);
+        let b_id = m.reg("bid", ram.id_bits);
         m.set_if(&b_id, &burst_write, &write.id);
         let b_outside = m.reg("write_outside", 1);
         m.set_if(&b_outside, &burst_write, &write.outside);
@@ -137,7 +177,7 @@ pub fn axi_ram(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
 
         let host_rdata = m.named("host_word_read", &r_data.slice_at(&host_lane, 32));
         m.formal(|m| {
-            let request = |begin: &Begin| rules::Request::of(begin, config);
+            let request = |begin: &Begin| rules::Request::of(begin, ram);
             rules::reads_are_answered(
                 m,
                 &request(&read_begin),
@@ -254,19 +294,22 @@ impl StoredBank {
 }
 
 impl Begin {
-    fn inputs(m: &mut Builder, direction: &'static str, config: &SocConfig) -> Begin {
+    fn inputs(m: &mut Builder, direction: &'static str, ram: &Ram) -> Begin {
         let mut input = |name: &str, width: u32| m.input(&format!("{direction}{name}"), width);
         Begin {
             valid: input("valid", 1),
-            address: input("addr", config.core.address_bits),
+            address: input("addr", ram.address_bits),
             beats_less_one: input("len", 8),
-            id: input("id", 1),
+            id: input("id", ram.id_bits),
             direction,
         }
     }
 
     /// Takes an address when no burst is under way; `beat` moves on by one beat.
-    fn burst(&self, m: &mut Builder, beat: &Expr, byte_bits: u32, bits: u32, depth: u32) -> Burst {
+    fn burst(&self, m: &mut Builder, beat: &Expr, ram: &Ram) -> Burst {
+        let byte_bits = (ram.bus_bits / 8).trailing_zeros();
+        let depth = ram.bytes >> byte_bits;
+        let bits = index_width(depth);
         let name = |what: &str| format!("{}_{what}", self.direction);
         let active = m.reg_reset(&name("active"), 1, 0);
         let left = m.reg(&name("beats_left"), 8);
@@ -279,11 +322,11 @@ impl Begin {
         let word = m.reg(&name("word"), bits);
         m.set_if(&word, &take, &self.address.slice(byte_bits, bits));
         m.set_if(&word, beat, &word.inc());
-        let id = m.reg(&name("id_held"), 1);
+        let id = m.reg(&name("id_held"), ram.id_bits);
         m.set_if(&id, &take, &self.id);
         m.unused(&self.address.slice(0, byte_bits));
         let rest = self.address.width() - byte_bits - bits;
-        let base = lit(u64::from(MEMORY_BASE) >> (byte_bits + bits), rest);
+        let base = lit(ram.base >> (byte_bits + bits), rest);
         let inside = self.address.slice(byte_bits + bits, rest).eq(&base)
             & match depth.is_power_of_two() {
                 true => lit(1, 1),

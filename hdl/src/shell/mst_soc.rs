@@ -32,7 +32,7 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         }
     })?;
     let core = mst_core(&config.core)?;
-    let ram = axi_ram(config)?;
+    let ram = axi_ram(&config.into())?;
     let bus = host_bus(config)?;
     let bridge = serial_bridge(config.silence_cycles())?;
     let receiver = uart_rx(config.cycles_per_bit())?;

@@ -82,3 +82,27 @@ fn a_module_built_twice_from_the_same_parameters_is_one_file() {
     assert_eq!(emit(&top).unwrap().len(), 2);
     tools::lint(&top);
 }
+
+#[test]
+fn a_foreign_module_is_declared_not_written_and_may_give_the_clock() {
+    let source =
+        Module::foreign("source", "A clock from elsewhere.", &[("pin", 1)], &[("clk", 1), ("rst", 1)]);
+    assert!(
+        source.text().contains("(* blackbox *)\nmodule source (\n    input  wire pin,\n    output wire clk,")
+    );
+    let top = Module::build("top", "Counts.", |m| {
+        let pin = m.input("pin", 1);
+        let source = m.instance("source", &source, &[("pin", pin)]);
+        m.clock_from(&source.output("clk"), &source.output("rst"));
+        let count = m.reg_reset("count", 4, 0);
+        m.set(&count, &count.inc());
+        m.output("count", &count);
+    })
+    .unwrap();
+    let files = emit(&top).unwrap();
+    assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["top.v"]);
+    let text = &files[0].text;
+    assert!(!text.contains("input  wire clk") && text.contains("wire clk = source_clk;"), "{text}");
+    assert!(text.contains("posedge clk") && text.contains("if (rst)"), "{text}");
+    assert!(!top.uses_clock() && !top.uses_reset());
+}

@@ -2,7 +2,7 @@
 
 mod check;
 mod memory;
-mod random;
+pub(crate) mod random;
 
 pub use check::Violation;
 pub(crate) use check::stable;

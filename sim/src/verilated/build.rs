@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const VERILATOR: [&str; 7] = ["--cc", "-O3", "--x-assign", "fast", "-Wall", "--output-split", "4000"];
 /// What follows them for a netlist: who wrote it cares neither for widths nor for names, so only errors count.
 const LENIENT: [&str; 3] = ["-Wno-lint", "-Wno-style", "-Wno-fatal"];
+/// For a design with modules that are not ours: connected ports that a model lacks pass, too.
+const FOREIGN: [&str; 4] = [LENIENT[0], LENIENT[1], LENIENT[2], "-Wno-PINNOTFOUND"];
 /// Optimisation of the C++: what runs every cycle, what runs at the start, the runtime.
 const MAKE: [&str; 3] = ["OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"];
 /// Lines of a tool's output that an error repeats.
@@ -76,7 +78,7 @@ fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
 }
 
 /// Waits for the lock file at `path`, which is held until the file is closed.
-fn lock(path: &Path) -> Result<File, BuildError> {
+pub(crate) fn lock(path: &Path) -> Result<File, BuildError> {
     let file = File::create(path).map_err(file_error(path))?;
     file.lock().map_err(file_error(path))?;
     Ok(file)
@@ -148,6 +150,18 @@ impl Verilated {
         straps: &[(&str, u32)],
     ) -> Result<Verilated, BuildError> {
         Verilated::build_files(module, files, straps, Tracing::None, &LENIENT)
+    }
+
+    /// Compiles `files` in which not everything is ours; `top` only declares the ports of the one at the top.
+    ///
+    /// # Errors
+    /// Those of `build`, except that warnings pass.
+    pub fn build_foreign(
+        top: &Rc<Module>,
+        files: Vec<VerilogFile>,
+        tracing: Tracing,
+    ) -> Result<Verilated, BuildError> {
+        Verilated::build_files(top, files, &[], tracing, &FOREIGN)
     }
 
     fn build_files(

@@ -5,7 +5,9 @@ mod ffi;
 mod shim;
 mod tools;
 
+pub(crate) use build::lock;
 pub use build::{BuildError, Tracing, Verilated};
+pub(crate) use tools::cache;
 pub use tools::{tools, verilator};
 
 use ffi::Instance;

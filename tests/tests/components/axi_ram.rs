@@ -31,7 +31,7 @@ struct Bench {
 impl Bench {
     fn new(config: &SocConfig, seed: u64) -> Bench {
         let mut bench = Bench {
-            device: Device::new(&axi_ram(config).unwrap()),
+            device: Device::new(&axi_ram(&config.into()).unwrap()),
             random: Random(seed),
             beat_bytes: config.core.bus_bytes() as usize,
             bytes: vec![0; config.memory_bytes as usize],

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 
 use hdl::core::if_neuron::if_neuron;
 use hdl::core::lfsr_mask_gate::lfsr_mask_gate;
 use hdl::core::mst_core;
-use hdl::rtl::emit;
-use isa::CoreConfig;
+use hdl::rtl::{Module, VerilogFile, emit};
+use hdl::shell::litepcie::litepcie_core;
+use hdl::shell::mst_pcie;
+use isa::{CoreConfig, PcieConfig};
 
 use crate::device::small_cores;
 
@@ -53,18 +56,46 @@ fn verilator() -> PathBuf {
 #[test]
 fn every_configuration_is_clean_in_verilator_lint() {
     for core in cores() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = emit(&mst_core(&core).unwrap()).unwrap();
-        for file in &files {
-            assert!(!file.text.contains("lint_off"), "{} has a waiver", file.name);
-            std::fs::write(folder.path().join(&file.name), &file.text).unwrap();
-        }
-        let mut lint = Command::new(verilator());
-        lint.current_dir(&folder).env_remove("VERILATOR_ROOT");
-        lint.args(["--lint-only", "-Wall", "--top-module", "mst_core"]);
-        let output = lint.args(files.iter().map(|file| &file.name)).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let warned = String::from_utf8_lossy(&said).contains("%Warning");
-        assert!(output.status.success() && !warned, "{core:?}: {}", String::from_utf8_lossy(&said));
+        let said = lint(&mst_core(&core).unwrap(), &[]);
+        assert!(said.is_empty(), "{core:?}: {said}");
+    }
+}
+
+/// What Verilator says of the modules under `top`, with `foreign` modules that are only declared.
+fn lint(top: &Rc<Module>, foreign: &[Rc<Module>]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = emit(top).unwrap();
+    for file in &files {
+        assert!(!file.text.contains("lint_off"), "{} has a waiver", file.name);
+    }
+    // A declaration drives and reads nothing.
+    let declared = |module: &Rc<Module>| VerilogFile {
+        name: format!("{}.v", module.name()),
+        text: format!(
+            "/* verilator lint_off UNDRIVEN */\n/* verilator lint_off UNUSEDSIGNAL */\n{}",
+            module.text()
+        ),
+    };
+    files.extend(foreign.iter().map(declared));
+    for file in &files {
+        std::fs::write(folder.path().join(&file.name), &file.text).unwrap();
+    }
+    let mut lint = Command::new(verilator());
+    lint.current_dir(&folder).env_remove("VERILATOR_ROOT");
+    lint.args(["--lint-only", "-Wall", "--top-module", top.name()]);
+    let output = lint.args(files.iter().map(|file| &file.name)).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() && !said.contains("%Warning") { String::new() } else { said }
+}
+
+/// Cards of several sizes: a memory that is a power of two and one that is not, the smallest, addresses of 32 and 64 bits.
+#[test]
+fn every_card_is_clean_in_verilator_lint() {
+    let core = CoreConfig { lanes: 16, ..CoreConfig::preset("pcie").unwrap() };
+    let narrow = CoreConfig { address_bits: 32, ..core.clone() };
+    for (core, memory_bytes) in [(core.clone(), 128 << 10), (core, 172 << 10), (narrow, 4096)] {
+        let card = PcieConfig { core, memory_bytes, clock_hz: 125_000_000 };
+        let said = lint(&mst_pcie(&card).unwrap(), &[litepcie_core()]);
+        assert!(said.is_empty(), "{card:?}: {said}");
     }
 }

@@ -1,9 +1,6 @@
 //! For proofs: every burst is answered as it was asked, the host is served once, a word is what was written to it last.
 
-use isa::SocConfig;
-use isa::soc::MEMORY_BASE;
-
-use super::{Begin, Burst};
+use super::{Begin, Burst, Ram};
 use crate::rtl::{Builder, Expr, index_width, lit};
 
 /// What a request asks for, by its byte address.
@@ -17,14 +14,14 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub fn of(begin: &Begin, config: &SocConfig) -> Request {
-        let byte_bits = config.core.bus_bytes().trailing_zeros();
-        let bits = index_width(config.memory_bytes >> byte_bits);
-        let wide = |value: u32| lit(value.into(), 34);
-        let address = begin.address.zext(34);
-        let inside =
-            address.ge(&wide(MEMORY_BASE)) & address.lt(&(wide(MEMORY_BASE) + wide(config.memory_bytes)));
-        let word = (&address - wide(MEMORY_BASE)).slice(byte_bits, bits);
+    pub fn of(begin: &Begin, ram: &Ram) -> Request {
+        let byte_bits = (ram.bus_bits / 8).trailing_zeros();
+        let bits = index_width(ram.bytes >> byte_bits);
+        let address_bits = ram.address_bits + 2;
+        let wide = |value: u64| lit(value, address_bits);
+        let address = begin.address.zext(address_bits);
+        let inside = address.ge(&wide(ram.base)) & address.lt(&(wide(ram.base) + wide(ram.bytes.into())));
+        let word = (&address - wide(ram.base)).slice(byte_bits, bits);
         let (length, id) = (begin.beats_less_one.clone(), begin.id.clone());
         Request { direction: begin.direction, length, id, word, inside }
     }

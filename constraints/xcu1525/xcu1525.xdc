@@ -1,0 +1,35 @@
+# SQRL XCU1525, XCVU9P-FSGD2104-2L-E, the first four of its sixteen lanes.
+# Pins: LiteX-Boards, platforms/sqrl_xcu1525.py, commit 00df115e. No board has been tried with them yet.
+
+create_clock -name pcie_clk -period 10.0 [get_ports pcie_clk_p]
+set_property PACKAGE_PIN AM11 [get_ports pcie_clk_p]
+set_property PACKAGE_PIN AM10 [get_ports pcie_clk_n]
+set_property PACKAGE_PIN BD21 [get_ports pcie_rst_n]
+set_property IOSTANDARD LVCMOS12 [get_ports pcie_rst_n]
+set_property PULLUP TRUE      [get_ports pcie_rst_n]
+set_false_path -from [get_ports pcie_rst_n]
+
+set_property PACKAGE_PIN AF2 [get_ports {pcie_rx_p[0]}]
+set_property PACKAGE_PIN AF1 [get_ports {pcie_rx_n[0]}]
+set_property PACKAGE_PIN AG4 [get_ports {pcie_rx_p[1]}]
+set_property PACKAGE_PIN AG3 [get_ports {pcie_rx_n[1]}]
+set_property PACKAGE_PIN AH2 [get_ports {pcie_rx_p[2]}]
+set_property PACKAGE_PIN AH1 [get_ports {pcie_rx_n[2]}]
+set_property PACKAGE_PIN AJ4 [get_ports {pcie_rx_p[3]}]
+set_property PACKAGE_PIN AJ3 [get_ports {pcie_rx_n[3]}]
+set_property PACKAGE_PIN AF7 [get_ports {pcie_tx_p[0]}]
+set_property PACKAGE_PIN AF6 [get_ports {pcie_tx_n[0]}]
+set_property PACKAGE_PIN AG9 [get_ports {pcie_tx_p[1]}]
+set_property PACKAGE_PIN AG8 [get_ports {pcie_tx_n[1]}]
+set_property PACKAGE_PIN AH7 [get_ports {pcie_tx_p[2]}]
+set_property PACKAGE_PIN AH6 [get_ports {pcie_tx_n[2]}]
+set_property PACKAGE_PIN AJ9 [get_ports {pcie_tx_p[3]}]
+set_property PACKAGE_PIN AJ8 [get_ports {pcie_tx_n[3]}]
+
+set_property PACKAGE_PIN BC21 [get_ports busy]
+set_property PACKAGE_PIN BB21 [get_ports error]
+set_property IOSTANDARD LVCMOS12 [get_ports {busy error}]
+set_false_path -to [get_ports {busy error}]
+
+set_property BITSTREAM.CONFIG.OVERTEMPSHUTDOWN ENABLE [current_design]
+set_property BITSTREAM.GENERAL.COMPRESS TRUE [current_design]

@@ -1,0 +1,7 @@
+//! `mst_pcie` behind LitePCIe's own core, packet by packet.
+
+mod faults;
+mod host;
+mod litepcie;
+mod registers;
+mod streams;
