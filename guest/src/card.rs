@@ -170,12 +170,12 @@ impl Running {
 
     fn step(&mut self) {
         self.card.step(&mut self.memory);
-        if self.card.take_interrupt() {
-            if let Some(event) = &mut self.interrupt {
-                // A guest that does not look any more does not see it either.
-                drop(event.write(&1u64.to_ne_bytes()));
-                self.raised += 1;
-            }
+        if self.card.take_interrupt()
+            && let Some(event) = &mut self.interrupt
+        {
+            // A guest that does not look any more does not see it either.
+            drop(event.write(&1u64.to_ne_bytes()));
+            self.raised += 1;
         }
     }
 

@@ -43,6 +43,7 @@ pub fn guest() -> Result<(), XtaskError> {
         format!("--link $LINK {PATIENCE} selftest --images 1"),
         format!("--link $LINK {PATIENCE} load"),
         format!("--link $LINK {PATIENCE} --json infer 0..{IMAGES}"),
+        format!("--link $LINK {PATIENCE} bench --images 3"),
         format!("--link $LINK {PATIENCE} reset"),
     ];
     machine.write_initramfs(&files(&debian, &init(&commands))?)?;
