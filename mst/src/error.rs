@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum MstError {
     /// No link was named.
     #[error(
-        "no link is named; say where the accelerator is with `--link serial:PATH[@BAUD]` or `--link sim`, or in MST_LINK"
+        "no link is named; say where the accelerator is with `--link serial:PATH[@BAUD]`, `--link pcie:BUS:DEVICE.FUNCTION` or `--link sim`, or in MST_LINK"
     )]
     NoLink,
     /// The accelerator cannot be reached.

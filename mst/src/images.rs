@@ -26,6 +26,11 @@ pub struct NetworkArgs {
 }
 
 impl NetworkArgs {
+    /// A network that is named otherwise than by the options.
+    pub fn of(network: Option<PathBuf>, time_steps: u32) -> NetworkArgs {
+        NetworkArgs { network, data: None, time_steps }
+    }
+
     /// Reads the network for a core with membranes of `membrane_bits`.
     pub fn load(&self, membrane_bits: u32) -> Result<Configured, MstError> {
         let path = found(self.network.as_deref(), NETWORK, "the default network", "--network")?;

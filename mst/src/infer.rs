@@ -3,12 +3,14 @@
 use crate::Cli;
 use crate::error::MstError;
 use crate::images::{Image, NetworkArgs, images};
+use crate::link::OpenLink;
 use clap::Args;
-use driver::link::Link;
+use driver::pcie::Traffic;
 use driver::{Accelerator, Inference, Planes, Program, ProgramOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{Configured, Executor};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// `mst infer`.
@@ -20,6 +22,29 @@ pub struct InferArgs {
     /// The network.
     #[command(flatten)]
     network: NetworkArgs,
+}
+
+/// `mst load`.
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    /// Network file [default: models/fashion-mnist/net.mst]
+    #[arg(value_name = "NET")]
+    network: Option<PathBuf>,
+    /// Time steps T.
+    #[arg(long, value_name = "T", default_value_t = 8)]
+    time_steps: u32,
+}
+
+/// Loads a network and leaves it in the accelerator's memory.
+pub fn load_only(cli: &Cli, args: &LoadArgs) -> Result<(), MstError> {
+    let mut accelerator = cli.place.open()?;
+    let network = NetworkArgs::of(args.network.clone(), args.time_steps);
+    let network = network.load(accelerator.core().membrane_bits)?;
+    let loading = Instant::now();
+    let bytes = load(&mut accelerator, &network)?;
+    let seconds = loading.elapsed().as_secs_f64();
+    let report = serde_json::json!({ "network": network.name, "bytes": bytes, "seconds": seconds });
+    cli.print(&report, || format!("network `{}`, {bytes} bytes, loaded in {seconds:.3} s\n", network.name))
 }
 
 /// One image's answer.
@@ -41,6 +66,9 @@ struct Report<'a> {
     images: usize,
     differ: usize,
     correct: usize,
+    /// What DMA carried, on a PCIe card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic: Option<Traffic>,
     answers: &'a [Answer],
 }
 
@@ -59,6 +87,7 @@ pub fn infer(cli: &Cli, args: &InferArgs) -> Result<(), MstError> {
         images: answers.len(),
         differ: differ(&answers),
         correct: answers.iter().filter(|answer| answer.label == Some(answer.inference.class)).count(),
+        traffic: accelerator.link().traffic(),
         answers: &answers,
     };
     cli.print(&report, || text(&report))?;
@@ -69,7 +98,8 @@ pub fn infer(cli: &Cli, args: &InferArgs) -> Result<(), MstError> {
 }
 
 /// Compiles the network for the accelerator and writes it there.
-pub fn load(accelerator: &mut Accelerator<Box<dyn Link>>, network: &Configured) -> Result<(), MstError> {
+/// Returns how many bytes that were.
+pub fn load(accelerator: &mut Accelerator<OpenLink>, network: &Configured) -> Result<usize, MstError> {
     let options = ProgramOptions { memory_size: accelerator.window_size(), planes: Planes::Reuse };
     let program = Program::compile(network, accelerator.core(), &options)?;
     let bytes: usize = program.image.iter().map(|segment| segment.bytes.len()).sum();
@@ -77,12 +107,12 @@ pub fn load(accelerator: &mut Accelerator<Box<dyn Link>>, network: &Configured) 
     spinner.enable_steady_tick(Duration::from_millis(100));
     accelerator.load(&program)?;
     spinner.finish_and_clear();
-    Ok(())
+    Ok(bytes)
 }
 
 /// Classifies each image on the accelerator and on the reference.
 pub fn classify(
-    accelerator: &mut Accelerator<Box<dyn Link>>,
+    accelerator: &mut Accelerator<OpenLink>,
     network: &Configured,
     images: &[Image],
 ) -> Result<Vec<Answer>, MstError> {
@@ -127,6 +157,12 @@ fn text(report: &Report<'_>) -> String {
             answer.inference.counters.busy_cycles,
             answer.seconds,
             if answer.identical { "identical to the reference" } else { "DIFFERS from the reference" },
+        );
+    }
+    if let Some(traffic) = report.traffic {
+        text += &format!(
+            "DMA: {} bytes to the card, {} to the host, {} interrupts\n",
+            traffic.to_card_bytes, traffic.to_host_bytes, traffic.interrupts
         );
     }
     text

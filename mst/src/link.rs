@@ -3,7 +3,9 @@
 use crate::error::MstError;
 use clap::Args;
 use driver::link::Link;
-use driver::{Accelerator, SerialLink};
+use driver::pcie::vfio::{Bdf, Pages, VfioFunction};
+use driver::pcie::{PcieLink, PcieOptions, Traffic};
+use driver::{Accelerator, LinkError, SerialLink};
 use isa::CoreConfig;
 use sim::{SimLink, SimOptions};
 use std::str::FromStr;
@@ -15,7 +17,8 @@ const BAUD: u32 = 1_000_000;
 /// Where the accelerator is, and how long it may take.
 #[derive(Args, Debug)]
 pub struct Place {
-    /// The way to the accelerator: `serial:PATH[@BAUD]` (1000000 unless given) or `sim[:PRESET]` (ecp5 unless given).
+    /// The way to the accelerator: `serial:PATH[@BAUD]` (1000000 unless given), `pcie:BUS:DEVICE.FUNCTION` or `sim[:PRESET]` (ecp5
+    /// unless given).
     #[arg(long, global = true, env = "MST_LINK", value_name = "LINK")]
     pub link: Option<LinkArg>,
     /// Seconds that an answer of the link may take.
@@ -35,6 +38,11 @@ pub enum LinkArg {
         path: String,
         /// Bits a second.
         baud: u32,
+    },
+    /// An `mst_pcie` in a slot of this machine.
+    Pcie {
+        /// Its address.
+        address: Bdf,
     },
     /// A Verilated core.
     Sim {
@@ -61,6 +69,7 @@ impl FromStr for LinkArg {
                     _ => Ok(LinkArg::Serial { path: path.to_owned(), baud }),
                 }
             }
+            "pcie" => Ok(LinkArg::Pcie { address: rest.parse()? }),
             "sim" => {
                 let preset = if rest.is_empty() { "ecp5" } else { rest };
                 match CoreConfig::preset(preset) {
@@ -70,7 +79,7 @@ impl FromStr for LinkArg {
                     }
                 }
             }
-            _ => Err("allowed: serial:PATH[@BAUD] or sim[:PRESET]".to_owned()),
+            _ => Err("allowed: serial:PATH[@BAUD], pcie:BUS:DEVICE.FUNCTION or sim[:PRESET]".to_owned()),
         }
     }
 }
@@ -83,19 +92,81 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 impl Place {
     /// The accelerator, found and reset.
-    pub fn open(&self) -> Result<Accelerator<Box<dyn Link>>, MstError> {
-        let link: Box<dyn Link> = match self.link.as_ref().ok_or(MstError::NoLink)? {
+    pub fn open(&self) -> Result<Accelerator<OpenLink>, MstError> {
+        let timeout = Duration::from_secs_f64(self.timeout);
+        let link = match self.link.as_ref().ok_or(MstError::NoLink)? {
             LinkArg::Serial { path, baud } => {
-                Box::new(SerialLink::open(path, *baud, Duration::from_secs_f64(self.timeout))?)
+                OpenLink::Other(Box::new(SerialLink::open(path, *baud, timeout)?))
+            }
+            LinkArg::Pcie { address } => {
+                let function = VfioFunction::open(address, Pages::Small)?;
+                let options = PcieOptions { deadline: timeout, ..PcieOptions::default() };
+                OpenLink::Pcie(Box::new(PcieLink::open(function, &options)?))
             }
             LinkArg::Sim { preset } => {
                 let core = CoreConfig::preset(preset).expect("checked when it was read");
-                Box::new(SimLink::new(&hdl::core::mst_core(&core)?, &core, &SimOptions::default())?)
+                let link = SimLink::new(&hdl::core::mst_core(&core)?, &core, &SimOptions::default())?;
+                OpenLink::Other(Box::new(link))
             }
         };
         let mut accelerator = Accelerator::open(link)?;
         accelerator.set_deadline(Duration::from_secs_f64(self.deadline));
         Ok(accelerator)
+    }
+}
+
+/// An open link: a PCIe card can do more than others.
+pub enum OpenLink {
+    /// A card.
+    Pcie(Box<PcieLink<VfioFunction>>),
+    /// A serial line or a simulation.
+    Other(Box<dyn Link>),
+}
+
+impl OpenLink {
+    /// What a card's DMA carried; nothing for other links.
+    pub fn traffic(&self) -> Option<Traffic> {
+        match self {
+            OpenLink::Pcie(link) => Some(link.traffic()),
+            OpenLink::Other(_) => None,
+        }
+    }
+
+    /// Sends bytes through a card's DMA and back; returns how many, nothing for other links.
+    pub fn loopback(&mut self) -> Result<Option<usize>, LinkError> {
+        match self {
+            OpenLink::Pcie(link) => link.loopback(usize::MAX).map(Some),
+            OpenLink::Other(_) => Ok(None),
+        }
+    }
+
+    /// Resets a whole card; other links have no such reset.
+    pub fn reset(&mut self) -> Result<(), LinkError> {
+        match self {
+            OpenLink::Pcie(link) => link.reset(),
+            OpenLink::Other(_) => Ok(()),
+        }
+    }
+}
+
+impl std::ops::Deref for OpenLink {
+    type Target = dyn Link;
+
+    fn deref(&self) -> &(dyn Link + 'static) {
+        match self {
+            OpenLink::Pcie(link) => link.as_ref(),
+            OpenLink::Other(link) => link.as_ref(),
+        }
+    }
+}
+
+/// Which makes it a [`Link`], too.
+impl std::ops::DerefMut for OpenLink {
+    fn deref_mut(&mut self) -> &mut (dyn Link + 'static) {
+        match self {
+            OpenLink::Pcie(link) => link.as_mut(),
+            OpenLink::Other(link) => link.as_mut(),
+        }
     }
 }
 
@@ -110,7 +181,18 @@ mod tests {
         assert_eq!("serial:/dev/ttyUSB0@115200".parse(), serial("/dev/ttyUSB0", 115_200));
         assert_eq!("sim".parse(), Ok(LinkArg::Sim { preset: "ecp5".to_owned() }));
         assert_eq!("sim:tiny".parse(), Ok(LinkArg::Sim { preset: "tiny".to_owned() }));
-        for wrong in ["", "serial", "serial:", "serial:/dev/x@0", "serial:/dev/x@fast", "sim:huge", "usb:1"] {
+        assert_eq!("pcie:0000:03:00.0".parse(), Ok(LinkArg::Pcie { address: "03:00.0".parse().unwrap() }));
+        for wrong in [
+            "pcie",
+            "pcie:3",
+            "",
+            "serial",
+            "serial:",
+            "serial:/dev/x@0",
+            "serial:/dev/x@fast",
+            "sim:huge",
+            "usb:1",
+        ] {
             assert!(wrong.parse::<LinkArg>().is_err(), "{wrong}");
         }
     }

@@ -3,6 +3,7 @@
 //! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is success, 1 a
 //! defect (the board and the reference differ), 2 a refusal or a failure.
 
+mod bench;
 mod error;
 mod images;
 mod infer;
@@ -25,10 +26,11 @@ use std::process::ExitCode;
     version,
     propagate_version = true,
     after_help = "Examples:\n  \
-        mst list                                          which serial ports there are\n  \
+        mst list                                          which boards and cards there are\n  \
         mst --link serial:/dev/ttyUSB0 info               what the board is\n  \
         mst --link serial:/dev/ttyUSB0 selftest           registers, memory, known answers\n  \
         mst --link serial:/dev/ttyUSB0@1000000 infer 0..10\n  \
+        mst --link pcie:03:00.0 selftest                  the same for a PCIe card, with DMA\n  \
         mst --link sim infer 0 1 2                        the same on a Verilated core\n\n\
         Exit codes: 0 success, 1 the board's answers differ from the reference's, 2 refused or failed."
 )]
@@ -46,19 +48,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the serial ports of this machine.
+    /// List the PCIe cards and the serial ports of this machine.
     List,
     /// Say what is at the end of the link: sizes of the core, memory.
     Info,
+    /// Load a network and leave it in the accelerator's memory: how long that takes, and whether memory holds it.
+    Load(infer::LoadArgs),
     /// Classify images, and compare each answer with the bit-exact reference.
     #[command(
         after_help = "Images are numbers or ranges of the data set (0 5 10..20), or PNG files of the network's size, grey or RGB \
         with eight bits."
     )]
     Infer(infer::InferArgs),
-    /// Check registers and memory, then classify images whose answers are known.
+    /// Measure images a second, one at a time and as a stream in which transfers and computing overlap.
+    Bench(bench::BenchArgs),
+    /// Check registers, memory and (on a PCIe card) DMA, then classify images whose answers are known.
     Selftest(selftest::SelftestArgs),
-    /// Stop whatever runs and clear the error.
+    /// Stop whatever runs and clear the error; a PCIe card is reset as a whole.
     Reset,
 }
 
@@ -77,10 +83,14 @@ fn run(cli: &Cli) -> Result<(), MstError> {
     match &cli.command {
         Command::List => list::list(cli),
         Command::Info => info::info(cli),
+        Command::Load(args) => infer::load_only(cli, args),
         Command::Infer(args) => infer::infer(cli, args),
+        Command::Bench(args) => bench::bench(cli, args),
         Command::Selftest(args) => selftest::selftest(cli, args),
         Command::Reset => {
-            cli.place.open()?.reset()?;
+            let mut accelerator = cli.place.open()?;
+            accelerator.link().reset()?;
+            accelerator.reset()?;
             cli.print(&serde_json::json!({ "reset": true }), || "reset\n".to_owned())
         }
     }

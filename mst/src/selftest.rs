@@ -24,6 +24,8 @@ pub struct SelftestArgs {
 struct Report {
     registers: usize,
     memory_bytes: usize,
+    /// Bytes that went through DMA and back, on a PCIe card.
+    loopback_bytes: Option<usize>,
     images: usize,
 }
 
@@ -32,15 +34,18 @@ pub fn selftest(cli: &Cli, args: &SelftestArgs) -> Result<(), MstError> {
     let mut accelerator = cli.place.open()?;
     let registers = check_registers(accelerator.link())?;
     let memory_bytes = check_memory(accelerator.link())?;
+    let loopback_bytes = accelerator.link().loopback()?;
     let network = args.network.load(accelerator.core().membrane_bits)?;
     let images = images(&[format!("0..{}", args.images)], &args.network, network.image)?;
     load(&mut accelerator, &network)?;
     let answers = classify(&mut accelerator, &network, &images)?;
-    let report = Report { registers, memory_bytes, images: answers.len() };
+    let report = Report { registers, memory_bytes, loopback_bytes, images: answers.len() };
     match differ(&answers) {
         0 => cli.print(&report, || {
+            let dma = loopback_bytes
+                .map_or(String::new(), |bytes| format!("DMA loopback: {bytes} bytes came back\n"));
             format!(
-                "registers: {registers} values held\nmemory: {memory_bytes} bytes held\n\
+                "registers: {registers} values held\nmemory: {memory_bytes} bytes held\n{dma}\
                  inference: {} of {0} images identical to the reference\n",
                 answers.len()
             )
