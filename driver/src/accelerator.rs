@@ -3,7 +3,7 @@
 use crate::counters::Counters;
 use crate::error::{CoreFault, DriverError};
 use crate::link::{LARGEST_WINDOW, Link, PAGE};
-use crate::program::{Planes, Program};
+use crate::program::{Place, Planes, Program};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, Op, layout::LOGIT_BYTES};
 use model::{LayerId, SpikePlane};
@@ -188,11 +188,11 @@ impl<L: Link> Accelerator<L> {
     /// too few layers, an impossible logit, another identity, a memory without the program. After all but the first two, [`reset`](Accelerator::reset) makes it
     /// usable again. A core that computes wrong but possible logits is found by comparison with the reference only.
     pub fn infer(&mut self, image: &[u8]) -> Result<Inference, DriverError> {
-        self.write_image(image)?;
-        let program = self.program()?;
-        let (base, count) = (program.descriptor_base, program.layers.len() as u32);
-        let counters = self.run(base, count)?;
-        self.inference(counters)
+        let place = self.program()?.first();
+        self.write_image(&place, image)?;
+        let count = self.program()?.layers.len() as u32;
+        let counters = self.run(place.descriptor_base, count)?;
+        self.inference(&place, counters)
     }
 
     /// Classifies images one after the other.
@@ -206,15 +206,57 @@ impl<L: Link> Accelerator<L> {
         images.into_iter().map(|image| self.infer(image)).collect()
     }
 
+    /// Classifies images one after the other; while the core computes one, the next is written and the logits of the last are read, if the
+    /// program has a second place for that ([`Program::add_second_place`]). The answers are those of [`infer`](Accelerator::infer).
+    ///
+    /// # Errors
+    /// Those of [`infer`](Accelerator::infer) in [`DriverError::Image`], which names the first image that fails. All sizes are checked
+    /// before anything runs; after any other error [`reset`](Accelerator::reset) makes the accelerator usable again.
+    pub fn infer_stream<'a>(
+        &mut self,
+        images: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Inference>, DriverError> {
+        let images: Vec<&[u8]> = images.into_iter().collect();
+        let of = |index: usize| move |source| DriverError::Image { index, source: Box::new(source) };
+        let program = self.program()?;
+        for (index, image) in images.iter().enumerate() {
+            program.takes(image).map_err(of(index))?;
+        }
+        let (places, count) = (program.places(), program.layers.len() as u32);
+        let [first, second] = places.as_slice() else {
+            let one = |(index, image)| self.infer(image).map_err(of(index));
+            return images.into_iter().enumerate().map(one).collect();
+        };
+        let place = |index: usize| if index.is_multiple_of(2) { first } else { second };
+        let mut inferences = Vec::with_capacity(images.len());
+        if let Some(image) = images.first() {
+            self.write_image(first, image).map_err(of(0))?;
+            self.start(first.descriptor_base, count).map_err(of(0))?;
+        }
+        for index in 0..images.len() {
+            let next = index + 1;
+            if let Some(image) = images.get(next) {
+                self.write_image(place(next), image).map_err(of(next))?;
+            }
+            let counters = self.finish(count).map_err(of(index))?;
+            if next < images.len() {
+                self.start(place(next).descriptor_base, count).map_err(of(next))?;
+            }
+            inferences.push(self.inference(place(index), counters).map_err(of(index))?);
+        }
+        Ok(inferences)
+    }
+
     /// Classifies one image and counts each layer: runs the first layer, the first two, and so on, and takes what each run counts
     /// beyond the one before. So what overlaps between layers counts once, and the cycles add up to those of a whole run.
     ///
     /// # Errors
     /// Those of [`infer`](Accelerator::infer).
     pub fn run_profiled(&mut self, image: &[u8]) -> Result<(Inference, Vec<LayerProfile>), DriverError> {
-        self.write_image(image)?;
+        let place = self.program()?.first();
+        self.write_image(&place, image)?;
         let program = self.program()?;
-        let base = program.descriptor_base;
+        let base = place.descriptor_base;
         let layers: Vec<(String, Op)> = program.layers.iter().map(|l| (l.name.clone(), l.op)).collect();
         let mut before = Counters::default();
         let mut profile = Vec::with_capacity(layers.len());
@@ -223,7 +265,7 @@ impl<L: Link> Accelerator<L> {
             profile.push(LayerProfile { name, op, counters: total.beyond(&before) });
             before = total;
         }
-        Ok((self.inference(before)?, profile))
+        Ok((self.inference(&place, before)?, profile))
     }
 
     /// The counters since the last start of a run.
@@ -283,12 +325,12 @@ impl<L: Link> Accelerator<L> {
         Ok(plane)
     }
 
-    fn write_image(&mut self, image: &[u8]) -> Result<(), DriverError> {
-        for segment in self.program()?.inputs(image)? {
+    fn write_image(&mut self, place: &Place, image: &[u8]) -> Result<(), DriverError> {
+        for segment in self.program()?.inputs_at(place, image)? {
             self.link.write_memory(segment.offset, &segment.bytes)?;
         }
         // The highest byte of each logit, so that one that is not written is not taken for that of the image before.
-        let top = self.program()?.logits.highest_bytes();
+        let top = place.logits.highest_bytes();
         self.link.write_memory(top.start.into(), &vec![UNWRITTEN; top.len()])?;
         Ok(())
     }
@@ -316,10 +358,20 @@ impl<L: Link> Accelerator<L> {
 
     /// Runs `count` descriptors from byte `base` on.
     fn run(&mut self, base: u32, count: u32) -> Result<Counters, DriverError> {
+        self.start(base, count)?;
+        self.finish(count)
+    }
+
+    fn start(&mut self, base: u32, count: u32) -> Result<(), DriverError> {
         self.link.write_register(registers::DESCRIPTOR_BASE, base)?;
         self.link.write_register(registers::DESCRIPTOR_COUNT, count)?;
         self.link.write_register(registers::CONTROL, control::CLEAR_DONE | control::CLEAR_COUNTERS)?;
         self.link.write_register(registers::CONTROL, control::START)?;
+        Ok(())
+    }
+
+    /// Waits for the end of the run of `count` descriptors that was started.
+    fn finish(&mut self, count: u32) -> Result<Counters, DriverError> {
         self.wait_until_done(count)?;
         let completed = self.link.read_register(registers::LAYERS_COMPLETED)?;
         if completed != count {
@@ -371,8 +423,9 @@ impl<L: Link> Accelerator<L> {
         layer.map_or_else(|| format!("layer {index}"), |layer| layer.name.clone())
     }
 
-    fn inference(&mut self, counters: Counters) -> Result<Inference, DriverError> {
-        let layout = self.program()?.logits.clone();
+    /// Reads the answer from `place`.
+    fn inference(&mut self, place: &Place, counters: Counters) -> Result<Inference, DriverError> {
+        let layout = place.logits.clone();
         let plane = layout.plane_bytes as usize;
         let mut bytes = vec![UNWRITTEN; LOGIT_BYTES as usize * plane];
         self.link.read_memory(u64::from(layout.base), &mut bytes)?;

@@ -79,6 +79,14 @@ pub enum DriverError {
         /// The same in channels, rows and columns.
         shape: String,
     },
+    /// One of several images failed.
+    #[error("image {index}: {source}")]
+    Image {
+        /// Its index among those of the call.
+        index: usize,
+        /// Why.
+        source: Box<DriverError>,
+    },
     /// There is no such plane, or it may have been overwritten.
     #[error("the plane of layer {index} cannot be read back: {reason}")]
     NoPlane {

@@ -48,6 +48,37 @@ fn the_file_list_of_every_preset_is_free_of_warnings() {
 }
 
 #[test]
+fn a_card_comes_with_what_litepcie_is_made_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = |board: &str| workspace().join("constraints").join(board).join("mst_pcie.json");
+    for (board, phy, name) in
+        [("acorn", "seven-series", "S7PCIEPHY"), ("xcu1525", "ultrascale-plus", "USPPCIEPHY")]
+    {
+        let out = folder.path().join(board);
+        succeeds(&["verilog", "--pcie", text(&sizes(board)), "--phy", phy, "--out", text(&out)]);
+        let read = |file: &str| std::fs::read_to_string(out.join(file)).unwrap();
+        assert_eq!(read("mst_pcie.json"), std::fs::read_to_string(sizes(board)).unwrap());
+        let yaml = read("litepcie.yml");
+        assert!(
+            yaml.contains(&format!("phy: {name}\n")) && yaml.contains("phy_bar0_size: 0x20000\n"),
+            "{yaml}"
+        );
+        assert!(read("mst_pcie.f").lines().any(|file| file == "stream_to_card.v"));
+        assert!(read("mst_pcie.rdl").contains("TO_CARD_CRC @ 0x02c"));
+        for foreign in ["litepcie_core.v", "mst_pcie.core"] {
+            assert!(!out.join(foreign).exists(), "{foreign} is not ours to write");
+        }
+    }
+    let wrong = folder.path().join("wrong.json");
+    let narrow =
+        std::fs::read_to_string(sizes("acorn")).unwrap().replace("\"bus_bits\": 128", "\"bus_bits\": 64");
+    std::fs::write(&wrong, narrow).unwrap();
+    let out = folder.path().join("none");
+    refuses(&["verilog", "--pcie", text(&wrong), "--out", text(&out)], &["bus_bits", "64", "128"]);
+    assert!(!out.exists());
+}
+
+#[test]
 fn impossible_cores_are_refused_and_write_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("rtl");
@@ -111,7 +142,7 @@ fn networks_that_cannot_be_read_are_refused_with_their_path() {
     let bytes = std::fs::read(&net).unwrap();
     std::fs::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
     let missing = folder.path().join("missing.mst");
-    for command in ["info", "run", "cosim"] {
+    for command in ["info", "run", "cosim", "card"] {
         refuses(&[command, text(&truncated)], &["truncated.mst"]);
         refuses(&[command, text(&missing)], &["missing.mst"]);
         refuses(&[command, text(&checkpoint())], &["checkpoint.safetensors"]);

@@ -3,6 +3,7 @@
 //! Results go to stdout (as text, or with `--json` as one JSON document), progress and errors to stderr. Exit code 0 is success, 1 a
 //! defect (the board and the reference differ), 2 a refusal or a failure.
 
+mod bench;
 mod error;
 mod images;
 mod infer;
@@ -59,6 +60,8 @@ enum Command {
         with eight bits."
     )]
     Infer(infer::InferArgs),
+    /// Measure images a second, one at a time and as a stream in which transfers and computing overlap.
+    Bench(bench::BenchArgs),
     /// Check registers, memory and (on a PCIe card) DMA, then classify images whose answers are known.
     Selftest(selftest::SelftestArgs),
     /// Stop whatever runs and clear the error; a PCIe card is reset as a whole.
@@ -82,6 +85,7 @@ fn run(cli: &Cli) -> Result<(), MstError> {
         Command::Info => info::info(cli),
         Command::Load(args) => infer::load_only(cli, args),
         Command::Infer(args) => infer::infer(cli, args),
+        Command::Bench(args) => bench::bench(cli, args),
         Command::Selftest(args) => selftest::selftest(cli, args),
         Command::Reset => {
             let mut accelerator = cli.place.open()?;

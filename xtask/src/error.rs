@@ -91,6 +91,12 @@ pub enum XtaskError {
         /// Their names.
         failed: String,
     },
+    /// The guest did not do what it should.
+    #[error("{reason}")]
+    Guest {
+        /// What was found, and what was expected.
+        reason: String,
+    },
     /// A program's report is not what was expected.
     #[error("the report of `{program}` has no number `{field}`; build both from the same release")]
     Report {
@@ -106,7 +112,7 @@ impl XtaskError {
     pub fn exit_code(&self) -> u8 {
         match self {
             XtaskError::Step { code, .. } => *code,
-            XtaskError::Proofs { .. } | XtaskError::Board { .. } => 1,
+            XtaskError::Proofs { .. } | XtaskError::Board { .. } | XtaskError::Guest { .. } => 1,
             _ => 2,
         }
     }

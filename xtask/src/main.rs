@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod error;
 mod formal;
+mod guest;
 mod mutate;
 mod packages;
 mod peers;
@@ -54,6 +55,8 @@ enum Command {
     Synth(synth::SynthArgs),
     /// Make the bitstream of a board: synthesis, place and route, timing (about 15 minutes).
     Board(board::BoardArgs),
+    /// Boot a virtual machine with a simulated PCIe card and run `mst` there: DMA, IOMMU, MSI-X (as root; about 10 minutes the first time).
+    Guest,
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
     /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         Command::Ci => check::check(Selection::All),
         Command::Synth(args) => synth::synth(&args),
         Command::Board(args) => board::board(&args),
+        Command::Guest => guest::guest(),
         Command::Formal(args) => formal::formal(&args),
         Command::Mutate(args) => mutate::mutate(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),

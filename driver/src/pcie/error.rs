@@ -133,13 +133,6 @@ pub struct DmaRegisters {
     pub link_status: u32,
 }
 
-impl DmaRegisters {
-    /// Whether every register reads all ones, as those of a function that is gone do.
-    pub fn gone(&self) -> bool {
-        self.card_status == u32::MAX && self.table_level == u32::MAX && self.link_status == u32::MAX
-    }
-}
-
 impl std::fmt::Display for DmaRegisters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let DmaRegisters {
@@ -170,9 +163,7 @@ fn identity_advice(found: u32) -> &'static str {
 
 fn stalled_advice(stall: &Stall) -> &'static str {
     let DmaRegisters { bus_master, .. } = stall.registers;
-    if stall.registers.gone() {
-        "the card has left the bus: power it off and on, then load the network again"
-    } else if bus_master & 1 == 0 {
+    if bus_master & 1 == 0 {
         "bus mastering is off, so the card may not reach host memory: reset the card"
     } else if stall.taken > 0 && stall.done < stall.bytes {
         "requests were sent and not answered: refused by the IOMMU (see `dmesg` for DMAR or AMD-Vi faults) or lost; reset the card"

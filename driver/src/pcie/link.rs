@@ -313,6 +313,7 @@ impl<F: Function> PcieLink<F> {
     }
 
     fn stalled(&mut self, stream: Stream, bytes: u32, waited: Duration) -> Result<LinkError, LinkError> {
+        check_identity(&mut self.function)?;
         let registers = self.registers(stream)?;
         let done = self.function.read(stream.registers().done)?;
         let list = descriptors(self.address(stream), bytes);

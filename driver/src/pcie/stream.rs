@@ -6,7 +6,7 @@ use isa::pcie::{
 
 /// Bytes of a descriptor: small enough that an error says where a stream stopped, a multiple of [`DESCRIPTOR_ALIGN`].
 const PIECE: u32 = 16 << 10;
-const _: () = assert!(PIECE as u64 % DESCRIPTOR_ALIGN == 0 && PIECE <= DESCRIPTOR_BYTES);
+const _: () = assert!((PIECE as u64).is_multiple_of(DESCRIPTOR_ALIGN) && PIECE <= DESCRIPTOR_BYTES);
 /// The most bytes of a stream that fit into a table.
 pub(super) const STREAM_BYTES: u32 = PIECE * DMA_DESCRIPTORS;
 /// Bit of a descriptor: no interrupt when it is done.

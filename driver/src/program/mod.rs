@@ -15,13 +15,15 @@ mod layer;
 mod limits;
 mod logits;
 mod parameters;
+mod places;
 mod plane;
 mod walk;
 
 pub use error::ProgramError;
+pub use places::Place;
 pub use plane::{PlaneLayout, TokenOrder};
 
-use crate::{DriverError, patches};
+use crate::DriverError;
 use allocate::{Placement, Request, Reuse};
 use isa::{CHUNK_STEPS, CoreConfig, Descriptor, Op, descriptor, layout::LOGIT_BYTES};
 use layer::Site;
@@ -140,6 +142,8 @@ pub struct Program {
     pub total_bytes: u64,
     /// Whether every plane can be read back after a run.
     pub planes: Planes,
+    /// A second place for an image and its logits; see [`add_second_place`](Program::add_second_place).
+    pub second: Option<Place>,
 }
 
 impl Program {
@@ -167,14 +171,7 @@ impl Program {
     /// # Errors
     /// [`DriverError::ImageSize`] if the image has another size.
     pub fn inputs(&self, image: &[u8]) -> Result<Vec<Segment>, DriverError> {
-        self.takes(image)?;
-        let shape = self.image_shape;
-        let layouts = self.layers.iter().filter_map(|layer| layer.input.as_ref());
-        let segment = |input: &InputLayout| Segment {
-            offset: input.base.into(),
-            bytes: patches::rows(image, shape, input),
-        };
-        Ok(layouts.map(segment).collect())
+        self.inputs_at(&self.first(), image)
     }
 
     /// Refuses an image of another size than the network takes.
@@ -202,6 +199,7 @@ impl Program {
         {
             write_descriptors(&mut segment.bytes, &self.layers);
         }
+        self.rewrite_second_place();
     }
 }
 
@@ -301,6 +299,7 @@ impl<'a> Compiler<'a> {
             logit_ranges: logits::ranges(self.network),
             total_bytes,
             planes: options.planes,
+            second: None,
         })
     }
 

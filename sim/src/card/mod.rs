@@ -50,7 +50,7 @@ struct Stream {
 impl Stream {
     fn begin(&mut self, length: u32, memory_bytes: u64) {
         let fits = u64::from(self.offset) + u64::from(length) <= memory_bytes;
-        if self.busy || !fits || (self.offset | length) % pcie::STREAM_ALIGN != 0 {
+        if self.busy || !fits || !(self.offset | length).is_multiple_of(pcie::STREAM_ALIGN) {
             self.refused = true;
             return;
         }
