@@ -70,7 +70,8 @@ fn an_undriven_net_is_found() {
 }
 
 #[test]
-fn slow_the_card_synthesises_for_7_series() {
+#[ignore = "five minutes of Yosys; run by name"]
+fn the_card_synthesises_for_7_series() {
     let steps =
         "synth_xilinx -family xc7 -top mst_pcie -noiopad\ncheck\ntee -o stat.txt stat -top mst_pcie\n";
     let (folder, found) = checked("xc7", steps, |_| ());

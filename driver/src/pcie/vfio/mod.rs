@@ -26,8 +26,8 @@ use vfio_bindings::bindings::vfio::{
     VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP, VFIO_TYPE1v2_IOMMU,
 };
 
-/// Bus address of the first buffer: below 4 GiB, so that requests have short headers, and far from the window of interrupts.
-const FIRST_ADDRESS: u64 = 0x1000_0000;
+/// Bus address of the first buffer: above the window of interrupts, too.
+const FIRST_ADDRESS: u64 = isa::pcie::LOWEST_BUS_ADDRESS;
 /// Offset of the command register in configuration space (PCI Local Bus 3.0, 6.2.2).
 const COMMAND: u64 = 4;
 /// Memory space and bus master enable.
