@@ -1,6 +1,6 @@
 //! LitePCIe's core, made by `litepcie_gen` of the pinned tools and kept in the cache of models.
 
-use crate::verilated::{BuildError, cache, tools};
+use crate::verilated::{BuildError, cache, file_error, tools};
 use hdl::rtl::VerilogFile;
 use hdl::shell::litepcie::{self, Phy};
 use isa::PcieConfig;
@@ -32,15 +32,7 @@ pub enum LitepcieError {
         /// The end of what it wrote.
         output: String,
     },
-    /// A file could not be written or read.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system reported.
-        source: std::io::Error,
-    },
-    /// The cache cannot be locked.
+    /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] BuildError),
 }
@@ -70,10 +62,13 @@ impl Litepcie {
             return Err(LitepcieError::Missing(program));
         }
         let mut hasher = DefaultHasher::new();
-        (yaml, &program).hash(&mut hasher);
+        // The stamp names the versions.
+        let versions =
+            std::fs::read_to_string(tools().join(format!("{ENVIRONMENT}.stamp"))).unwrap_or_default();
+        (yaml, &program, versions).hash(&mut hasher);
         let folder = cache().join(format!("litepcie-{:016x}", hasher.finish()));
         let made = Litepcie { folder };
-        std::fs::create_dir_all(&made.folder).map_err(at(&made.folder))?;
+        std::fs::create_dir_all(&made.folder).map_err(file_error(&made.folder))?;
         let _lock = crate::verilated::lock(&made.folder.join("lock"))?;
         // The last file that it writes.
         if !made.registers().is_file() {
@@ -84,9 +79,9 @@ impl Litepcie {
 
     fn run(&self, program: &Path, yaml: &str) -> Result<(), LitepcieError> {
         let input = self.folder.join("litepcie.yml");
-        std::fs::write(&input, yaml).map_err(at(&input))?;
+        std::fs::write(&input, yaml).map_err(file_error(&input))?;
         let output = Command::new(program).arg("litepcie.yml").current_dir(&self.folder).output();
-        let output = output.map_err(at(program))?;
+        let output = output.map_err(file_error(program))?;
         if output.status.success() && self.verilog().is_file() && self.registers().is_file() {
             return Ok(());
         }
@@ -115,14 +110,9 @@ impl Litepcie {
     /// If it cannot be read.
     pub fn source(&self) -> Result<VerilogFile, LitepcieError> {
         let path = self.verilog();
-        let text = std::fs::read_to_string(&path).map_err(at(&path))?;
+        let text = std::fs::read_to_string(&path).map_err(file_error(&path))?;
         let kept = text.lines().filter(|line| !line.contains("$readmemh")).map(|line| format!("{line}\n"));
         let text = kept.collect::<String>().replace("always @(*)", "always_comb");
         Ok(VerilogFile { name: format!("{}.v", litepcie::NAME), text })
     }
-}
-
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> LitepcieError {
-    let path = path.to_owned();
-    move |source| LitepcieError::File { path, source }
 }

@@ -72,7 +72,7 @@ pub enum BuildError {
     },
 }
 
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
     let path = path.to_owned();
     move |source| BuildError::File { path, source }
 }

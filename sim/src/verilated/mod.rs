@@ -5,8 +5,8 @@ mod ffi;
 mod shim;
 mod tools;
 
-pub(crate) use build::lock;
 pub use build::{BuildError, Tracing, Verilated};
+pub(crate) use build::{file_error, lock};
 pub(crate) use tools::cache;
 pub use tools::{tools, verilator};
 
