@@ -50,4 +50,16 @@ pub mod stream_fifo;
 pub mod token_walker;
 pub mod weight_buffer;
 
+use crate::rtl::{Fault, RtlError};
+use isa::config::ConfigError;
+
 pub use mst_core::mst_core;
+
+/// The error of a top `module` whose configuration, called `place`, is invalid.
+pub(crate) fn refused(module: &'static str, place: &'static str) -> impl FnOnce(ConfigError) -> RtlError {
+    move |error| {
+        let (what, expected) = (format!("`{}`", error.field), error.allowed.to_owned());
+        let fault = Box::new(Fault::BadSize { what, found: error.found.into(), expected });
+        RtlError { module: module.into(), place: place.into(), fault }
+    }
+}

@@ -10,8 +10,9 @@ use super::dma_read::dma_read;
 use super::dma_write::{BURST_WORD_BITS, dma_write};
 use super::engine::engine;
 use super::perf_counters::perf_counters;
+use super::refused;
 use super::run_control::run_control;
-use crate::rtl::{Builder, Expr, Fault, Module, RtlError, cat, lit};
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit};
 
 /// The accelerator: AXI4-Lite slave `s_axil_*`, AXI4 master `m_axi_*`, interrupt `irq`, lights `busy` and `error`; one clock, one
 /// synchronous reset.
@@ -19,14 +20,7 @@ use crate::rtl::{Builder, Expr, Fault, Module, RtlError, cat, lit};
 /// # Errors
 /// If the configuration is invalid, naming the field.
 pub fn mst_core(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
-    config.validate().map_err(|error| {
-        let (what, expected) = (format!("`{}`", error.field), error.allowed.to_owned());
-        RtlError {
-            module: "mst_core".into(),
-            place: "core configuration".into(),
-            fault: Box::new(Fault::BadSize { what, found: error.found.into(), expected }),
-        }
-    })?;
+    config.validate().map_err(refused("mst_core", "core configuration"))?;
     let parts = Parts {
         csr: csr(config)?,
         control: run_control()?,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use isa::{PcieConfig, SocConfig};
+use isa::{CoreConfig, PcieConfig, SocConfig};
 
 use crate::rtl::{Builder, Expr, Memory, Module, RtlError, cat, index_width, lit, mux};
 
@@ -26,30 +26,23 @@ pub struct Ram {
     pub bytes: u32,
 }
 
+impl Ram {
+    /// Memory that takes the bursts of a core.
+    fn of_core(core: &CoreConfig, id_bits: u32, base: u64, bytes: u32) -> Ram {
+        Ram { bus_bits: core.bus_bits, address_bits: core.address_bits, id_bits, base, bytes }
+    }
+}
+
 impl From<&SocConfig> for Ram {
     fn from(config: &SocConfig) -> Ram {
-        let core = &config.core;
-        Ram {
-            bus_bits: core.bus_bits,
-            address_bits: core.address_bits,
-            id_bits: 1,
-            base: isa::soc::MEMORY_BASE.into(),
-            bytes: config.memory_bytes,
-        }
+        Ram::of_core(&config.core, 1, isa::soc::MEMORY_BASE.into(), config.memory_bytes)
     }
 }
 
 impl From<&PcieConfig> for Ram {
     /// The core's IDs, and one bit that says whether the burst is the core's or a stream's.
     fn from(config: &PcieConfig) -> Ram {
-        let core = &config.core;
-        Ram {
-            bus_bits: core.bus_bits,
-            address_bits: core.address_bits,
-            id_bits: 2,
-            base: isa::pcie::MEMORY_BASE,
-            bytes: config.memory_bytes,
-        }
+        Ram::of_core(&config.core, 2, isa::pcie::MEMORY_BASE, config.memory_bytes)
     }
 }
 

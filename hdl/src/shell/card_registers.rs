@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::PcieConfig;
 use isa::pcie::{self, card_control};
 
+use super::offered;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
 /// AXI4-Lite subordinate behind LitePCIe: leads an access to the core or to the registers of [`isa::pcie`].
@@ -39,15 +40,10 @@ pub fn card_registers(config: &PcieConfig) -> Result<Rc<Module>, RtlError> {
         let r_data = core_input("rdata", 32);
         let r_resp = core_input("rresp", 2);
         m.unused(&r_resp.bit(0));
-        let mut channel = |name: &str, of: &Expr, ready: &Expr| {
-            let valid = m.reg_reset(name, 1, 0);
-            m.set_if(&valid, &(&first & &to_core & of), &lit(1, 1));
-            m.set_if(&valid, ready, &lit(0, 1));
-            valid
-        };
-        let aw_out = channel("m_axil_awvalid", &write, &aw_ready);
-        let w_out = channel("m_axil_wvalid", &write, &w_ready);
-        let ar_out = channel("m_axil_arvalid", &!&write, &ar_ready);
+        let starts = |of: &Expr| &first & &to_core & of;
+        let aw_out = offered(m, "m_axil_awvalid", &starts(&write), &aw_ready);
+        let w_out = offered(m, "m_axil_wvalid", &starts(&write), &w_ready);
+        let ar_out = offered(m, "m_axil_arvalid", &starts(&!&write), &ar_ready);
 
         m.comment("The card's registers.");
         let offset = address.slice(2, 10);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::SocConfig;
 use isa::soc;
 
+use super::offered;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Leads the host's accesses to the memory, to the core's AXI4-Lite port or to the registers of [`isa::soc`].
@@ -57,15 +58,9 @@ pub fn host_bus(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let core_done = m.named("core_done", &(&begun & (&b_valid | &r_valid)));
         m.set_if(&begun, &core_done, &lit(0, 1));
         m.set_if(&begun, &begins, &lit(1, 1));
-        let mut channel = |name: &str, starts: &Expr, ready: &Expr| {
-            let register = m.reg_reset(name, 1, 0);
-            m.set_if(&register, starts, &lit(1, 1));
-            m.set_if(&register, ready, &lit(0, 1));
-            register
-        };
-        let aw_valid = channel("m_axil_awvalid", &(&begins & &write), &aw_ready);
-        let w_valid = channel("m_axil_wvalid", &(&begins & &write), &w_ready);
-        let ar_valid = channel("m_axil_arvalid", &(&begins & !&write), &ar_ready);
+        let aw_valid = offered(m, "m_axil_awvalid", &(&begins & &write), &aw_ready);
+        let w_valid = offered(m, "m_axil_wvalid", &(&begins & &write), &w_ready);
+        let ar_valid = offered(m, "m_axil_arvalid", &(&begins & !&write), &ar_ready);
 
         m.comment("The system's own registers.");
         let writes = |register: u32| &to_soc & &write & address.slice(0, 10).eq_lit(u64::from(register / 4));

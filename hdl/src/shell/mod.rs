@@ -28,5 +28,15 @@ pub mod stream_to_host;
 pub mod uart_rx;
 pub mod uart_tx;
 
+use crate::rtl::{Builder, Expr, lit};
+
 pub use mst_pcie::mst_pcie;
 pub use mst_soc::mst_soc;
+
+/// The VALID of a bus channel that carries one transfer: from `starts` until it is taken with `ready`.
+fn offered(m: &mut Builder, name: &str, starts: &Expr, ready: &Expr) -> Expr {
+    let valid = m.reg_reset(name, 1, 0);
+    m.set_if(&valid, starts, &lit(1, 1));
+    m.set_if(&valid, ready, &lit(0, 1));
+    valid
+}

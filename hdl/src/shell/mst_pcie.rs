@@ -10,8 +10,8 @@ use super::litepcie::{INTERRUPTS, LANES, litepcie_core};
 use super::memory_arbiter::memory_arbiter;
 use super::stream_to_card::stream_to_card;
 use super::stream_to_host::stream_to_host;
-use crate::core::mst_core;
-use crate::rtl::{Builder, Expr, Fault, Instance, Module, RtlError, cat, lit};
+use crate::core::{mst_core, refused};
+use crate::rtl::{Builder, Expr, Instance, Module, RtlError, cat, lit};
 
 /// A PCIe card: LitePCIe, `mst_core`, memory in block RAM that both reach ([`isa::pcie`]).
 ///
@@ -21,14 +21,7 @@ use crate::rtl::{Builder, Expr, Fault, Instance, Module, RtlError, cat, lit};
 /// # Errors
 /// If the configuration is invalid, naming the field.
 pub fn mst_pcie(config: &PcieConfig) -> Result<Rc<Module>, RtlError> {
-    config.validate().map_err(|error| {
-        let (what, expected) = (format!("`{}`", error.field), error.allowed.to_owned());
-        RtlError {
-            module: "mst_pcie".into(),
-            place: "card configuration".into(),
-            fault: Box::new(Fault::BadSize { what, found: error.found.into(), expected }),
-        }
-    })?;
+    config.validate().map_err(refused("mst_pcie", "card configuration"))?;
     let parts = Parts {
         litepcie: litepcie_core(),
         registers: card_registers(config)?,

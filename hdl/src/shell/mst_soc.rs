@@ -9,9 +9,9 @@ use super::host_bus::host_bus;
 use super::serial_bridge::serial_bridge;
 use super::uart_rx::uart_rx;
 use super::uart_tx::uart_tx;
-use crate::core::mst_core;
 use crate::core::stream_fifo::stream_fifo;
-use crate::rtl::{Builder, Expr, Fault, Module, RtlError, lit};
+use crate::core::{mst_core, refused};
+use crate::rtl::{Builder, Expr, Module, RtlError, lit};
 
 /// Bytes that wait while an answer is sent: a host may send the next command before it has read the answer.
 const WAITING_BYTES: u32 = 32;
@@ -23,14 +23,7 @@ const WAITING_BYTES: u32 = 32;
 /// # Errors
 /// If the configuration is invalid, naming the field.
 pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
-    config.validate().map_err(|error| {
-        let (what, expected) = (format!("`{}`", error.field), error.allowed.to_owned());
-        RtlError {
-            module: "mst_soc".into(),
-            place: "system configuration".into(),
-            fault: Box::new(Fault::BadSize { what, found: error.found.into(), expected }),
-        }
-    })?;
+    config.validate().map_err(refused("mst_soc", "system configuration"))?;
     let core = mst_core(&config.core)?;
     let ram = axi_ram(&config.into())?;
     let bus = host_bus(config)?;
