@@ -46,6 +46,7 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let ar_valid = m.reg_reset("arvalid", 1, 0);
         let ar_free = m.named("ar_free", &(!&ar_valid | &ar_ready));
         let turn = m.reg_reset("turn", 1, 0);
+        m.set(&turn, &!&turn);
 
         let mut wants = Vec::new();
         for (id, name) in STREAMS.into_iter().enumerate() {
@@ -61,27 +62,28 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             );
             wants.push(stream);
         }
-        m.comment("Arbitration: the streams take turns.");
-        let pick = m.named("pick", &mux(&turn, &wants[1].wants, &!&wants[0].wants));
-        let any = m.named("any_wants", &(&wants[0].wants | &wants[1].wants));
-        let issue = m.named("issue", &(&any & &ar_free));
-        m.assign(&wants[0].granted, &(&issue & !&pick));
-        m.assign(&wants[1].granted, &(&issue & &pick));
-        m.set_if(&turn, &issue, &!&pick);
-        let offset = m.named("burst_offset", &mux(&pick, &wants[1].offset, &wants[0].offset));
-        let beats = m.named("burst_beats", &mux(&pick, &wants[1].beats, &wants[0].beats));
+        m.comment(
+            "Arbitration: the streams take turns, a cycle each, since neither has a burst every cycle.",
+        );
+        m.assign(&wants[0].granted, &(&wants[0].wants & &ar_free & !&turn));
+        m.assign(&wants[1].granted, &(&wants[1].wants & &ar_free & &turn));
+        let issue = m.named("issue", &(&wants[0].granted | &wants[1].granted));
+        let offset = m.named("burst_offset", &mux(&turn, &wants[1].offset, &wants[0].offset));
+        let beats = m.named("burst_beats", &mux(&turn, &wants[1].beats, &wants[0].beats));
         m.set_if(&ar_valid, &issue, &lit(1, 1));
         m.set_if(&ar_valid, &ar_ready, &lit(0, 1));
         let mut issued = |name: &str, value: &Expr| m.sample(name, &issue, value);
         let address = issued("araddr", &(&memory_base + offset.zext(config.address_bits)));
-        let id = issued("arid", &pick);
+        let id = issued("arid", &turn);
         let length = issued("arlen", &beats.dec().zext(8));
         let last_offset = issued("last_offset", &offset);
+        let issued_beats = issued("issued_beats", &beats);
 
-        m.comment("What is under way.");
+        m.comment("What is under way, counted in the cycle after its issue.");
         let under_way = m.reg_reset("beats_under_way", 10, 0);
-        let more = mux(&issue, &beats.zext(10), &lit(0, 10));
-        m.set(&under_way, &(&under_way + more - r_valid.zext(10)));
+        let issued = m.delay_reset("issued", &issue);
+        let more = mux(&issued, &issued_beats.zext(10), &lit(0, 10));
+        m.set(&under_way, &(&under_way + &more - r_valid.zext(10)));
         m.formal(|m| {
             m.comment("AXI4 read address channel (IHI 0022).");
             m.assert_stable(
@@ -116,7 +118,7 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.assert_formal(
                 "beats_are_counted",
                 "The beats under way are those requested and not received.",
-                &under_way.eq(&(beats_of(0) + beats_of(1))),
+                &(&under_way + &more).eq(&(beats_of(0) + beats_of(1))),
             );
         });
         let cut = &wants[0].cut | &wants[1].cut;
@@ -187,7 +189,7 @@ impl Stream {
         m.set_if(&busy, &take, &lit(1, 1));
         m.set_if(&busy, &(&finishes | &request.refused), &lit(0, 1));
 
-        // There is room for a whole burst, even if one was issued in the cycle before.
+        // A burst is taken off the room in the cycle after its issue. There is room for a whole one beside it.
         let room = m.reg_reset(&port("room"), 8, u64::from(FIFO_BEATS));
         let roomy = m.delay_reset(&port("roomy"), &(room.ge_lit(u64::from(2 * MAX_BURST)) & !flush));
         let wants = m.named(&port("wants"), &(&request.cut & &roomy));
@@ -207,7 +209,8 @@ impl Stream {
         let valid = queue.output("pop_valid");
         let data = queue.output("pop_data");
         let popped = m.named(&port("popped"), &(&pop & &valid));
-        let taken = mux(&granted, &beats.zext(8), &lit(0, 8));
+        let issued = m.delay_reset(&port("issued"), &granted);
+        let taken = mux(&issued, &beats.zext(8), &lit(0, 8));
         m.set_if(&room, flush, &lit(u64::from(FIFO_BEATS), 8));
         m.set(&room, &(&room - &taken + popped.zext(8)));
         m.assign(&pop, &out_ready);
@@ -215,7 +218,8 @@ impl Stream {
             m.comment(&format!("The beats of {name}: requested and not received, received and not taken."));
             let received = m.named(&port("received"), &(r_valid & r_id.eq_lit(id)));
             let outstanding = m.reg_reset(&port("outstanding"), 9, 0);
-            m.set(&outstanding, &(&outstanding + taken.zext(9) - received.zext(9)));
+            let promised = mux(&granted, &beats.zext(9), &lit(0, 9));
+            m.set(&outstanding, &(&outstanding + promised - received.zext(9)));
             let present = m.reg_reset(&port("present"), 9, 0);
             m.set_if(&present, flush, &lit(0, 9));
             m.set(&present, &(&present + (&received & !flush).zext(9) - popped.zext(9)));
@@ -240,7 +244,12 @@ impl Stream {
             m.assert_formal(
                 &port("room_is_promised_once"),
                 "Room is what is neither promised to a beat under way nor taken by one that arrived.",
-                &(&flushed | (room.zext(9) + &outstanding + &present).eq_lit(depth)),
+                &(&flushed | (room.zext(9) - taken.zext(9) + &outstanding + &present).eq_lit(depth)),
+            );
+            m.assert_formal(
+                &port("one_burst_in_two_cycles"),
+                "A burst that was just issued has 16 beats or fewer, and no other follows at once.",
+                &(!&issued | (!&request.cut & beats.le_lit(u64::from(MAX_BURST)))),
             );
             m.assert_formal(
                 &port("flush_empties"),
@@ -377,12 +386,16 @@ fn burst(m: &mut Builder, name: &str, offset: &Expr, words: &Expr, bus_words: u3
     let bits = most.trailing_zeros();
     let near = m.named(&format!("{name}_near_border"), &offset.slice(3 + bits, 9 - bits).all());
     let most = lit(u64::from(most), 6);
-    let to_border = &most - offset.slice(3, bits).zext(6);
-    let bounded = m.named(&format!("{name}_bounded"), &mux(&near, &to_border, &most));
-    let wide = bounded.zext(words.width().max(6));
+    let past_border = offset.slice(3, bits);
+    let bounded = mux(&near, &(&most - past_border.zext(6)), &most);
+    // Counted from the last border that a burst may begin at: no difference has to be known before the comparison.
     let words = words.zext(words.width().max(6));
-    let next = mux(&words.lt(&wide), &words.trunc(6), &bounded);
-    (m.named(&format!("{name}_next_burst"), &next), words.le(&wide))
+    let few = words.trunc(6).zext(7);
+    let end =
+        m.named(&format!("{name}_burst_end"), &(&few + mux(&near, &past_border, &lit(0, bits)).zext(7)));
+    let ends = end.le_lit(u64::from(MAX_BURST * bus_words)) & words.shr(6).is_zero();
+    let ends = m.named(&format!("{name}_ends"), &ends);
+    (m.named(&format!("{name}_next_burst"), &mux(&ends, &words.trunc(6), &bounded)), ends)
 }
 
 /// Whether a request is empty, leaves the memory window or is not aligned to the bus, and the error code.

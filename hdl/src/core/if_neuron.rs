@@ -17,9 +17,10 @@ pub(super) const COUNT_BITS: u32 = 7;
 /// One integrate-and-fire neuron: accumulator, hand-over register, membrane, threshold, soft reset and mask gate.
 ///
 /// Three stages work at the same time on consecutive tokens. *Integrate*: an event's operand is chosen in one cycle, shifted and
-/// accumulated in the next; the sum of a token or time step goes to `drive` in a cycle after its last event. *Fire*: `load` or
-/// `add` moves the drive into the membrane, `step` compares and subtracts the threshold. *Emit*: one spike a cycle passes the mask
-/// gate and enters the spike byte in the cycle after. All enables come from `neuron_control`.
+/// accumulated in the next; the sum of a token or time step goes to `drive` in a cycle after its last event. *Fire*: in one cycle the
+/// drive or the threshold is chosen, in the next `load` or `add` moves the drive into the membrane, `step` compares and subtracts the
+/// threshold. *Emit*: one spike a cycle passes the mask gate and enters the spike byte in the cycle after. All enables come from
+/// `neuron_control`.
 pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let bits = config.membrane_bits;
     let gate = lfsr_mask_gate()?;
@@ -80,7 +81,12 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&accumulator, &accumulate, &sum);
         m.set_if(&drive, &capture, &accumulator);
 
-        m.comment("Fire: one adder, which adds the drive or subtracts the threshold. The extra low bit is its carry.");
+        m.comment("Fire, first cycle: what the membrane takes, and what it adds or subtracts: a load may fall on a last step.");
+        let adds_drive = m.input_doc("adds_drive", 1, "in the next cycle the membrane adds the drive");
+        let operand = m.delay("fire_operand", &mux(&adds_drive, &drive, &!&theta));
+        let taken = m.delay("fire_drive", &drive);
+
+        m.comment("Fire, second cycle: one adder, which adds the drive or subtracts the threshold. The extra low bit is its carry.");
         let load = m.input_doc("load", 1, "membrane takes the drive");
         let add = m.input_doc("add", 1, "membrane adds the drive");
         let step = m.input_doc("step", 1, "threshold step");
@@ -88,13 +94,12 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let latch = m.input_doc("latch", 1, "last step of a two-phase token: its spike count is complete");
         let membrane = m.reg_signed("membrane", bits);
         let carry = m.named("subtract", &!&add);
-        let operand = mux(&add, &drive, &!&theta);
         let wide = |value: &crate::rtl::Expr| cat(&[value.sext(bits + 1).as_unsigned(), carry.clone()]);
         let moved = m.named("moved", &(wide(&membrane) + wide(&operand)));
         m.unused(&moved.bit(0));
         let next = moved.slice(1, bits).as_signed();
         let fired = m.named("fired", &!moved.bit(bits + 1));
-        m.set_if(&membrane, &load, &drive);
+        m.set_if(&membrane, &load, &taken);
         m.set_if(&membrane, &preset, &v0);
         m.set_if(&membrane, &(&add | &(&step & &fired)), &next);
         let count = m.reg("count", COUNT_BITS);
@@ -112,14 +117,14 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             let to_wide = |value: &crate::rtl::Expr| value.sext(wide_bits);
             let v = m.reg_signed("v", wide_bits);
             let exact = m.reg_reset("exact", 1, 0);
-            let u = m.named("u", &(&v + to_wide(&drive)));
+            let u = m.named("u", &(&v + to_wide(&taken)));
             let s = m.named("s", &v.ge(&to_wide(&theta)));
             let after = m.named("v_after", &(&v - to_wide(&theta)));
             let fits = |value: &crate::rtl::Expr| {
                 let top = value.as_unsigned().slice(bits - 1, 3);
                 top.is_zero() | top.all()
             };
-            m.set_if(&v, &load, &to_wide(&drive));
+            m.set_if(&v, &load, &to_wide(&taken));
             m.set_if(&v, &preset, &to_wide(&v0));
             m.set_if(&v, &add, &u);
             m.set_if(&v, &(&step & &s), &after);
@@ -128,7 +133,7 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.set_if(&exact, &(&step & &s), &(&exact & fits(&after)));
             m.assert_formal(
                 "soft_reset",
-                "u = v + drive; s = (u >= theta); v = u - s * theta.",
+                "With the drive of the cycle before: u = v + drive; s = (u >= theta); v = u - s * theta.",
                 &(!&exact | to_wide(&membrane).eq(&v)),
             );
             let positive = m.named("positive_theta", &theta.gt(&slit(0, bits)));
@@ -190,7 +195,7 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             ("spike", spike),
         ];
         let gated = m.instance("mask_gate", &gate, &inputs);
-        let transmitted = m.delay("sent", &gated.output("transmitted"));
+        let transmitted = gated.output("transmitted");
         let byte = m.reg("spike_byte", 8);
         let kept = mux(&first_bit, &lit(0, 8), &byte);
         let next_byte = (kept & !&slot_bit) | (transmitted.repeat(8) & &slot_bit);

@@ -11,24 +11,43 @@ use super::sparse_attention::sparse_attention;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat};
 
 /// Cycles from the control's decision to what it does to the row of spike bytes.
-pub(super) const LAG: u32 = 2;
+pub(super) const LAG: u32 = 3;
 
 /// Inputs that hold still while a layer is in the array.
 const OF_THE_LAYER: [&str; 4] = ["two_phase", "mask_ratio", "is_shortcut", "is_attention"];
+/// Inputs of the second cycle of firing, and of what follows it.
+const AFTER_THE_CHOICE: [&str; 10] = [
+    "load",
+    "step",
+    "preset",
+    "latch",
+    "rank",
+    "raw_byte",
+    "row_split",
+    "column_split",
+    "query_row_band",
+    "query_column_band",
+];
 
 /// LANES neurons and the attention unit that feeds them, all under the same control.
 ///
 /// Signals that all lanes share keep the names they have in [`if_neuron`](super::if_neuron) and come from `neuron_control`. Nothing
 /// that the lanes compute goes back to it, so they run a cycle behind: what leaves block RAM, and what is decided for all lanes, is
-/// registered before a lane looks at it. The row of bytes is complete `LAG` (2) cycles after the control says so.
+/// registered before a lane looks at it; what fires and emits is another cycle behind, since a lane first chooses between drive and
+/// threshold. The row of bytes is complete `LAG` (3) cycles after the control says so.
 pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let lanes = config.lanes;
     let neuron = if_neuron(config)?;
     let attention = sparse_attention(config)?;
     let doc = "LANES integrate-and-fire neurons under one control, and the attention unit that feeds them. They run a cycle behind\n\
-               their control.";
+               their control, firing and emission two.";
     Module::build("if_neuron_array", doc, |m: &mut Builder| {
-        let behind = |m: &mut Builder, value: &Expr, name: &str| m.delay(&format!("{name}_behind"), value);
+        let once = |m: &mut Builder, value: &Expr, name: &str| m.delay(&format!("{name}_behind"), value);
+        let behind = |m: &mut Builder, value: &Expr, name: &str| {
+            let behind = once(m, value, name);
+            let later = AFTER_THE_CHOICE.contains(&name);
+            if later { m.delay(&format!("{name}_chosen"), &behind) } else { behind }
+        };
         let mut input = |name: &str, width: u32, doc: &str| {
             let now = m.input_doc(name, width, doc);
             behind(m, &now, name)
@@ -58,6 +77,8 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let connected = attention.output("connected");
 
         let own = [
+            "adds_drive",
+            "add",
             "emit",
             "place",
             "slot_bit",
@@ -78,6 +99,9 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             "load_seed_high",
             "load_flags",
         ];
+        let add = m.input_doc("add", 1, "membranes add the drive");
+        let adds_drive = once(m, &add, "add");
+        let add = m.delay("add_chosen", &adds_drive);
         let shared: Vec<(String, Expr)> = inputs_of(m, &neuron, &own)
             .into_iter()
             .map(|(name, value)| {
@@ -89,8 +113,9 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("The last step, from the mask gate to the byte, takes a cycle of its own.");
         let mut emission = |name: &str, width: u32, doc: &str| {
             let now = m.input_doc(name, width, doc);
-            let behind = behind(m, &now, name);
-            (behind.clone(), m.delay(&format!("{name}_last"), &behind))
+            let behind = once(m, &now, name);
+            let chosen = m.delay(&format!("{name}_chosen"), &behind);
+            (chosen.clone(), m.delay(&format!("{name}_last"), &chosen))
         };
         let (emit, place) = emission("emit", 1, "a slot is emitted");
         let slot_bit = emission("slot_bit", 8, "one-hot position in the byte").1;
@@ -101,6 +126,8 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             let mut inputs: Vec<(&str, Expr)> =
                 shared.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
             inputs.extend([
+                ("adds_drive", adds_drive.clone()),
+                ("add", add.clone()),
                 ("emit", emit.clone()),
                 ("place", place.clone()),
                 ("slot_bit", slot_bit.clone()),

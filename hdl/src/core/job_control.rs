@@ -39,6 +39,7 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let loader_index = m.input("loader_index", 12);
         let job_loaded = m.input_doc("job_loaded", 1, "a job's buffers are complete");
         let job_scanned = m.input_doc("job_scanned", 1, "a job's last event is taken");
+        let job_scanned = m.delay_reset("scanned", &job_scanned);
         let array_idle = m.input("array_idle", 1);
         let packer_idle = m.input("packer_idle", 1);
         let marker_ready = m.input("marker_ready", 1);
@@ -72,7 +73,8 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("Tiles and groups. Attention runs a job a block, and a tile ends with the last block.");
         let walked = m.reg_reset("walked_all", 1, 0);
         m.set_if(&walked, &token_step, &last_of_all);
-        let tile_done = m.named("tile_done", &(&drained & (!layer.is_attention() | &walked)));
+        let attention = m.delay("attention", &layer.is_attention());
+        let tile_done = m.named("tile_done", &(&drained & (!attention | &walked)));
         let tile = m.reg_reset("tile", 12, 0);
         let group = m.reg_reset("group", 8, 0);
         m.comment("A job takes longer than these comparisons, which lag by a cycle.");
@@ -131,7 +133,8 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("layer_start", &starting, "the copy is valid");
         m.output("index", &index);
         m.output("bank", &bank);
-        m.output_doc("walk_start", &(&begin & &fresh), "the output walk starts over");
+        let walk_start = m.delay_reset("walk_starts", &(&begin & &fresh));
+        m.output_doc("walk_start", &walk_start, "the output walk starts over");
         m.output("walk_base", &walk_base);
         m.output("tile_words", &tile_words);
         m.output_doc("job_start", &loaded, "lanes are ready: scan, and take v0");

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use isa::mask::{DRAW_BITS, LFSR_BITS, TAPS};
 
-use crate::rtl::{Builder, Expr, Module, RtlError, cat};
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit};
 
 /// ANDs a spike with `draw >= ratio`, where a draw is eight fresh bits of a maximal-length LFSR (see [`isa::mask`]).
 ///
 /// The eight steps of a draw are taken at once: no tap is below bit 24, so every fresh bit depends on the current state
-/// alone. `transmitted` is combinational; the state moves on at the end of a cycle with `draw`.
+/// alone. `transmitted` comes a cycle after its spike; the state moves on at the end of a cycle with `draw`.
 pub fn lfsr_mask_gate() -> Result<Rc<Module>, RtlError> {
     let doc = "Random spike masking of one lane: a spike is transmitted when eight fresh bits of a 32-bit maximal-length\n\
                LFSR are at least `ratio`. The state takes eight steps at the end of a cycle with `draw`.";
@@ -31,7 +31,10 @@ pub fn lfsr_mask_gate() -> Result<Rc<Module>, RtlError> {
         m.set_if(&state, &load_low, &cat(&[state.slice(16, 16), half.clone()]));
         m.set_if(&state, &load_high, &cat(&[half, state.slice(0, 16)]));
         m.set_if(&state, &draw, &cat(&[state.slice(0, LFSR_BITS - DRAW_BITS), fresh.clone()]));
-        let transmitted = m.named("transmitted", &(&spike & fresh.ge(&ratio)));
+        m.comment("The spike and the gate's decision meet behind their registers: each is a comparison in its cycle.");
+        let spiked = m.delay("spiked", &spike);
+        let kept = m.delay("kept", &fresh.ge(&ratio));
+        let transmitted = m.named("transmitted", &(&spiked & &kept));
         m.formal(|m| {
             m.comment("The same eight steps one by one.");
             let one_by_one = (0..DRAW_BITS).fold(state.clone(), |state, _| {
@@ -55,12 +58,14 @@ pub fn lfsr_mask_gate() -> Result<Rc<Module>, RtlError> {
                 &[&state],
             );
             let keep = one_by_one.slice(0, DRAW_BITS).ge(&ratio);
-            m.assert_formal(
+            let due = m.delay("due", &(&spike & keep));
+            m.assert_next(
                 "keep",
                 "A spike is kept if the eight bits drawn are at least the ratio.",
-                &transmitted.eq(&(&spike & keep)),
+                &lit(1, 1),
+                &transmitted.eq(&due),
             );
         });
-        m.output_doc("transmitted", &transmitted, "spike after masking");
+        m.output_doc("transmitted", &transmitted, "the spike of the cycle before, after masking");
     })
 }

@@ -87,7 +87,13 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             code = mux(&valid, &this_code, &code);
             index = mux(&valid, this_index, &index);
         }
-        let error = m.named("error_now", &(((&running & reported) | &refused) & !&failed));
+        m.comment("What was found is kept in the next cycle.");
+        let found = m.reg_reset("found", 1, 0);
+        m.set_if(&found, &soft_reset, &lit(0, 1));
+        m.set(&found, &((&running & reported) | &refused));
+        let [code, index, address] = [("code", code), ("index", index), ("address", address)]
+            .map(|(name, value)| m.delay(&format!("found_{name}"), &value));
+        let error = m.named("error_now", &(&found & !&failed));
         let mut keep = |name: &str, value: &Expr| {
             let register = m.reg_reset(name, value.width(), 0);
             m.set_if(&register, &soft_reset, &lit(0, value.width()));
@@ -101,7 +107,8 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.set_if(&failed, &error, &lit(1, 1));
 
         m.comment("Run.");
-        let all_done = m.named("all_done", &(&running & completed.eq(&count.trunc(12))));
+        let all_completed = m.delay("all_completed", &completed.eq(&count.trunc(12)));
+        let all_done = m.named("all_done", &(&running & all_completed));
         m.unused(&count.slice(12, 20));
         let accept = m.named("accept", &(&start & !&failed & !&refused));
         m.set_if(&pending, &(&soft_reset | &error), &lit(0, 1));
@@ -112,8 +119,8 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.set_if(&state, &all_done, &idle_state);
         m.set_if(&completed, &accept, &lit(0, 12));
         m.set_if(&completed, &(&retired & &running), &completed.inc());
-        m.set_if(&done, &(&accept | &soft_reset | &clear_done), &lit(0, 1));
-        m.set_if(&done, &(&all_done & !&error), &lit(1, 1));
+        m.set_if(&done, &(&accept | &soft_reset | &clear_done | &error), &lit(0, 1));
+        m.set_if(&done, &all_done, &lit(1, 1));
 
         m.formal(|m| {
             m.assert_formal(

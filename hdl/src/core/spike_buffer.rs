@@ -74,7 +74,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let position = m.reg_reset("segment_position", 12, 0);
         let word = m.reg_reset("row_word", word_bits, 0);
         let segment = m.reg_reset("segment", segment_bits, 0);
-        let ready = m.named("ready", &(&segment_valid & !busy.at(&slot)));
+        let slot_free = m.reg_reset("slot_free", 1, 1);
+        let ready = m.named("ready", &(&segment_valid & &slot_free));
         let take = m.named("take", &(&in_valid & &ready));
         let last_beat = lap(m, "segment", beat_words, [&next_words, &segment_words], &segment_ready, &take);
         m.assign(&segment_end, &(&take & last_beat));
@@ -216,6 +217,9 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let claimed = mux(&row_done, &slot_mask(&slot), &lit(0, 2));
         let freed = mux(&release, &slot_mask(&query_slot), &lit(0, 2));
         m.set(&busy, &((&busy | &claimed) & !&freed));
+        m.comment("Whether the slot that the next beat goes to is free.");
+        let next_slot = m.named("next_slot", &(&slot ^ &row_done));
+        m.set(&slot_free, &(!busy.at(&next_slot) | freed.at(&next_slot)));
 
         m.comment("Read ports.");
         let read_word = m.input_doc("read_word", 1, "read a word");

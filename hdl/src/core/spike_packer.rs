@@ -11,15 +11,15 @@ use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 ///
 /// A row of bytes is one chunk of one token and tile. The chunks of a token lie `chunk_stride` apart. Only `tile_words` words are
 /// sent: the last tile of a row may be partial. With the last word the burst is announced.
-/// The bytes of a row come `LAG` (2) cycles after the row is taken, and wait in a register while the row before it is sent. So a row is
-/// taken every fourth cycle at most, and readiness is registered.
+/// The bytes of a row come `LAG` (3) cycles after the row is taken, and wait in a register while the row before it is sent. So a row is
+/// taken every fifth cycle at most, and readiness is registered.
 pub fn spike_packer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let words = config.lanes / 8;
     let doc = "Turns rows of one byte a lane into 64-bit words, and announces the burst that they make.";
     Module::build("spike_packer", doc, |m: &mut Builder| {
         let bits = index_width(words + 1);
         let in_valid = m.input("in_valid", 1);
-        let in_bytes = m.input_doc("in_bytes", 8 * config.lanes, "2 cycles after the row is taken");
+        let in_bytes = m.input_doc("in_bytes", 8 * config.lanes, "3 cycles after the row is taken");
         let in_offset = m.input_doc("in_offset", 32, "byte offset of the token");
         let in_last = m.input_doc("in_last", 1, "last chunk of the token");
         let chunk_stride = m.input("chunk_stride", 32);

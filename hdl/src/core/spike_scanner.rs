@@ -15,7 +15,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 /// is a step of the neuron), powers of two of spike counts or inputs otherwise. A pass visits its active words, a word its active bytes. So an inactive spike
 /// costs nothing; a row (or, of an `if` layer, a time step) without any is one null event.
 ///
-/// Stages: *pass* (its bitmap) → *look* (its lowest word) → *walk* (next word of the bitmap, reads it) → *read* → *landing* → *pick*
+/// Stages: *pass* (its bitmap) → *spare* (only if the next is not free) → *look* (its lowest word) → *walk* (next word of the bitmap, reads it) → *read* → *landing* → *pick*
 /// (its bytes of the plane) → *bits* (next byte of them) → *event* (registered output; reads the matrix row). Words are read ahead while there is room for them to
 /// land; after that a stage moves when the next one takes, and `advance` is the array's consent.
 pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
@@ -89,7 +89,8 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             registers.collect()
         };
         let pass_valid = m.reg_reset("pass_valid", 1, 0);
-        m.assign(&pass_take, &(!&pass_valid | &look_take));
+        let spare_valid = m.reg_reset("spare_valid", 1, 0);
+        m.assign(&pass_take, &!(&pass_valid & &spare_valid));
         m.set_if(&pass_valid, &pass_take, &scanning);
         let pass_bitmap = m.reg("pass_bitmap", words);
         let pass_plane = m.reg("pass_plane", 3);
@@ -104,10 +105,22 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         ];
         let pass_flags = stage(m, "pass", &pass_take, &flags);
 
-        m.comment("Look: the pass's lowest word, what comes after it, and whether that is nothing.");
+        m.comment("Spare: a pass for which there is no place to look at, so that what takes rows depends on registers alone.");
         let look_valid = m.reg_reset("look_valid", 1, 0);
         m.assign(&look_take, &(!&look_valid | &walk_take));
-        m.set_if(&look_valid, &look_take, &pass_valid);
+        let passes = m.named("passes", &(&spare_valid | &pass_valid));
+        m.set(&spare_valid, &(&passes & !&look_take));
+        let mut or_spare = |name: &str, value: &Expr| {
+            let spare = m.sample(&format!("spare_{name}"), &!&spare_valid, value);
+            m.named(&format!("passing_{name}"), &mux(&spare_valid, &spare, value))
+        };
+        let pass_bitmap = or_spare("bitmap", &pass_bitmap);
+        let pass_plane = or_spare("plane", &pass_plane);
+        let pass_flags: Vec<Expr> =
+            flag_names.iter().zip(&pass_flags).map(|(flag, value)| or_spare(flag, value)).collect();
+
+        m.comment("Look: the pass's lowest word, what comes after it, and whether that is nothing.");
+        m.set_if(&look_valid, &look_take, &passes);
         let mut look = |name: &str, value: &Expr| m.sample(&format!("look_{name}"), &look_take, value);
         let (pass_rest, pass_more) = (without_lowest(&pass_bitmap), two_or_more(&pass_bitmap));
         let look_word = look("word", &(&pass_bitmap & !&pass_rest));

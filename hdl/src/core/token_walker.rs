@@ -23,6 +23,8 @@ struct Dimension {
     left: Expr,
     /// A step moves on in this dimension; in `x` each does.
     moves: Option<Expr>,
+    /// Such a step.
+    counts: Expr,
     /// A step, or the start, begins this dimension anew.
     reload: Expr,
     /// A step or the start.
@@ -41,15 +43,27 @@ impl Dimension {
         let left = m.reg(&format!("{name}_left"), 12);
         let reload = m.named(&format!("reload_{name}"), &(start | wraps));
         m.set_if(&left, &(moving & &reload), limit);
-        m.set_if(&left, &moves.map_or(step.clone(), |carry| step & carry), &left.dec());
-        Dimension { limit: limit.clone(), left, moves: moves.cloned(), reload, moving: moving.clone() }
+        let counts = moves.map_or(step.clone(), |carry| step & carry);
+        m.set_if(&left, &counts, &left.dec());
+        Dimension {
+            limit: limit.clone(),
+            left,
+            moves: moves.cloned(),
+            counts,
+            reload,
+            moving: moving.clone(),
+        }
     }
 
     /// Whether `count` will be left after the next step; `flag` says whether they are now. What is compared stands still.
     fn upcoming(&self, m: &mut Builder, flag: &Expr, name: &str, count: &Expr) -> Expr {
-        let one_more = m.delay(&format!("{name}_before"), &count.inc());
-        let whole = m.delay(&format!("{name}_whole"), &self.limit.eq(count));
-        let fewer = self.left.eq(&one_more);
+        let two_more = m.delay(&format!("{name}_two_before"), &(count + &lit(2, 12)));
+        let [whole, whole_before] = [("whole", count.clone()), ("whole_before", count.inc())]
+            .map(|(what, left)| m.delay(&format!("{name}_{what}"), &self.limit.eq(&left)));
+        // One more than `count` is left, which is known as soon as it is: the comparison is made a step ahead.
+        let fewer = m.reg(&format!("{name}_before"), 1);
+        m.set_if(&fewer, &(&self.moving & &self.reload), &whole_before);
+        m.set_if(&fewer, &self.counts, &self.left.eq(&two_more));
         let fewer = self.moves.as_ref().map_or(fewer.clone(), |moves| mux(moves, &fewer, flag));
         m.named(name, &mux(&self.reload, &whole, &fewer))
     }

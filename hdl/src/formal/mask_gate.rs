@@ -21,7 +21,7 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             text: "state[29] ^ state[27] ^ state[23]",
             changed: "state[29] ^ state[27] ^ state[22]",
         },
-        Planted { file: FILE, text: "spike & (fresh >= ratio)", changed: "spike & (fresh > ratio)" },
+        Planted { file: FILE, text: "kept <= fresh >= ratio", changed: "kept <= fresh > ratio" },
         Planted {
             file: FILE,
             text: "state <= {state[23:0], fresh}",
@@ -37,6 +37,7 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
         let gated = instance(m, "gate", &gate, &[("spike", spike.clone())]);
         let transmitted = gated.output("transmitted");
         m.output("transmitted", &transmitted);
+        let spike = m.delay_reset("spiked", &spike);
         let kept = m.delay("kept_before", &transmitted);
         let masked = m.delay("masked_before", &(&spike & !&transmitted));
         m.cover_formal(

@@ -27,7 +27,7 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             changed: "fired = ~moved[25] & (moved[24:1] != 24'd0);",
         },
         Planted { file: FILE, text: "spike_count > rank :", changed: "spike_count >= rank :" },
-        Planted { file: FILE, text: "membrane <= v0;", changed: "membrane <= drive;" },
+        Planted { file: FILE, text: "membrane <= v0;", changed: "membrane <= fire_drive;" },
         Planted { file: FILE, text: "spike_count <= counted;", changed: "spike_count <= count;" },
     ],
 }];
@@ -37,7 +37,15 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
     Module::build(name, "A neuron in a free environment.", |m| {
         let two_phase = m.input("two_phase", 1);
         let emit = m.input("emit", 1);
-        let inputs = [("two_phase", two_phase.clone()), ("emit", emit.clone())];
+        // As in the array: the drive is chosen in the cycle before it is added.
+        let adds_drive = m.input("adds_drive", 1);
+        let add = m.delay("add", &adds_drive);
+        let inputs = [
+            ("two_phase", two_phase.clone()),
+            ("emit", emit.clone()),
+            ("adds_drive", adds_drive),
+            ("add", add),
+        ];
         let lane = instance(m, "neuron", &neuron, &inputs);
         let transmitted = lane.output("transmitted");
         let emitted = m.delay("emitted", &emit);

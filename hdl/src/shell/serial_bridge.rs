@@ -35,7 +35,8 @@ pub fn serial_bridge(silence_cycles: u32) -> Result<Rc<Module>, RtlError> {
         let sent = m.named("sent", &(&in_send & &tx_ready));
 
         m.comment("Commands 1 and 3 write, 2 and 4 read; 1 and 2 count the address up.");
-        let known = m.named("known", &(rx_data.ge_lit(1) & rx_data.le_lit(4)));
+        let is_command = |code: u64| rx_data.eq_lit(code);
+        let known = m.named("known", &(is_command(1) | is_command(2) | is_command(3) | is_command(4)));
         let begins = m.named("begins", &(&in_command & &take & &known));
         let writes = m.reg("writes", 1);
         m.set_if(&writes, &begins, &rx_data.bit(0));

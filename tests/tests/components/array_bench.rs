@@ -148,7 +148,7 @@ pub struct Pace {
 }
 
 /// Cycles from a row's being taken to its bytes.
-const LAG: u64 = 2;
+const LAG: u64 = 3;
 /// Most cycles without an output.
 const PATIENCE: u64 = 2000;
 

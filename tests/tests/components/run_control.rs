@@ -50,6 +50,10 @@ struct Control {
     completed: u64,
     done: bool,
     error: Option<Error>,
+    /// What went wrong in the cycle before.
+    found: Option<Error>,
+    /// All layers had completed in the cycle before.
+    all_completed: bool,
     /// What the host wrote was no run in the cycle before: a start comes a cycle after the last of its registers, or later.
     bad_run: bool,
 }
@@ -137,9 +141,13 @@ impl Control {
         let mut next = self.clone();
         next.bad_run = !(1..=4095).contains(&now.count) || !now.base.is_multiple_of(256);
         let running = self.state == State::Run;
-        let error = self.error_now(now).filter(|_| self.error.is_none());
-        let complete = running && self.completed == now.count & 0xfff;
-        let accepted = now.start && self.error.is_none() && error.is_none();
+        let found = self.error_now(now).filter(|_| self.error.is_none());
+        let busy = matches!(self.state, State::Run | State::Drain(true));
+        let error = self.found.filter(|_| self.error.is_none());
+        next.found = found;
+        next.all_completed = self.completed == now.count & 0xfff;
+        let complete = running && self.all_completed;
+        let accepted = now.start && self.error.is_none() && !busy && !self.bad_run;
         match self.state {
             State::Drain(then_run) if now.bus_idle => {
                 next.state = if then_run { State::Run } else { State::Idle };
@@ -162,9 +170,10 @@ impl Control {
         if error.is_some() {
             next.error = error;
             next.state = State::Drain(false);
+            next.done = false;
         }
         if now.soft_reset {
-            next = Control { state: State::Drain(false), done: false, error: None, ..next };
+            next = Control { state: State::Drain(false), done: false, error: None, found: None, ..next };
         }
         next
     }
@@ -177,7 +186,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let control = Control { state: State::Idle, completed: 0, done: false, error: None, bad_run: true };
+        let control = Control {
+            state: State::Idle,
+            completed: 0,
+            done: false,
+            error: None,
+            found: None,
+            all_completed: true,
+            bad_run: true,
+        };
         let mut device = Device::new(&run_control().unwrap());
         device.cycle();
         Bench { device, control }

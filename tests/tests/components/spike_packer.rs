@@ -64,8 +64,8 @@ fn check(
     let mut queue: VecDeque<&Row> = rows.iter().collect();
     let mut expected = words(rows, stride, tile_words);
     let mut sent = Vec::new();
-    // The bytes of a row come two cycles after it is taken.
-    let mut taken: [Option<&Row>; 2] = [None, None];
+    // The bytes of a row come three cycles after it is taken.
+    let mut taken: [Option<&Row>; 3] = [None; 3];
     loop {
         let all_taken = queue.is_empty();
         let row = queue.front().filter(|_| random.chance(percent.0, 100));
@@ -73,12 +73,12 @@ fn check(
         device.set("in_valid", row.is_some());
         device.set("out_ready", ready);
         let noise: Vec<u8> = (0..64).map(|_| random.bits() as u8).collect();
-        device.set_bytes("in_bytes", taken[1].map_or(&noise, |row| &row.bytes));
+        device.set_bytes("in_bytes", taken[2].map_or(&noise, |row| &row.bytes));
         device.set("in_offset", row.map_or(random.bits(), |row| row.offset.into()));
         device.set("in_last", row.map_or(random.bits(), |row| row.last.into()));
         device.cycle();
         let takes = row.is_some() && device.is("in_ready");
-        taken = [if takes { queue.pop_front() } else { None }, taken[0]];
+        taken = [if takes { queue.pop_front() } else { None }, taken[0], taken[1]];
         if ready && device.is("out_valid") {
             let burst = (device.get("burst_offset") as u32, device.get("burst_words"));
             let burst = device.is("burst_valid").then_some(burst);
@@ -115,8 +115,8 @@ fn words_follow_each_other_without_a_bubble() {
         for tile_words in 1..=core.lanes as usize / 8 {
             let rows = rows(&mut random, core.lanes as usize, 10, 3);
             let cycles = check(&mut device, &mut random, &rows, (64, tile_words), (100, 100));
-            // A row is taken every fourth cycle.
-            let each = tile_words.max(4);
+            // A row is taken every fifth cycle.
+            let each = tile_words.max(5);
             assert_eq!(cycles, (29 * each + tile_words) as u64, "cycles for 30 rows of {tile_words} words");
         }
     }
