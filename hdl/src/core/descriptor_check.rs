@@ -106,7 +106,7 @@ pub fn descriptor_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             bad = bad | &failed;
             code = mux(&failed, &lit(*this_code as u64, 8), &code);
         }
-        let done = m.named("done", &(&active & cycle.eq_lit(u64::from(MAX_SEGMENTS) + 1)));
+        let done = m.delay_reset("checked", &(&active & cycle.eq_lit(u64::from(MAX_SEGMENTS))));
         m.output_doc("done", &done, "the outcome is there");
         m.output_doc("bad", &bad, "a check failed");
         m.output_doc("code", &code, "the first check that failed");

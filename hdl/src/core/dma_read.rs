@@ -391,9 +391,9 @@ fn burst(m: &mut Builder, name: &str, offset: &Expr, words: &Expr, bus_words: u3
     // Counted from the last border that a burst may begin at: no difference has to be known before the comparison.
     let words = words.zext(words.width().max(6));
     let few = words.trunc(6).zext(7);
-    let end =
-        m.named(&format!("{name}_burst_end"), &(&few + mux(&near, &past_border, &lit(0, bits)).zext(7)));
-    let ends = end.le_lit(u64::from(MAX_BURST * bus_words)) & words.shr(6).is_zero();
+    let end = m.named(&format!("{name}_burst_end"), &(&few + past_border.zext(7)));
+    let most = u64::from(MAX_BURST * bus_words);
+    let ends = mux(&near, &end.le_lit(most), &few.le_lit(most)) & words.shr(6).is_zero();
     let ends = m.named(&format!("{name}_ends"), &ends);
     (m.named(&format!("{name}_next_burst"), &mux(&ends, &words.trunc(6), &bounded)), ends)
 }

@@ -28,7 +28,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let words = m.input_doc("words", 12, "64-bit words of a row");
         let job_base = m.input_doc("job_base", 32, "byte offset of the first row; read before `active`");
         let request_ready = m.input("request_ready", 1);
-        let in_valid = m.input("in_valid", 1);
+        let in_valid = m.input_doc("in_valid", 1, "a beat of K or V is there; while `active` alone");
         let in_data = m.input("in_data", config.bus_bits);
         let scores = m.delay("scores", &layer.is(Op::Scores));
         let row_bits = index_width(config.weight_rows);
@@ -69,12 +69,11 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             (lit(1, 1), in_data.clone())
         } else {
             let upper = m.reg_reset("key_upper_word", 1, 0);
-            let moves = &active & &scores & &in_valid & &transposer_ready;
+            let moves = &scores & &in_valid & &transposer_ready;
             m.set_if(&upper, &moves, &!&upper);
             (upper.clone(), mux(&upper, &in_data.slice(64, 64), &in_data.slice(0, 64)))
         };
-        let in_ready =
-            m.named("in_ready", &(&active & mux(&scores, &(&transposer_ready & &last_word), &lit(1, 1))));
+        let in_ready = m.named("in_ready", &mux(&scores, &(&transposer_ready & &last_word), &lit(1, 1)));
         let take = m.named("key_take", &(&in_ready & &in_valid));
         let word = m.reg_reset("word", 12, 0);
         let row = m.reg_reset("key", 12, 0);
@@ -95,7 +94,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             "transposer",
             &transposer,
             &[
-                ("in_valid", &active & &scores & &in_valid),
+                ("in_valid", &scores & &in_valid),
                 ("in_data", word_data),
                 ("key_end", &key_end & &last_word),
                 ("slab_end", &slab_end & &last_word),
@@ -128,11 +127,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("request_valid", &valid, "a row is requested");
         m.output("request_offset", &address);
         m.output("in_ready", &in_ready);
-        m.output_doc(
-            "key_valid",
-            &(&active & &scores & block.output("out_valid")),
-            "a transposed word is there",
-        );
+        m.output_doc("key_valid", &block.output("out_valid"), "a transposed word is there");
         m.output_doc("key_word", &slab, "which eight lanes it is for");
         m.output("key_data", &block.output("out_data"));
         m.output_doc("value_valid", &(&take & !&scores), "a beat of V is there");

@@ -99,10 +99,15 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let out_valid = m.named("leaves", &(&shifts & &previous));
         let slab_done = m.named("slab_leaves", &(&out_valid & phase.all() & &out_last));
         m.output_doc("in_ready", &ready, "a word is taken");
-        m.output_doc("out_valid", &out_valid, "a row word is there");
-        m.output("out_data", &mux(&by_row, &rows[0], &column));
-        m.output_doc("out_channel", &cat(&[out_group, phase.clone()]), "channel that the row belongs to");
+        let valid = m.delay_reset("left", &out_valid);
+        m.output_doc("out_valid", &valid, "a row word is there");
+        let word = m.delay("left_data", &mux(&by_row, &rows[0], &column));
+        m.output("out_data", &word);
+        let channel = m.delay("left_channel", &cat(&[out_group, phase.clone()]));
+        m.output_doc("out_channel", &channel, "channel that the row belongs to");
+        let chunk_done = m.delay_reset("chunk_left", &(&slab_done & &out_ends));
+        let slab_done = m.delay_reset("slab_left", &slab_done);
         m.output_doc("slab_done", &slab_done, "the slab's last row word is there");
-        m.output_doc("chunk_done", &(&slab_done & &out_ends), "the chunk's last row word is there");
+        m.output_doc("chunk_done", &chunk_done, "the chunk's last row word is there");
     })
 }

@@ -147,6 +147,18 @@ impl Loader<'_> {
         let in_state = this.in_state.clone();
         let is = |s: State| in_state[s as usize].clone();
 
+        this.m.comment(
+            "A beat of K waits here while the transposer takes its words; any other is used at once.",
+        );
+        let key_taken = this.m.wire("key_taken", 1);
+        let key_beat = this.m.reg_reset("key_beat", 1, 0);
+        let beat = this.m.reg_reset("beat_valid", 1, 0);
+        let in_ready = this.m.named("beat_ready", &(!&key_beat | &key_taken));
+        let arrives = this.m.named("arrives", &(&in_valid & &in_ready));
+        this.m.set(&beat, &(&arrives & !is(State::Keys)));
+        this.m.set(&key_beat, &(!&in_ready | (&arrives & is(State::Keys))));
+        let (in_valid, in_data) = (beat, this.m.sample("beat", &in_ready, &in_data));
+
         this.m.comment("Descriptor.");
         let index = this.m.reg_reset("index", 12, 0);
         let received = this.m.named("received", &(&in_valid & is(State::Receive)));
@@ -301,10 +313,11 @@ impl Loader<'_> {
             ("words", key_words.clone()),
             ("job_base", job_base),
             ("request_ready", request_ready.clone()),
-            ("in_valid", in_valid.clone()),
+            ("in_valid", key_beat),
             ("in_data", in_data.clone()),
         ]);
         let keys = this.m.instance("keys", &parts.keys, &inputs);
+        this.m.assign(&key_taken, &keys.output("in_ready"));
 
         this.m.comment("Into the buffers.");
         let parameter_beats = 16 * config.lanes / config.bus_bits;
@@ -359,7 +372,7 @@ impl Loader<'_> {
         );
         this.m.output("request_offset", &request_offset);
         this.m.output("request_words", &mux(&in_keys, &key_words.zext(LENGTH_BITS), &plain_words));
-        this.m.output("in_ready", &mux(&in_keys, &keys.output("in_ready"), &lit(1, 1)));
+        this.m.output("in_ready", &in_ready);
 
         this.m.comment("The state.");
         let may_read = this.m.delay("may_read", &completed.ge(&layer["weights_ready"]));

@@ -60,15 +60,12 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             m.delay("bad_run", &(count.is_zero() | count.slice(12, 20).any() | base.slice(0, 8).any()));
         let busy = &running | &pending;
         let refused = m.named("start_refused", &(&start & !&failed & (&busy | &bad_run)));
-        let mut reported = lit(0, 1);
-        let mut code =
+        let refusal =
             mux(&busy, &lit(ErrorCode::StartWhileBusy as u64, 8), &lit(ErrorCode::BadRun as u64, 8));
-        let mut index = lit(0, 12);
-        let mut address = lit(0, 32);
+        let (mut reported, mut code, mut index, mut address) = (lit(0, 1), lit(0, 8), lit(0, 12), lit(0, 32));
         for (name, fixed) in sources.iter().rev() {
             let valid = m.input(name, 1);
             reported = reported | &valid;
-            let valid = valid & &running;
             let this_code = match fixed {
                 Some(code) => lit(*code as u64, 8),
                 None => m.input(&format!("{name}_code"), 8),
@@ -87,12 +84,17 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             code = mux(&valid, &this_code, &code);
             index = mux(&valid, this_index, &index);
         }
-        m.comment("What was found is kept in the next cycle.");
+        m.comment("What was found is kept in the next cycle; a refused start names no descriptor.");
+        let reported = m.named("reported", &(&running & reported));
         let found = m.reg_reset("found", 1, 0);
         m.set_if(&found, &soft_reset, &lit(0, 1));
-        m.set(&found, &((&running & reported) | &refused));
-        let [code, index, address] = [("code", code), ("index", index), ("address", address)]
-            .map(|(name, value)| m.delay(&format!("found_{name}"), &value));
+        m.set(&found, &(&reported | &refused));
+        let in_run = m.delay("found_in_run", &reported);
+        let refusal = m.delay("refusal", &refusal);
+        let [code, index, address] =
+            [("code", code, refusal), ("index", index, lit(0, 12)), ("address", address, lit(0, 32))].map(
+                |(name, value, refused)| mux(&in_run, &m.delay(&format!("found_{name}"), &value), &refused),
+            );
         let error = m.named("error_now", &(&found & !&failed));
         let mut keep = |name: &str, value: &Expr| {
             let register = m.reg_reset(name, value.width(), 0);

@@ -59,15 +59,15 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let row_job_end = m.reg("row_job_end", 1);
         let plane = m.named("plane", &lowest(&pending, 3));
         let rest = m.named("rest", &without_lowest(&pending));
-        let last_pass = m.named("last_pass", &rest.is_zero());
+        let last_pass = m.named("last_pass", &!two_or_more(&pending));
         let row_done = m.named("row_done", &(&scanning & &pass_take & &last_pass));
         let next_row = m.named("next_row", &(&row + scanning.zext(ROW_BITS)));
         let pick = |pair: &[Expr; 2]| mux(&next_row.bit(0), &pair[1], &pair[0]);
         let available = pick(&full);
         let start = m.named("start", &(&available & &job_open & (!&scanning | &row_done)));
         let next_token_end = m.named("next_token_end", &pick(&token_end));
-        let steps = mux(&next_token_end, &tail_steps, &lit(8, 4));
-        let all_steps = (lit(1, 9).shl_by(&steps) - lit(1, 9)).trunc(8);
+        let tail = m.delay("tail_planes", &(lit(1, 9).shl_by(&tail_steps) - lit(1, 9)).trunc(8));
+        let all_steps = mux(&next_token_end, &tail, &lit(0xff, 8));
         m.set_if(&scanning, &start, &lit(1, 1));
         m.set_if(&scanning, &row_done, &lit(0, 1));
         m.set_if(&row, &(&start | &row_done), &next_row);
@@ -119,13 +119,12 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let pass_flags: Vec<Expr> =
             flag_names.iter().zip(&pass_flags).map(|(flag, value)| or_spare(flag, value)).collect();
 
-        m.comment("Look: the pass's lowest word, what comes after it, and whether that is nothing.");
+        m.comment("Look: the pass's lowest word, and what comes after it.");
         m.set_if(&look_valid, &look_take, &passes);
         let mut look = |name: &str, value: &Expr| m.sample(&format!("look_{name}"), &look_take, value);
-        let (pass_rest, pass_more) = (without_lowest(&pass_bitmap), two_or_more(&pass_bitmap));
+        let pass_rest = without_lowest(&pass_bitmap);
         let look_word = look("word", &(&pass_bitmap & !&pass_rest));
         let look_rest = look("rest", &pass_rest);
-        let look_last = look("last", &!pass_more);
         let look_null = look("null", &pass_bitmap.is_zero());
         let look_plane = look("plane", &pass_plane);
         let look_flags = stage(m, "look", &look_take, &pass_flags);
@@ -146,7 +145,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&walk_word, &walk_moves, &(&remaining & !&remaining_rest));
         m.set_if(&remaining, &walk_take, &look_rest);
         m.set_if(&remaining, &walk_moves, &remaining_rest);
-        m.set_if(&walk_last, &walk_take, &look_last);
+        m.set_if(&walk_last, &walk_take, &look_rest.is_zero());
         m.set_if(&walk_last, &walk_moves, &!two_or_more(&remaining));
         m.set_if(&walk_null, &walk_take, &look_null);
         m.set_if(&walk_plane, &walk_take, &look_plane);

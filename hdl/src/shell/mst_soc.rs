@@ -11,7 +11,7 @@ use super::uart_rx::uart_rx;
 use super::uart_tx::uart_tx;
 use crate::core::stream_fifo::stream_fifo;
 use crate::core::{mst_core, refused};
-use crate::rtl::{Builder, Expr, Module, RtlError, lit};
+use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
 
 /// Bytes that wait while an answer is sent: a host may send the next command before it has read the answer.
 const WAITING_BYTES: u32 = 32;
@@ -36,7 +36,10 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
         let pin = m.input_doc("rx", 1, "serial line in, high when idle; any clock");
         m.comment("Serial line.");
         let receiver = m.instance("receiver", &receiver, &[("rx", pin)]);
-        let rx_ready = m.wire("rx_ready", 1);
+        m.comment("The next byte waits in a register: what the bridge makes of it takes its cycle.");
+        let byte_taken = m.wire("byte_taken", 1);
+        let byte_valid = m.reg_reset("byte_valid", 1, 0);
+        let rx_ready = m.named("rx_ready", &!&byte_valid);
         let waiting = m.instance(
             "waiting",
             &waiting,
@@ -47,6 +50,8 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
                 ("pop_ready", rx_ready.clone()),
             ],
         );
+        m.set(&byte_valid, &mux(&byte_valid, &!&byte_taken, &waiting.output("pop_valid")));
+        let byte = m.sample("byte", &rx_ready, &waiting.output("pop_data"));
         let tx_valid = m.wire("tx_valid", 1);
         let tx_data = m.wire("tx_data", 8);
         let transmitter = m.instance(
@@ -61,15 +66,15 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             "bridge",
             &bridge,
             &[
-                ("rx_valid", waiting.output("pop_valid")),
-                ("rx_data", waiting.output("pop_data")),
+                ("rx_valid", byte_valid),
+                ("rx_data", byte),
                 ("tx_ready", transmitter.output("ready")),
                 ("bus_done", bus_done.clone()),
                 ("bus_rdata", bus_rdata.clone()),
                 ("crc_clear", crc_clear.clone()),
             ],
         );
-        m.assign(&rx_ready, &bridge.output("rx_ready"));
+        m.assign(&byte_taken, &bridge.output("rx_ready"));
         m.assign(&tx_valid, &bridge.output("tx_valid"));
         m.assign(&tx_data, &bridge.output("tx_data"));
 
