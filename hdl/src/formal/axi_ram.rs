@@ -25,8 +25,8 @@ pub(super) const PROOFS: [Proof; 2] = [
             },
             Planted {
                 file: FILE,
-                text: "~host_read_waits & ~writing & read_step;",
-                changed: "~host_read_waits & read_step;",
+                text: "host_turn & ~writing & read_step;",
+                changed: "host_turn & read_step;",
             },
             Planted {
                 file: FILE,
@@ -50,7 +50,7 @@ pub(super) const PROOFS: [Proof; 2] = [
                 changed: "ar_word <= ar_word + 11'd2;",
             },
             Planted { file: FILE, text: "(awaddr[13:3] < 11'h600)", changed: "(awaddr[13:3] <= 11'h600)" },
-            Planted { file: FILE, text: "read_word = host_reads ?", changed: "read_word = stage_host ?" },
+            Planted { file: FILE, text: "read_word = host_turn ?", changed: "read_word = stage_host ?" },
         ],
     },
     Proof {

@@ -80,12 +80,15 @@ pub fn axi_ram(ram: &Ram) -> Result<Rc<Module>, RtlError> {
         let host_read_waits = m.reg_reset("host_read_waits", 1, 0);
         // Not while a write is on its way to the banks: it may be the host's own, to the same word.
         let writing = m.wire("writing", 1);
-        let host_wants = &host_valid & !&host_write & !&host_read_waits;
-        let host_reads = m.named("host_reads", &(&host_wants & !&writing & &step));
+        // The address on its way to all banks is chosen by a register.
+        let host_turn = m.reg_reset("host_turn", 1, 0);
+        let host_reads = m.named("host_reads", &(&host_turn & !&writing & &step));
+        m.set_if(&host_turn, &host_reads, &lit(0, 1));
+        m.set(&host_turn, &(&host_valid & !&host_write & !&host_read_waits));
         let burst_read = m.wire("burst_read", 1);
         let read = read_begin.burst(m, &burst_read, ram);
-        m.assign(&burst_read, &(&read.active & &step & !&host_reads));
-        let read_word = m.named("read_word", &mux(&host_reads, &host_word, &read.word));
+        m.assign(&burst_read, &(&read.active & &step & !&host_turn));
+        let read_word = m.named("read_word", &mux(&host_turn, &host_word, &read.word));
         let stage_burst = m.reg_reset("stage_burst", 1, 0);
         m.set_if(&stage_burst, &step, &burst_read);
         let stage_host = m.reg_reset("stage_host", 1, 0);
@@ -190,7 +193,7 @@ pub fn axi_ram(ram: &Ram) -> Result<Rc<Module>, RtlError> {
                 m,
                 [&host_valid, &host_write],
                 [&host_address, &host_wdata],
-                [&host_reads, &host_read_waits, &stage_host, &host_read_done],
+                [&host_turn, &host_reads, &host_read_waits, &stage_host, &host_read_done],
                 &stage_burst,
             );
             let watched = rules::Watched::pick(m, &host_address, lanes, depth);

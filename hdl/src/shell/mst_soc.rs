@@ -51,7 +51,7 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
             ],
         );
         m.set(&byte_valid, &mux(&byte_valid, &!&byte_taken, &waiting.output("pop_valid")));
-        let byte = m.sample("byte", &rx_ready, &waiting.output("pop_data"));
+        let byte = m.sample("byte_data", &rx_ready, &waiting.output("pop_data"));
         let tx_valid = m.wire("tx_valid", 1);
         let tx_data = m.wire("tx_data", 8);
         let transmitter = m.instance(

@@ -224,7 +224,7 @@ pub(super) fn host_is_served_once(
     m: &mut Builder,
     [valid, write]: [&Expr; 2],
     [address, data]: [&Expr; 2],
-    [enters, waits, staged, done]: [&Expr; 4],
+    [turn, enters, waits, staged, done]: [&Expr; 5],
     other: &Expr,
 ) {
     m.comment("The host's port.");
@@ -244,6 +244,11 @@ pub(super) fn host_is_served_once(
         "host_done_of_a_read",
         "Only a read that the host asks for is done.",
         &(!waits | (valid & !write)),
+    );
+    m.assert_formal(
+        "host_turn_of_a_read",
+        "It has its turn for a read that it asks for and that is not under way.",
+        &(!turn | (valid & !write & !waits)),
     );
     m.assert_formal("host_ends", "There is one answer for each.", &!(staged & (done | other)));
     m.cover_formal("host_read", "A read of the host is done.", done);
