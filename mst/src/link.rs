@@ -27,6 +27,10 @@ pub struct Place {
     /// Seconds that one image may take on the core.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     deadline: f64,
+    /// A PCIe card's buffers are made of pages of 2 MiB, of which two must be reserved (sysctl vm.nr_hugepages): fewer entries in the
+    /// IOMMU.
+    #[arg(long, global = true)]
+    huge_pages: bool,
 }
 
 /// A way to an accelerator.
@@ -99,7 +103,8 @@ impl Place {
                 OpenLink::Other(Box::new(SerialLink::open(path, *baud, timeout)?))
             }
             LinkArg::Pcie { address } => {
-                let function = VfioFunction::open(address, Pages::Small)?;
+                let pages = if self.huge_pages { Pages::Huge } else { Pages::Small };
+                let function = VfioFunction::open(address, pages)?;
                 let options = PcieOptions { deadline: timeout, ..PcieOptions::default() };
                 OpenLink::Pcie(Box::new(PcieLink::open(function, &options)?))
             }
@@ -128,6 +133,21 @@ impl OpenLink {
     pub fn traffic(&self) -> Option<Traffic> {
         match self {
             OpenLink::Pcie(link) => Some(link.traffic()),
+            OpenLink::Other(_) => None,
+        }
+    }
+
+    /// How the kernel gives a card to this process, in a few words; nothing for other links.
+    pub fn function(&mut self) -> Option<String> {
+        match self {
+            OpenLink::Pcie(link) => {
+                let function = link.function();
+                let pages = match function.pages() {
+                    Pages::Small => "4 KiB",
+                    Pages::Huge => "2 MiB",
+                };
+                Some(format!("interrupts by {}, buffers in pages of {pages}", function.interrupt()))
+            }
             OpenLink::Other(_) => None,
         }
     }

@@ -78,6 +78,8 @@ pub struct RootComplex<M> {
     traffic: Traffic,
     /// Writes of the card that memory refused.
     dropped_writes: u64,
+    /// When something was on the link.
+    last_beat: u64,
 }
 
 impl<M: HostMemory> RootComplex<M> {
@@ -86,6 +88,21 @@ impl<M: HostMemory> RootComplex<M> {
     /// # Errors
     /// If the model cannot be loaded.
     pub fn new(
+        card: &CardModel,
+        options: RootOptions,
+        memory: M,
+        trace: Option<&Path>,
+    ) -> Result<RootComplex<M>, PcieError> {
+        let mut root = RootComplex::unconfigured(card, options, memory, trace)?;
+        root.enable();
+        Ok(root)
+    }
+
+    /// Powers a card up and leaves its configuration to whoever writes it.
+    ///
+    /// # Errors
+    /// If the model cannot be loaded.
+    pub fn unconfigured(
         card: &CardModel,
         options: RootOptions,
         memory: M,
@@ -107,9 +124,9 @@ impl<M: HostMemory> RootComplex<M> {
             interrupts: VecDeque::new(),
             traffic: Traffic::default(),
             dropped_writes: 0,
+            last_beat: 0,
         };
         root.reset()?;
-        root.enable();
         Ok(root)
     }
 
@@ -221,12 +238,14 @@ impl<M: HostMemory> RootComplex<M> {
         let shown = self.pins.cycle(&Driven { reset: false, rx: self.beat, tx_ready, interrupt_ready });
         if shown.rx_ready && self.beat.take().is_some() {
             self.traffic.rx_beats += 1;
+            self.last_beat = now;
         }
         if shown.interrupt && interrupt_ready && self.config.msi_enabled() {
             self.interrupts.push_back(self.config.msi());
         }
         let Some((lanes, keep, last)) = shown.tx else { return Ok(()) };
         self.traffic.tx_beats += 1;
+        self.last_beat = now;
         match self.from_card.take(lanes, keep, last) {
             Some(packet) => self.receive(now, Tlp::decode(&packet)?),
             None => Ok(()),
@@ -300,6 +319,14 @@ impl<M: HostMemory> RootComplex<M> {
     /// Clock cycles since power-up.
     pub fn cycles(&self) -> u64 {
         self.pins.cycles()
+    }
+
+    /// Cycles since anything was on the link or waited for an answer.
+    pub fn quiet_cycles(&self) -> u64 {
+        if self.completer.pending() > 0 || self.to_card.waiting() > 0 {
+            return 0;
+        }
+        self.pins.cycles() - self.last_beat
     }
 
     /// The lights: a run in progress, a run failed.

@@ -45,9 +45,28 @@ pub enum Pages {
     Huge,
 }
 
+/// How the function's interrupt reaches the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptKind {
+    /// By a write to an address in configuration space.
+    Msi,
+    /// By a write to an address in a table of the card's.
+    MsiX,
+}
+
+impl std::fmt::Display for InterruptKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            InterruptKind::Msi => "MSI",
+            InterruptKind::MsiX => "MSI-X",
+        })
+    }
+}
+
 /// A function that the kernel's VFIO gives to this process.
 pub struct VfioFunction {
     name: String,
+    interrupt: InterruptKind,
     registers: Mapping,
     device: File,
     config_offset: u64,
@@ -91,10 +110,12 @@ impl VfioFunction {
         let flags = sys::device_flags(&device).map_err(call("asking about the device"))?;
         let config = sys::region(&device, VFIO_PCI_CONFIG_REGION_INDEX)
             .map_err(call("asking about configuration space"))?;
+        let (interrupt, event) = connect_interrupt(&device)?;
         let function = VfioFunction {
             name: address.to_string(),
+            interrupt,
             registers: map_registers(&device)?,
-            event: connect_interrupt(&device)?,
+            event,
             resettable: flags & VFIO_DEVICE_FLAGS_RESET != 0,
             config_offset: config.offset,
             device,
@@ -106,6 +127,16 @@ impl VfioFunction {
         };
         function.enable()?;
         Ok(function)
+    }
+
+    /// Which kind of interrupt it uses.
+    pub fn interrupt(&self) -> InterruptKind {
+        self.interrupt
+    }
+
+    /// How its buffers are made.
+    pub fn pages(&self) -> Pages {
+        self.pages
     }
 
     /// Lets the function answer to memory accesses and make its own.
@@ -173,12 +204,14 @@ fn map_registers(device: &File) -> Result<Mapping, VfioError> {
 }
 
 /// An eventfd that counts the function's interrupts: MSI-X if it has that, else MSI.
-fn connect_interrupt(device: &File) -> Result<OwnedFd, VfioError> {
+fn connect_interrupt(device: &File) -> Result<(InterruptKind, OwnedFd), VfioError> {
     let event = sys::event().map_err(call("making an eventfd"))?;
-    for kind in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX] {
-        if sys::interrupts(device, kind).map_err(call("asking about interrupts"))? > 0 {
-            sys::send_interrupt_to(device, kind, &event).map_err(call("enabling the interrupt"))?;
-            return Ok(event);
+    for (kind, index) in
+        [(InterruptKind::MsiX, VFIO_PCI_MSIX_IRQ_INDEX), (InterruptKind::Msi, VFIO_PCI_MSI_IRQ_INDEX)]
+    {
+        if sys::interrupts(device, index).map_err(call("asking about interrupts"))? > 0 {
+            sys::send_interrupt_to(device, index, &event).map_err(call("enabling the interrupt"))?;
+            return Ok((kind, event));
         }
     }
     Err(VfioError::NoInterrupt)
