@@ -37,6 +37,11 @@ pub struct CardModel {
 }
 
 impl CardModel {
+    /// What else stands behind a hard block.
+    pub(crate) fn of(verilated: Verilated) -> CardModel {
+        CardModel { verilated }
+    }
+
     /// Generates and compiles the card of `config` with LitePCIe's own core, or finds it in the cache.
     ///
     /// # Errors
@@ -236,9 +241,14 @@ impl<M: HostMemory> RootComplex<M> {
         let tx_ready = credits && !self.random.percent(stalls);
         let interrupt_ready = !self.random.percent(stalls);
         let shown = self.pins.cycle(&Driven { reset: false, rx: self.beat, tx_ready, interrupt_ready });
-        if shown.rx_ready && self.beat.take().is_some() {
+        if shown.rx_ready
+            && let Some(beat) = self.beat.take()
+        {
             self.traffic.rx_beats += 1;
             self.last_beat = now;
+            if beat.of_completion() {
+                self.traffic.note(now);
+            }
         }
         if shown.interrupt && interrupt_ready && self.config.msi_enabled() {
             self.interrupts.push_back(self.config.msi());
@@ -266,7 +276,6 @@ impl<M: HostMemory> RootComplex<M> {
                 self.config.report(status::DETECTED_PARITY_ERROR);
             }
             self.traffic.read_bytes += data.len() as u64;
-            self.traffic.note(now);
         }
         self.to_card.push(answer.encode(), false);
     }
