@@ -1,9 +1,9 @@
 //! Where the accelerator is.
 
 use crate::error::MstError;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use driver::link::Link;
-use driver::pcie::vfio::{Bdf, Pages, VfioFunction};
+use driver::pcie::vfio::{Bdf, Interface, Pages, VfioFunction};
 use driver::pcie::{PcieLink, PcieOptions, Traffic};
 use driver::{Accelerator, LinkError, SerialLink};
 use isa::CoreConfig;
@@ -31,6 +31,26 @@ pub struct Place {
     /// IOMMU.
     #[arg(long, global = true)]
     huge_pages: bool,
+    /// How the kernel gives a PCIe card to this program: by its IOMMU group, or by iommufd (Linux 6.6 and later, if built with it)
+    /// [default: group where there is one]
+    #[arg(long, global = true, value_enum, value_name = "INTERFACE")]
+    vfio: Option<VfioArg>,
+}
+
+/// An interface of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum VfioArg {
+    Group,
+    Iommufd,
+}
+
+impl From<VfioArg> for Interface {
+    fn from(argument: VfioArg) -> Interface {
+        match argument {
+            VfioArg::Group => Interface::Group,
+            VfioArg::Iommufd => Interface::Iommufd,
+        }
+    }
 }
 
 /// A way to an accelerator.
@@ -104,7 +124,7 @@ impl Place {
             }
             LinkArg::Pcie { address } => {
                 let pages = if self.huge_pages { Pages::Huge } else { Pages::Small };
-                let function = VfioFunction::open(address, pages)?;
+                let function = VfioFunction::open(address, pages, self.vfio.map(Interface::from))?;
                 let options = PcieOptions { deadline: timeout, ..PcieOptions::default() };
                 OpenLink::Pcie(Box::new(PcieLink::open(function, &options)?))
             }
@@ -146,7 +166,8 @@ impl OpenLink {
                     Pages::Small => "4 KiB",
                     Pages::Huge => "2 MiB",
                 };
-                Some(format!("interrupts by {}, buffers in pages of {pages}", function.interrupt()))
+                let (interrupt, interface) = (function.interrupt(), function.interface());
+                Some(format!("interrupts by {interrupt}, VFIO by {interface}, buffers in pages of {pages}"))
             }
             OpenLink::Other(_) => None,
         }

@@ -87,12 +87,17 @@ pub fn guest(args: &GuestArgs) -> Result<(), XtaskError> {
         format!("--link $LINK {PATIENCE} reset"),
         format!("--link $LINK {PATIENCE} --huge-pages info"),
         format!("--link $LINK {PATIENCE} --huge-pages infer 0"),
+        format!("--link $LINK {PATIENCE} --vfio iommufd info"),
     ];
     machine.write_initramfs(&files(&debian, &init(&commands))?)?;
     let sound = machine.boot("sound", &card, &out)?;
-    for command in &commands {
+    let (without_iommufd, others) = commands.split_last().expect("not empty");
+    for command in others {
         sound.expect_code(command, 0)?;
     }
+    // Debian builds its kernels without it.
+    sound.expect_code(without_iommufd, 2)?;
+    sound.expect_text(without_iommufd, "CONFIG_VFIO_DEVICE_CDEV")?;
     sound.expect_text(&commands[1], &format!("interrupts by {},", args.card.interrupt()))?;
     sound.expect_text(&commands[7], "pages of 2 MiB")?;
     if sound.card.contains("broken") {
