@@ -68,7 +68,7 @@ pub enum VfioError {
     NoIommu,
     /// The kernel has no iommufd for the device.
     #[error(
-        "the kernel offers the device no file in /dev/vfio/devices: it needs Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV; use its group"
+        "the kernel offers no /dev/iommu, or the device no file in /dev/vfio/devices: it needs Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV; use its group"
     )]
     NoIommufd,
     /// Memory for a buffer cannot be had.

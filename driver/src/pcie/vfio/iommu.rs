@@ -66,7 +66,15 @@ impl AddressSpace {
         let character = found.character.as_deref();
         match interface.unwrap_or_else(|| Interface::found(Path::new("/"), group, character)) {
             Interface::Group => AddressSpace::of_group(group, address),
-            Interface::Iommufd => AddressSpace::of_iommufd(group, character.ok_or(VfioError::NoIommufd)?),
+            Interface::Iommufd => {
+                let character = character.ok_or(VfioError::NoIommufd)?;
+                AddressSpace::of_iommufd(group, character).map_err(|error| match error {
+                    VfioError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                        VfioError::NoIommufd
+                    }
+                    other => other,
+                })
+            }
         }
     }
 

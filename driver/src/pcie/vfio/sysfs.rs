@@ -58,7 +58,7 @@ pub struct Device {
     pub driver: Option<String>,
     /// Its IOMMU group.
     pub group: Option<String>,
-    /// Its file in `/dev/vfio/devices`, where the kernel has iommufd.
+    /// Its name in `/dev/vfio/devices`, where a kernel with iommufd has a file for it.
     pub character: Option<String>,
 }
 
