@@ -279,6 +279,45 @@ fn each_mischief_has_its_error() {
     assert!(matches!(to_card(Lies(CARD_BASE + pcie::TO_CARD_CRC, 7)), PcieError::Damaged { card: 7, .. }));
 }
 
+/// `was not over after 5ms: …` with dots for the time.
+fn without_times(text: &str) -> String {
+    let Some((before, after)) = text.split_once(" after ") else { return text.to_owned() };
+    match after.split_once(": ") {
+        Some((time, rest)) if time.ends_with('s') => format!("{before} after …: {rest}"),
+        _ => text.to_owned(),
+    }
+}
+
+#[test]
+fn each_mischief_is_reported_in_the_words_of_the_table() {
+    use Mischief::*;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.md");
+    let table = std::fs::read_to_string(path).unwrap();
+    let crc = Lies(CARD_BASE + pcie::TO_CARD_CRC, 7);
+    let refuses = Lies(CARD_BASE + pcie::CARD_STATUS, pcie::card_status::TO_CARD_REFUSED);
+    let rows: Vec<String> = [
+        ("BAR 0 reads as all ones", Reads(u32::MAX)),
+        ("BAR 0 reads as zeros", Reads(0)),
+        ("another design answers", Reads(0x1234_5678)),
+        ("the card vanishes", Vanished),
+        ("descriptors get lost", NeverCompletes),
+        ("the same, and the clock stands still", NeverCompletesAndStandsStill),
+        ("counts run backwards", CountsBackwards),
+        ("counts go beyond the length", CountsBeyond),
+        ("bus addresses are wrong in bit 30", Strays(30)),
+        ("the checksum is wrong", crc),
+        ("a stream is refused", refuses),
+        ("every access fails", Fails),
+    ]
+    .map(|(name, mischief)| {
+        let error = turned(mischief).write_memory(0, &pattern(50_000, 7)).unwrap_err();
+        format!("| {name} | `` {} `` |", without_times(&error.to_string()))
+    })
+    .into();
+    let missing = rows.iter().any(|row| !table.contains(row));
+    assert!(!missing, "{path} should have these rows:\n{}", rows.join("\n"));
+}
+
 #[test]
 fn what_does_not_touch_the_data_does_not_spoil_them() {
     use Mischief::*;

@@ -84,6 +84,12 @@ pub enum GenError {
         /// Images compared.
         images: usize,
     },
+    /// Data came back otherwise than they were sent.
+    #[error("{what}: what arrived is not what was sent; run `cargo test -p sim --test pcie`")]
+    Stream {
+        /// What carried them.
+        what: &'static str,
+    },
     /// A tool is not installed.
     #[error("no {tool} at {}; {remedy}", looked_at.display())]
     NoTool {
@@ -121,6 +127,7 @@ impl GenError {
         match self {
             GenError::Mismatch { .. }
             | GenError::Core { .. }
+            | GenError::Stream { .. }
             | GenError::Yosys { .. }
             | GenError::Findings { .. } => 1,
             GenError::Stdout(_) if self.reader_left() => 0,

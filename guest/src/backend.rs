@@ -1,22 +1,25 @@
 //! What QEMU asks of the device, as the card understands it.
 
 use crate::card::CardThread;
-use crate::config_space::{self, ConfigSpace};
 use isa::pcie::BAR0_BYTES;
 use std::fs::File;
 use std::io;
 use vfio_bindings::bindings::vfio::{
-    VFIO_IRQ_INFO_EVENTFD, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
-    VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
-    vfio_region_info,
+    VFIO_IRQ_INFO_EVENTFD, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_NUM_IRQS,
+    VFIO_PCI_NUM_REGIONS, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE, vfio_region_info,
 };
 use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, ServerBackend, ServerRegion};
+
+/// Bytes of configuration space.
+const CONFIG_BYTES: u64 = 4096;
+/// Interrupts of the card: one.
+const VECTORS: u32 = 1;
 
 /// Regions: configuration space and BAR 0.
 pub fn regions() -> Vec<ServerRegion> {
     let region = |index| {
         let size = match index {
-            VFIO_PCI_CONFIG_REGION_INDEX => config_space::BYTES as u64,
+            VFIO_PCI_CONFIG_REGION_INDEX => CONFIG_BYTES,
             VFIO_PCI_BAR0_REGION_INDEX => BAR0_BYTES.into(),
             _ => 0,
         };
@@ -28,27 +31,25 @@ pub fn regions() -> Vec<ServerRegion> {
     (0..VFIO_PCI_NUM_REGIONS).map(region).collect()
 }
 
-/// Interrupts: MSI-X alone.
-pub fn interrupts() -> Vec<IrqInfo> {
-    let kind = |index| match index {
-        VFIO_PCI_MSIX_IRQ_INDEX => {
-            IrqInfo { index, count: config_space::VECTORS, flags: VFIO_IRQ_INFO_EVENTFD }
-        }
-        _ => IrqInfo { index, count: 0, flags: 0 },
+/// Interrupts: those of one `kind`.
+pub fn interrupts(kind: u32) -> Vec<IrqInfo> {
+    let info = |index| {
+        let (count, flags) = if index == kind { (VECTORS, VFIO_IRQ_INFO_EVENTFD) } else { (0, 0) };
+        IrqInfo { index, count, flags }
     };
-    (0..VFIO_PCI_NUM_IRQS).map(kind).collect()
+    (0..VFIO_PCI_NUM_IRQS).map(info).collect()
 }
 
 /// The card, for a vfio-user server.
 pub struct Backend {
     card: CardThread,
-    config: ConfigSpace,
+    interrupt: u32,
 }
 
 impl Backend {
-    /// The card with its configuration space as after power-up.
-    pub fn new(card: CardThread) -> Backend {
-        Backend { card, config: ConfigSpace::new() }
+    /// The card, whose interrupts are of a kind.
+    pub fn new(card: CardThread, interrupt: u32) -> Backend {
+        Backend { card, interrupt }
     }
 
     /// What the card did, in a line.
@@ -60,8 +61,7 @@ impl Backend {
 impl ServerBackend for Backend {
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
         if region == VFIO_PCI_CONFIG_REGION_INDEX {
-            self.config.read(offset, data);
-            return Ok(());
+            return self.card.read_config(offset, data);
         }
         // Registers are words; a part of one is cut out of it.
         for (at, byte) in (offset as u32..).zip(data.iter_mut()).filter(|(at, _)| at % 4 != 0) {
@@ -77,8 +77,7 @@ impl ServerBackend for Backend {
 
     fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> io::Result<()> {
         if region == VFIO_PCI_CONFIG_REGION_INDEX {
-            self.config.write(offset, data);
-            return self.card.set_bus_master(self.config.bus_master());
+            return self.card.write_config(offset, data);
         }
         // The card has no byte enables on its registers: less than a word is not written.
         for (index, word) in data.chunks_exact(4).enumerate() {
@@ -110,12 +109,11 @@ impl ServerBackend for Backend {
     }
 
     fn reset(&mut self) -> io::Result<()> {
-        self.config = ConfigSpace::new();
         self.card.reset()
     }
 
     fn set_irqs(&mut self, index: u32, _: u32, start: u32, _: u32, files: Vec<File>) -> io::Result<()> {
-        if index != VFIO_PCI_MSIX_IRQ_INDEX || start != 0 {
+        if index != self.interrupt || start != 0 {
             return Ok(());
         }
         self.card.connect_interrupt(files.into_iter().next())

@@ -1,33 +1,99 @@
 //! The card on a thread of its own, so that it goes on while the guest does something else.
 
 use crate::host_memory::GuestMemory;
+use crate::packets::PacketCard;
+use crate::registers::RegisterCard;
 use clap::ValueEnum;
-use driver::link::Link;
-use isa::CoreConfig;
-use sim::{Card, SimLink, SimOptions, SoftCore};
 use std::fs::File;
+use std::io;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use vfio_bindings::bindings::vfio::{VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX};
 
-/// Bytes of the card's memory.
-const MEMORY: usize = 1 << 20;
-/// Steps between two looks for requests.
-const STEPS: u32 = 16;
+/// Sizes of the core: those of the boards' cards.
+pub const PRESET: &str = "pcie";
+/// Bytes of the card's memory, as the boards' cards have them.
+pub const MEMORY_BYTES: u32 = 768 << 10;
 
-/// What computes.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Core {
-    /// The generated Verilog.
-    Verilated,
-    /// The interpreter of descriptors.
+/// Which card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// The generated card with LitePCIe's own core, packet by packet; MSI.
+    Packets,
+    /// A model of the card's registers with the Verilated core; MSI-X.
+    Registers,
+    /// A model of the card's registers with the core in software; MSI-X.
     Software,
+}
+
+impl Kind {
+    /// The kind of interrupt that it has, as VFIO numbers them.
+    pub fn interrupt(self) -> u32 {
+        match self {
+            Kind::Packets => VFIO_PCI_MSI_IRQ_INDEX,
+            Kind::Registers | Kind::Software => VFIO_PCI_MSIX_IRQ_INDEX,
+        }
+    }
+
+    fn start(self, memory: GuestMemory) -> Result<Box<dyn Device>, CardError> {
+        Ok(match self {
+            Kind::Packets => Box::new(PacketCard::new(memory)?),
+            Kind::Registers => Box::new(RegisterCard::verilated(memory)?),
+            Kind::Software => Box::new(RegisterCard::software(memory)?),
+        })
+    }
+}
+
+/// Why there is no card.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// It cannot be generated.
+    #[error(transparent)]
+    Rtl(#[from] hdl::rtl::RtlError),
+    /// The core cannot be simulated.
+    #[error(transparent)]
+    Sim(#[from] sim::SimError),
+    /// The card cannot be simulated.
+    #[error(transparent)]
+    Pcie(#[from] sim::pcie::PcieError),
+    /// The core's sizes are refused.
+    #[error(transparent)]
+    Config(#[from] isa::config::ConfigError),
+}
+
+/// A simulated card.
+pub trait Device {
+    /// Reads the register at byte `offset` of BAR 0.
+    fn read(&mut self, offset: u32) -> u32;
+
+    /// Writes the register at byte `offset` of BAR 0.
+    fn write(&mut self, offset: u32, value: u32);
+
+    /// Reads configuration space from byte `offset` on; zeros beyond its end.
+    fn read_config(&mut self, offset: u64, into: &mut [u8]);
+
+    /// Writes what may be written of configuration space from byte `offset` on.
+    fn write_config(&mut self, offset: u64, data: &[u8]);
+
+    /// The memory that it reaches.
+    fn memory(&mut self) -> &mut GuestMemory;
+
+    /// Lets some time pass. Returns whether anything may happen if more of it does.
+    fn run(&mut self) -> bool;
+
+    /// Interrupts that it has sent since this was last called.
+    fn take_interrupts(&mut self) -> u64;
+
+    /// Resets it and its configuration.
+    fn reset(&mut self);
 }
 
 /// What the card is asked for.
 enum Request {
     Read(u32, Sender<u32>),
     Write(u32, u32, Sender<()>),
-    BusMaster(bool),
+    ReadConfig(u64, usize, Sender<Vec<u8>>),
+    WriteConfig(u64, Vec<u8>, Sender<()>),
     Interrupt(Option<File>),
     Map { address: u64, bytes: u64, file: File, offset: u64, writable: bool },
     Unmap { address: u64, bytes: u64, done: Sender<()> },
@@ -41,105 +107,84 @@ pub struct CardThread {
 }
 
 impl CardThread {
-    /// Starts the card.
+    /// Starts a card that reaches `memory`.
     ///
     /// # Errors
-    /// If there is no such preset or the core cannot be built.
-    pub fn start(core: Core, preset: &str, stray_from: Option<u64>) -> Result<CardThread, String> {
-        let config = CoreConfig::preset(preset).ok_or_else(|| format!("`{preset}` is no preset"))?;
+    /// If it cannot be built.
+    pub fn start(kind: Kind, memory: GuestMemory) -> Result<CardThread, Box<dyn std::error::Error>> {
         let (requests, inbox) = channel();
         let (started, outcome) = channel();
-        std::thread::spawn(move || {
-            let memory = GuestMemory::new(stray_from);
-            match new_core(core, &config) {
-                Ok(core) => {
-                    drop(started.send(Ok(())));
-                    Running { card: Card::new(core), memory, interrupt: None, raised: 0 }.run(&inbox);
-                }
-                Err(error) => drop(started.send(Err(error))),
+        std::thread::spawn(move || match kind.start(memory) {
+            Ok(device) => {
+                drop(started.send(Ok(())));
+                Running { device, interrupt: None, raised: 0 }.run(&inbox);
             }
+            Err(error) => drop(started.send(Err(error.to_string()))),
         });
-        outcome.recv().map_err(|_| "the card's thread ended".to_owned())??;
+        outcome.recv()??;
         Ok(CardThread { requests })
     }
 
     /// Sends a request that is answered.
-    fn ask<T>(&self, request: impl FnOnce(Sender<T>) -> Request) -> std::io::Result<T> {
+    fn ask<T>(&self, request: impl FnOnce(Sender<T>) -> Request) -> io::Result<T> {
         let (answer, outcome) = channel();
         self.tell(request(answer))?;
-        outcome.recv().map_err(|_| std::io::Error::other("the card's thread ended"))
+        outcome.recv().map_err(|_| io::Error::other("the card's thread ended"))
     }
 
-    fn tell(&self, request: Request) -> std::io::Result<()> {
-        self.requests.send(request).map_err(|_| std::io::Error::other("the card's thread ended"))
+    fn tell(&self, request: Request) -> io::Result<()> {
+        self.requests.send(request).map_err(|_| io::Error::other("the card's thread ended"))
     }
 
     /// Reads a register.
-    pub fn read(&self, offset: u32) -> std::io::Result<u32> {
+    pub fn read(&self, offset: u32) -> io::Result<u32> {
         self.ask(|answer| Request::Read(offset, answer))
     }
 
     /// Writes a register.
-    pub fn write(&self, offset: u32, value: u32) -> std::io::Result<()> {
-        self.ask(|answer| Request::Write(offset, value, answer))
+    pub fn write(&self, offset: u32, value: u32) -> io::Result<()> {
+        self.ask(|done| Request::Write(offset, value, done))
     }
 
-    /// Lets the card access memory, or not.
-    pub fn set_bus_master(&self, enabled: bool) -> std::io::Result<()> {
-        self.tell(Request::BusMaster(enabled))
+    /// Reads configuration space.
+    pub fn read_config(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        into.copy_from_slice(&self.ask(|answer| Request::ReadConfig(offset, into.len(), answer))?);
+        Ok(())
+    }
+
+    /// Writes configuration space.
+    pub fn write_config(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.ask(|done| Request::WriteConfig(offset, data.to_vec(), done))
     }
 
     /// Where interrupts go.
-    pub fn connect_interrupt(&self, event: Option<File>) -> std::io::Result<()> {
+    pub fn connect_interrupt(&self, event: Option<File>) -> io::Result<()> {
         self.tell(Request::Interrupt(event))
     }
 
     /// Grants memory.
-    pub fn map(
-        &self,
-        address: u64,
-        bytes: u64,
-        file: File,
-        offset: u64,
-        writable: bool,
-    ) -> std::io::Result<()> {
+    pub fn map(&self, address: u64, bytes: u64, file: File, offset: u64, writable: bool) -> io::Result<()> {
         self.tell(Request::Map { address, bytes, file, offset, writable })
     }
 
     /// Takes memory back; the card does not reach it any more when this returns.
-    pub fn unmap(&self, address: u64, bytes: u64) -> std::io::Result<()> {
+    pub fn unmap(&self, address: u64, bytes: u64) -> io::Result<()> {
         self.ask(|done| Request::Unmap { address, bytes, done })
     }
 
     /// Resets the card.
-    pub fn reset(&self) -> std::io::Result<()> {
+    pub fn reset(&self) -> io::Result<()> {
         self.ask(Request::Reset)
     }
 
     /// What the card did, in a line.
-    pub fn summary(&self) -> std::io::Result<String> {
+    pub fn summary(&self) -> io::Result<String> {
         self.ask(Request::Summary)
     }
 }
 
-fn new_core(core: Core, config: &CoreConfig) -> Result<Box<dyn Link>, String> {
-    Ok(match core {
-        Core::Software => Box::new(SoftCore::new(config, MEMORY).map_err(|error| error.to_string())?),
-        Core::Verilated => {
-            let options = SimOptions {
-                memory_bytes: MEMORY,
-                memory_base: Some(isa::pcie::MEMORY_BASE),
-                ..SimOptions::default()
-            };
-            let module = hdl::core::mst_core(config).map_err(|error| error.to_string())?;
-            Box::new(SimLink::new(&module, config, &options).map_err(|error| error.to_string())?)
-        }
-    })
-}
-
 struct Running {
-    card: Card<Box<dyn Link>>,
-    memory: GuestMemory,
+    device: Box<dyn Device>,
     interrupt: Option<File>,
     raised: u64,
 }
@@ -147,62 +192,68 @@ struct Running {
 impl Running {
     fn run(&mut self, inbox: &Receiver<Request>) {
         loop {
-            let request = if self.card.busy() {
+            let goes_on = self.device.run();
+            self.interrupt();
+            let request = if goes_on {
                 match inbox.try_recv() {
                     Ok(request) => Some(request),
                     Err(TryRecvError::Empty) => None,
                     Err(TryRecvError::Disconnected) => return,
                 }
             } else {
-                // A last step, in which a core that has just ended raises its interrupt.
-                self.step();
                 match inbox.recv() {
                     Ok(request) => Some(request),
                     Err(_) => return,
                 }
             };
-            match request {
-                Some(request) => self.serve(request),
-                None => (0..STEPS).for_each(|_| self.step()),
+            if let Some(request) = request {
+                self.serve(request);
             }
         }
     }
 
-    fn step(&mut self) {
-        self.card.step(&mut self.memory);
-        if self.card.take_interrupt()
+    fn interrupt(&mut self) {
+        let count = self.device.take_interrupts();
+        if count > 0
             && let Some(event) = &mut self.interrupt
         {
             // A guest that does not look any more does not see it either.
-            drop(event.write(&1u64.to_ne_bytes()));
-            self.raised += 1;
+            drop(event.write(&count.to_ne_bytes()));
+            self.raised += count;
         }
     }
 
     fn serve(&mut self, request: Request) {
         // Whoever asked and does not wait for the answer does not want it.
         match request {
-            Request::Read(offset, answer) => drop(answer.send(self.card.read(offset))),
-            Request::Write(offset, value, answer) => {
-                self.card.write(offset, value);
-                self.step();
-                let _ = answer.send(());
+            Request::Read(offset, answer) => drop(answer.send(self.device.read(offset))),
+            Request::Write(offset, value, done) => {
+                self.device.write(offset, value);
+                let _ = done.send(());
             }
-            Request::BusMaster(enabled) => self.card.set_bus_master(enabled),
+            Request::ReadConfig(offset, bytes, answer) => {
+                let mut data = vec![0; bytes];
+                self.device.read_config(offset, &mut data);
+                drop(answer.send(data));
+            }
+            Request::WriteConfig(offset, data, done) => {
+                self.device.write_config(offset, &data);
+                let _ = done.send(());
+            }
             Request::Interrupt(event) => self.interrupt = event,
             Request::Map { address, bytes, file, offset, writable } => {
-                self.memory.map(address, bytes, file, offset, writable);
+                self.device.memory().map(address, bytes, file, offset, writable);
             }
             Request::Unmap { address, bytes, done } => {
-                self.memory.unmap(address, bytes);
+                self.device.memory().unmap(address, bytes);
                 let _ = done.send(());
             }
             Request::Reset(done) => {
-                self.card.reset();
+                self.device.reset();
                 let _ = done.send(());
             }
             Request::Summary(answer) => {
-                let GuestMemory { read_bytes, written_bytes, refused, .. } = &self.memory;
+                let GuestMemory { read_bytes, written_bytes, refused, .. } = self.device.memory();
                 drop(answer.send(format!(
                     "card: {read_bytes} bytes read, {written_bytes} bytes written, {refused} accesses refused, {} interrupts sent",
                     self.raised

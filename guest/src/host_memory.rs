@@ -1,8 +1,9 @@
 //! Memory of the guest, as far as its IOMMU lets the card reach it.
 
-use sim::card::HostMemory;
+use sim::pcie::{HostMemory, Refused};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// What a defective card adds to its addresses.
@@ -57,49 +58,50 @@ impl GuestMemory {
         Some((&mapping.file, mapping.file_offset + inside, bytes))
     }
 
+    /// Copies all pieces of an access, or none if one of them is refused.
     fn access(
         &mut self,
         address: u64,
         bytes: usize,
         write: bool,
-        mut copy: impl FnMut(&File, u64, std::ops::Range<usize>) -> std::io::Result<()>,
-    ) -> bool {
+        mut copy: impl FnMut(&File, u64, Range<usize>) -> std::io::Result<()>,
+    ) -> Result<(), Refused> {
         let stray = self.stray_from.is_some_and(|from| self.accesses >= from);
         self.accesses += 1;
         let address = if stray { address.wrapping_add(STRAY) } else { address };
+        let mut pieces = Vec::new();
         let mut done = 0;
-        while done < bytes {
-            let piece = self.piece(address + done as u64, bytes - done, write);
-            let copied = piece.and_then(|(file, offset, length)| {
-                copy(file, offset, done..done + length).ok().map(|()| length)
-            });
-            let Some(length) = copied else {
-                self.refused += 1;
-                if self.refused == 1 {
-                    let kind = if write { "write" } else { "read" };
-                    println!("IOMMU refuses the card a {kind} of {bytes} bytes at 0x{address:x}");
-                }
-                return false;
-            };
+        while let Some((file, offset, length)) =
+            self.piece(address.wrapping_add(done as u64), bytes - done, write).filter(|_| done < bytes)
+        {
+            pieces.push((file, offset, done..done + length));
             done += length;
         }
-        true
+        let copied =
+            done == bytes && pieces.into_iter().all(|(file, offset, part)| copy(file, offset, part).is_ok());
+        if copied {
+            return Ok(());
+        }
+        self.refused += 1;
+        if self.refused == 1 {
+            let kind = if write { "write" } else { "read" };
+            println!("IOMMU refuses the card a {kind} of {bytes} bytes at 0x{address:x}");
+        }
+        Err(Refused)
     }
 }
 
 impl HostMemory for GuestMemory {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> bool {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Refused> {
         let bytes = into.len();
-        let granted = self
-            .access(address, bytes, false, |file, offset, part| file.read_exact_at(&mut into[part], offset));
-        self.read_bytes += if granted { bytes as u64 } else { 0 };
-        granted
+        self.access(address, bytes, false, |file, offset, part| file.read_exact_at(&mut into[part], offset))?;
+        self.read_bytes += bytes as u64;
+        Ok(())
     }
 
-    fn write(&mut self, address: u64, data: &[u8]) -> bool {
-        let granted = self
-            .access(address, data.len(), true, |file, offset, part| file.write_all_at(&data[part], offset));
-        self.written_bytes += if granted { data.len() as u64 } else { 0 };
-        granted
+    fn write(&mut self, address: u64, data: &[u8]) -> Result<(), Refused> {
+        self.access(address, data.len(), true, |file, offset, part| file.write_all_at(&data[part], offset))?;
+        self.written_bytes += data.len() as u64;
+        Ok(())
     }
 }

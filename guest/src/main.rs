@@ -1,15 +1,19 @@
 //! The PCIe card as a vfio-user device: QEMU gives it to a guest kernel, whose VFIO gives it to the driver there.
 //!
-//! Behind the registers is the card model of [`sim::card`], and behind that the Verilated core or a core in software.
+//! Behind it is the generated card with LitePCIe's own core at a root complex ([`sim::pcie`]), or the model of its registers
+//! ([`sim::card`]).
 
 mod backend;
 mod card;
-mod config_space;
 mod host_memory;
+mod packets;
+mod register_config;
+mod registers;
 
 use backend::Backend;
-use card::{CardThread, Core};
+use card::{CardThread, Kind};
 use clap::Parser;
+use host_memory::GuestMemory;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use vfio_user::Server;
@@ -21,12 +25,9 @@ struct Cli {
     /// Socket to make.
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
-    /// What computes.
-    #[arg(long, value_enum, default_value_t = Core::Verilated)]
-    core: Core,
-    /// Preset of the core's sizes.
-    #[arg(long, value_name = "PRESET", default_value = "ecp5")]
-    preset: String,
+    /// Which card.
+    #[arg(long, value_enum, default_value_t = Kind::Packets)]
+    card: Kind,
     /// Makes a card with a defect: from this access of host memory on (0: the first), its addresses are 1 GiB too high.
     #[arg(long, value_name = "N")]
     stray_from: Option<u64>,
@@ -46,9 +47,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(cli: &Cli) -> Result<String, Box<dyn std::error::Error>> {
-    let card = CardThread::start(cli.core, &cli.preset, cli.stray_from)?;
-    let mut backend = Backend::new(card);
-    let server = Server::new(&cli.socket, true, backend::interrupts(), backend::regions())?;
+    let card = CardThread::start(cli.card, GuestMemory::new(cli.stray_from))?;
+    let interrupt = cli.card.interrupt();
+    let mut backend = Backend::new(card, interrupt);
+    let server = Server::new(&cli.socket, true, backend::interrupts(interrupt), backend::regions())?;
     println!("ready");
     // A client that ends without a farewell is no error of the card's.
     if let Err(error) = server.run(&mut backend) {

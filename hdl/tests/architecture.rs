@@ -2,7 +2,8 @@
 
 use hdl::core::{engine::engine, mst_core};
 use hdl::rtl::{Module, mermaid};
-use isa::CoreConfig;
+use hdl::shell::mst_pcie;
+use isa::{CoreConfig, PcieConfig};
 use std::rc::Rc;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/architecture.md");
@@ -18,9 +19,14 @@ fn with_diagram(page: &str, module: &Rc<Module>) -> String {
 #[test]
 fn diagrams_are_in_step() {
     let core = CoreConfig::preset("ecp5").expect("a preset");
+    let card = PcieConfig {
+        core: CoreConfig::preset("pcie").expect("a preset"),
+        memory_bytes: 768 << 10,
+        clock_hz: 125_000_000,
+    };
     let found = std::fs::read_to_string(PAGE).expect("the page");
     let mut page = found.clone();
-    for module in [mst_core(&core).unwrap(), engine(&core).unwrap()] {
+    for module in [mst_core(&core).unwrap(), engine(&core).unwrap(), mst_pcie(&card).unwrap()] {
         page = with_diagram(&page, &module);
     }
     if std::env::var_os("MST_UPDATE_DOCS").is_some() {

@@ -12,6 +12,9 @@ struct Report {
     core: CoreConfig,
     memory_bytes: u64,
     memory_base: u64,
+    /// How the kernel gives a PCIe card to this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
     status: u32,
     error: u32,
 }
@@ -28,13 +31,14 @@ pub fn info(cli: &Cli) -> Result<(), MstError> {
         memory_base: link.memory_base(),
         status: link.read_register(registers::STATUS)?,
         error: link.read_register(registers::ERROR)?,
+        function: link.function(),
         core,
     };
     cli.print(&report, || {
         let core = &report.core;
         format!(
             "mst_core, interface {}: {} lanes, {}-bit bus, {}-bit addresses, {}-bit membranes, fan-in up to {}\n\
-             memory: {} bytes from bus address 0x{:x}\n",
+             memory: {} bytes from bus address 0x{:x}\n{}",
             report.version,
             core.lanes,
             core.bus_bits,
@@ -43,6 +47,7 @@ pub fn info(cli: &Cli) -> Result<(), MstError> {
             core.max_fan_in,
             report.memory_bytes,
             report.memory_base,
+            report.function.as_ref().map(|function| format!("PCIe: {function}\n")).unwrap_or_default(),
         )
     })
 }

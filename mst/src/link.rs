@@ -1,9 +1,9 @@
 //! Where the accelerator is.
 
 use crate::error::MstError;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use driver::link::Link;
-use driver::pcie::vfio::{Bdf, Pages, VfioFunction};
+use driver::pcie::vfio::{Bdf, Interface, Pages, VfioFunction};
 use driver::pcie::{PcieLink, PcieOptions, Traffic};
 use driver::{Accelerator, LinkError, SerialLink};
 use isa::CoreConfig;
@@ -27,6 +27,30 @@ pub struct Place {
     /// Seconds that one image may take on the core.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     deadline: f64,
+    /// A PCIe card's buffers are made of pages of 2 MiB, of which two must be reserved (sysctl vm.nr_hugepages): fewer entries in the
+    /// IOMMU.
+    #[arg(long, global = true)]
+    huge_pages: bool,
+    /// How the kernel gives a PCIe card to this program: by its IOMMU group, or by iommufd (Linux 6.6 and later, if built with it)
+    /// [default: group where there is one]
+    #[arg(long, global = true, value_enum, value_name = "INTERFACE")]
+    vfio: Option<VfioArg>,
+}
+
+/// An interface of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum VfioArg {
+    Group,
+    Iommufd,
+}
+
+impl From<VfioArg> for Interface {
+    fn from(argument: VfioArg) -> Interface {
+        match argument {
+            VfioArg::Group => Interface::Group,
+            VfioArg::Iommufd => Interface::Iommufd,
+        }
+    }
 }
 
 /// A way to an accelerator.
@@ -99,7 +123,8 @@ impl Place {
                 OpenLink::Other(Box::new(SerialLink::open(path, *baud, timeout)?))
             }
             LinkArg::Pcie { address } => {
-                let function = VfioFunction::open(address, Pages::Small)?;
+                let pages = if self.huge_pages { Pages::Huge } else { Pages::Small };
+                let function = VfioFunction::open(address, pages, self.vfio.map(Interface::from))?;
                 let options = PcieOptions { deadline: timeout, ..PcieOptions::default() };
                 OpenLink::Pcie(Box::new(PcieLink::open(function, &options)?))
             }
@@ -128,6 +153,22 @@ impl OpenLink {
     pub fn traffic(&self) -> Option<Traffic> {
         match self {
             OpenLink::Pcie(link) => Some(link.traffic()),
+            OpenLink::Other(_) => None,
+        }
+    }
+
+    /// How the kernel gives a card to this process, in a few words; nothing for other links.
+    pub fn function(&mut self) -> Option<String> {
+        match self {
+            OpenLink::Pcie(link) => {
+                let function = link.function();
+                let pages = match function.pages() {
+                    Pages::Small => "4 KiB",
+                    Pages::Huge => "2 MiB",
+                };
+                let (interrupt, interface) = (function.interrupt(), function.interface());
+                Some(format!("interrupts by {interrupt}, VFIO by {interface}, buffers in pages of {pages}"))
+            }
             OpenLink::Other(_) => None,
         }
     }

@@ -55,8 +55,9 @@ enum Command {
     Synth(synth::SynthArgs),
     /// Make the bitstream of a board: synthesis, place and route, timing (about 15 minutes).
     Board(board::BoardArgs),
-    /// Boot a virtual machine with a simulated PCIe card and run `mst` there: DMA, IOMMU, MSI-X (as root; about 10 minutes the first time).
-    Guest,
+    /// Boot a virtual machine with a simulated PCIe card and run `mst` there: DMA, IOMMU, interrupts (as root; about 10 minutes the
+    /// first time).
+    Guest(guest::GuestArgs),
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
     /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
@@ -129,7 +130,7 @@ fn main() -> ExitCode {
         Command::Ci => check::check(Selection::All),
         Command::Synth(args) => synth::synth(&args),
         Command::Board(args) => board::board(&args),
-        Command::Guest => guest::guest(),
+        Command::Guest(args) => guest::guest(&args),
         Command::Formal(args) => formal::formal(&args),
         Command::Mutate(args) => mutate::mutate(&args),
         Command::Bench { what: Benchmark::Core, json } => bench::bench(json),

@@ -162,10 +162,12 @@ fn identity_advice(found: u32) -> &'static str {
 }
 
 fn stalled_advice(stall: &Stall) -> &'static str {
-    let DmaRegisters { bus_master, .. } = stall.registers;
+    let DmaRegisters { bus_master, enable, .. } = stall.registers;
+    // Enabled, and not waiting for a descriptor or for room: it has sent all the requests that may wait for an answer.
+    let sent = stall.taken > 0 || enable & 0b11 == 0b01;
     if bus_master & 1 == 0 {
         "bus mastering is off, so the card may not reach host memory: reset the card"
-    } else if stall.taken > 0 && stall.done < stall.bytes {
+    } else if sent && stall.done < stall.bytes {
         "requests were sent and not answered: refused by the IOMMU (see `dmesg` for DMAR or AMD-Vi faults) or lost; reset the card"
     } else {
         "reset the card, then load the network again"

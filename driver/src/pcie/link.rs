@@ -32,9 +32,9 @@ pub struct PcieOptions {
 }
 
 impl Default for PcieOptions {
-    /// 256 KiB and one second: a stream of that size takes about 1 ms on one lane of 2.5 Gb/s.
+    /// 512 KiB and one second: a stream of that size takes about 2 ms on one lane of 2.5 Gb/s.
     fn default() -> PcieOptions {
-        PcieOptions { buffer_bytes: 256 << 10, deadline: Duration::from_secs(1) }
+        PcieOptions { buffer_bytes: 512 << 10, deadline: Duration::from_secs(1) }
     }
 }
 

@@ -38,15 +38,38 @@ impl Phy {
 
 /// What `litepcie_gen` makes the core of `mst_pcie` from: the text of `litepcie.yml`.
 pub fn yaml(config: &PcieConfig, phy: Phy) -> String {
+    let own = [
+        ("clk_freq", config.clock_hz.to_string()),
+        ("mmap_slave", "False".to_owned()),
+        ("dma_channels", "1".to_owned()),
+        ("dma_buffering", "1024".to_owned()),
+        ("dma_loopback", "True".to_owned()),
+        ("dma_synchronizer", "False".to_owned()),
+        ("dma_monitor", "False".to_owned()),
+    ];
+    text(&[&common(phy)[..], &own].concat())
+}
+
+/// The same for a core with an AXI slave for host memory in place of DMA: what the card does not use, for comparison.
+pub fn slave_yaml() -> String {
+    let own = [
+        ("clk_freq", 125_000_000.to_string()),
+        ("mmap_slave", "True".to_owned()),
+        ("mmap_slave_axi_full", "True".to_owned()),
+        ("dma_channels", "0".to_owned()),
+    ];
+    text(&[&common(Phy::SevenSeries)[..], &own].concat())
+}
+
+fn common(phy: Phy) -> [(&'static str, String); 14] {
     let (name, device, bits) = phy.fields();
-    let fields = [
+    [
         ("phy", name.to_owned()),
         ("phy_device", device.to_owned()),
         ("phy_lanes", LANES.to_string()),
         ("phy_data_width", STREAM_BITS.to_string()),
         ("phy_pcie_data_width", bits.to_string()),
         ("phy_bar0_size", format!("0x{:x}", pcie::BAR0_BYTES)),
-        ("clk_freq", config.clock_hz.to_string()),
         // The clock is PCIe's own: nothing of ours runs in another.
         ("clk_external", "False".to_owned()),
         ("ep_address_width", "64".to_owned()),
@@ -56,14 +79,11 @@ pub fn yaml(config: &PcieConfig, phy: Phy) -> String {
         ("mmap_base", format!("0x{:x}", pcie::CORE_BASE)),
         ("mmap_size", format!("0x{:x}", pcie::BAR0_BYTES - pcie::CORE_BASE)),
         ("mmap_translation", "0x0".to_owned()),
-        ("mmap_slave", "False".to_owned()),
-        ("dma_channels", "1".to_owned()),
-        ("dma_buffering", "1024".to_owned()),
-        ("dma_loopback", "True".to_owned()),
-        ("dma_synchronizer", "False".to_owned()),
-        ("dma_monitor", "False".to_owned()),
         ("msi_irqs", INTERRUPTS.to_string()),
-    ];
+    ]
+}
+
+fn text(fields: &[(&str, String)]) -> String {
     fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
 }
 

@@ -1,6 +1,7 @@
 //! A card in this process, as a [`Function`]: an IOMMU lets it reach the buffers that were made and nothing else.
 
-use super::{Card, HostMemory};
+use super::Card;
+use crate::pcie::{HostMemory, Refused};
 use driver::LinkError;
 use driver::link::Link;
 use driver::pcie::{Buffer, Direction, Function};
@@ -55,14 +56,14 @@ impl Host {
 }
 
 impl HostMemory for Host {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> bool {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Refused> {
         let granted = self.granted(address, into.len(), false);
-        granted.map(|bytes| into.copy_from_slice(bytes)).is_some()
+        granted.map(|bytes| into.copy_from_slice(bytes)).ok_or(Refused)
     }
 
-    fn write(&mut self, address: u64, data: &[u8]) -> bool {
+    fn write(&mut self, address: u64, data: &[u8]) -> Result<(), Refused> {
         let granted = self.granted(address, data.len(), true);
-        granted.map(|bytes| bytes.copy_from_slice(data)).is_some()
+        granted.map(|bytes| bytes.copy_from_slice(data)).ok_or(Refused)
     }
 }
 

@@ -9,6 +9,7 @@ mod function;
 
 pub use function::{CardBuffer, CardFunction};
 
+use crate::pcie::HostMemory;
 use driver::link::Link;
 use engine::Engine;
 use isa::pcie::{self, card_control, card_status, interrupt, litepcie};
@@ -26,15 +27,6 @@ const WRITER_FIFO: usize = 4 * READ_REQUEST as usize;
 const STEP: Duration = Duration::from_micros(1);
 /// Link up, one lane of 2.5 Gb/s, state L0.
 const LINK_STATUS: u32 = 1 | 0x16 << 4;
-
-/// Memory of the host, as the card reaches it.
-pub trait HostMemory {
-    /// Reads at bus address `address`; `false` if the request is refused.
-    fn read(&mut self, address: u64, into: &mut [u8]) -> bool;
-
-    /// Writes at bus address `address`; `false` if the request is refused, of which the card learns nothing.
-    fn write(&mut self, address: u64, data: &[u8]) -> bool;
-}
 
 /// A stream of the card.
 #[derive(Debug, Default)]
@@ -183,7 +175,7 @@ impl<L: Link> Card<L> {
         }
         let mut data = vec![0; request.bytes];
         // What is refused never comes; the engine does not notice.
-        if host.read(request.address, &mut data) {
+        if host.read(request.address, &mut data).is_ok() {
             if self.loopback {
                 self.fifo.extend(&data);
             } else {
@@ -226,7 +218,8 @@ impl<L: Link> Card<L> {
             return;
         };
         let data: Vec<u8> = self.fifo.drain(..request.bytes).collect();
-        host.write(request.address, &data);
+        // Posted: of a refusal the card learns nothing.
+        let _ = host.write(request.address, &data);
         if self.writer.handed_over(request) {
             self.raise(interrupt::DMA_WRITER);
         }

@@ -20,6 +20,13 @@ pub(crate) struct Beat {
     pub(crate) user: u32,
 }
 
+impl Beat {
+    /// Whether all in it answers requests of the card.
+    pub(crate) fn of_completion(&self) -> bool {
+        self.user & BAR0_HIT == 0
+    }
+}
+
 /// Packets on their way to the card.
 #[derive(Debug, Default)]
 pub(crate) struct ToCard {

@@ -76,7 +76,7 @@ pub struct Traffic {
     pub rx_beats: u64,
     /// Beats from the card.
     pub tx_beats: u64,
-    /// Cycle of the first and the last packet with data.
+    /// Cycles of the first and the last beat of data: of completions to the card, of the last beats of writes from it.
     pub span: Option<(u64, u64)>,
 }
 

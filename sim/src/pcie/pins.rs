@@ -47,10 +47,20 @@ pub(crate) fn build(
     tracing: Tracing,
     edit: impl FnOnce(&mut [VerilogFile]),
 ) -> Result<Verilated, PcieError> {
+    build_files(emit(card).map_err(crate::verilated::BuildError::from)?, litepcie, tracing, edit)
+}
+
+/// The same for a card that `card` is the Verilog of.
+pub(crate) fn build_files(
+    card: Vec<VerilogFile>,
+    litepcie: &Litepcie,
+    tracing: Tracing,
+    edit: impl FnOnce(&mut [VerilogFile]),
+) -> Result<Verilated, PcieError> {
     let top = Module::foreign(TOP, "The card in simulation.", &INPUTS, &OUTPUTS);
     let mut files = vec![VerilogFile { name: "hard_block.v".to_owned(), text: HARD_BLOCK.to_owned() }];
     files.push(litepcie.source()?);
-    files.extend(emit(card).map_err(crate::verilated::BuildError::from)?);
+    files.extend(card);
     edit(&mut files);
     Ok(Verilated::build_foreign(&top, files, tracing)?)
 }

@@ -37,6 +37,11 @@ pub struct CardModel {
 }
 
 impl CardModel {
+    /// What else stands behind a hard block.
+    pub(crate) fn of(verilated: Verilated) -> CardModel {
+        CardModel { verilated }
+    }
+
     /// Generates and compiles the card of `config` with LitePCIe's own core, or finds it in the cache.
     ///
     /// # Errors
@@ -78,6 +83,8 @@ pub struct RootComplex<M> {
     traffic: Traffic,
     /// Writes of the card that memory refused.
     dropped_writes: u64,
+    /// When something was on the link.
+    last_beat: u64,
 }
 
 impl<M: HostMemory> RootComplex<M> {
@@ -86,6 +93,21 @@ impl<M: HostMemory> RootComplex<M> {
     /// # Errors
     /// If the model cannot be loaded.
     pub fn new(
+        card: &CardModel,
+        options: RootOptions,
+        memory: M,
+        trace: Option<&Path>,
+    ) -> Result<RootComplex<M>, PcieError> {
+        let mut root = RootComplex::unconfigured(card, options, memory, trace)?;
+        root.enable();
+        Ok(root)
+    }
+
+    /// Powers a card up and leaves its configuration to whoever writes it.
+    ///
+    /// # Errors
+    /// If the model cannot be loaded.
+    pub fn unconfigured(
         card: &CardModel,
         options: RootOptions,
         memory: M,
@@ -107,9 +129,9 @@ impl<M: HostMemory> RootComplex<M> {
             interrupts: VecDeque::new(),
             traffic: Traffic::default(),
             dropped_writes: 0,
+            last_beat: 0,
         };
         root.reset()?;
-        root.enable();
         Ok(root)
     }
 
@@ -219,14 +241,21 @@ impl<M: HostMemory> RootComplex<M> {
         let tx_ready = credits && !self.random.percent(stalls);
         let interrupt_ready = !self.random.percent(stalls);
         let shown = self.pins.cycle(&Driven { reset: false, rx: self.beat, tx_ready, interrupt_ready });
-        if shown.rx_ready && self.beat.take().is_some() {
+        if shown.rx_ready
+            && let Some(beat) = self.beat.take()
+        {
             self.traffic.rx_beats += 1;
+            self.last_beat = now;
+            if beat.of_completion() {
+                self.traffic.note(now);
+            }
         }
         if shown.interrupt && interrupt_ready && self.config.msi_enabled() {
             self.interrupts.push_back(self.config.msi());
         }
         let Some((lanes, keep, last)) = shown.tx else { return Ok(()) };
         self.traffic.tx_beats += 1;
+        self.last_beat = now;
         match self.from_card.take(lanes, keep, last) {
             Some(packet) => self.receive(now, Tlp::decode(&packet)?),
             None => Ok(()),
@@ -247,7 +276,6 @@ impl<M: HostMemory> RootComplex<M> {
                 self.config.report(status::DETECTED_PARITY_ERROR);
             }
             self.traffic.read_bytes += data.len() as u64;
-            self.traffic.note(now);
         }
         self.to_card.push(answer.encode(), false);
     }
@@ -300,6 +328,14 @@ impl<M: HostMemory> RootComplex<M> {
     /// Clock cycles since power-up.
     pub fn cycles(&self) -> u64 {
         self.pins.cycles()
+    }
+
+    /// Cycles since anything was on the link or waited for an answer.
+    pub fn quiet_cycles(&self) -> u64 {
+        if self.completer.pending() > 0 || self.to_card.waiting() > 0 {
+            return 0;
+        }
+        self.pins.cycles() - self.last_beat
     }
 
     /// The lights: a run in progress, a run failed.

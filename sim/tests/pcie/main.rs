@@ -2,6 +2,7 @@
 
 mod faults;
 mod host;
+mod host_memory_slave;
 mod litepcie;
 mod registers;
 mod streams;

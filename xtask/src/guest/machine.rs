@@ -89,7 +89,7 @@ impl Machine {
         qemu.args(["-object", "memory-backend-memfd,id=mem,size=512M,share=on"]);
         qemu.args(["-device", "intel-iommu,intremap=on,caching-mode=on", "-device", &device]);
         qemu.args(["-kernel", &format!("/guest/{KERNEL}"), "-initrd", &format!("/guest/{INITRAMFS}")]);
-        qemu.args(["-append", "console=ttyS0 intel_iommu=on panic=-1 quiet"]);
+        qemu.args(["-append", "console=ttyS0 intel_iommu=on hugepages=8 panic=-1 quiet"]);
         qemu.args(["-nographic", "-no-reboot", "-vga", "none", "-net", "none"]);
         qemu
     }

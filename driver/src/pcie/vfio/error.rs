@@ -66,6 +66,11 @@ pub enum VfioError {
     /// The kernel has no type 1 IOMMU.
     #[error("the kernel offers no type 1 IOMMU; modprobe vfio_iommu_type1")]
     NoIommu,
+    /// The kernel has no iommufd for the device.
+    #[error(
+        "the kernel offers no /dev/iommu, or the device no file in /dev/vfio/devices: it needs Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV; use its group"
+    )]
+    NoIommufd,
     /// Memory for a buffer cannot be had.
     #[error("{bytes} bytes for a buffer: {source}; {}", if *huge { "reserve huge pages: sysctl vm.nr_hugepages=N" } else { "use smaller buffers" })]
     Memory {
@@ -114,9 +119,7 @@ fn open_advice(source: &io::Error, path: &std::path::Path) -> String {
     let path = path.display();
     match source.kind() {
         io::ErrorKind::PermissionDenied => {
-            format!(
-                "give your user the group's file: sudo chown $USER {path}, or a udev rule (docs/board.md)"
-            )
+            format!("give your user the file: sudo chown $USER {path}, or a udev rule (docs/board.md)")
         }
         io::ErrorKind::ResourceBusy => "another program has the card open; end it".to_owned(),
         io::ErrorKind::NotFound => "modprobe vfio-pci, then bind the device again".to_owned(),

@@ -1,17 +1,19 @@
 //! A function that the kernel's VFIO gives to this process: BAR 0 mapped, exactly the buffers in use mapped through the IOMMU, the
-//! interrupt as an eventfd. The interface of groups and containers, see `Documentation/driver-api/vfio.rst` of the kernel.
+//! interrupt as an eventfd; see `Documentation/driver-api/vfio.rst` of the kernel. By its group and a container, or by iommufd.
 
 mod error;
+mod iommu;
 mod sys;
 pub mod sysfs;
 
 pub use error::VfioError;
+pub use iommu::Interface;
 pub use sysfs::{Bdf, Device};
 
 use super::function::{Buffer, Direction, Function};
 use crate::link::{LinkError, PAGE};
+use iommu::AddressSpace;
 use isa::pcie::BAR0_BYTES;
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,9 +23,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use sys::Mapping;
 use vfio_bindings::bindings::vfio::{
-    VFIO_DEVICE_FLAGS_RESET, VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_GROUP_FLAGS_VIABLE,
-    VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSI_IRQ_INDEX,
-    VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP, VFIO_TYPE1v2_IOMMU,
+    VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
+    VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
 };
 
 /// Bus address of the first buffer: above the window of interrupts, too.
@@ -45,67 +46,91 @@ pub enum Pages {
     Huge,
 }
 
+/// How the function's interrupt reaches the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptKind {
+    /// By a write to an address in configuration space.
+    Msi,
+    /// By a write to an address in a table of the card's.
+    MsiX,
+}
+
+impl std::fmt::Display for InterruptKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            InterruptKind::Msi => "MSI",
+            InterruptKind::MsiX => "MSI-X",
+        })
+    }
+}
+
 /// A function that the kernel's VFIO gives to this process.
 pub struct VfioFunction {
     name: String,
+    interrupt: InterruptKind,
     registers: Mapping,
     device: File,
     config_offset: u64,
     resettable: bool,
     event: OwnedFd,
-    container: Arc<File>,
-    /// Kept open: the group belongs to this process as long as it is.
-    _group: File,
+    space: Arc<AddressSpace>,
     pages: Pages,
     next_address: u64,
     opened: Instant,
 }
 
 impl VfioFunction {
-    /// Takes the function at `address`.
+    /// Takes the function at `address`, by `interface` or by the one that there is: that of groups, if there are both.
     ///
     /// # Errors
     /// [`VfioError`] in [`LinkError::Transport`]: what is missing on the way to the card, and what to do.
-    pub fn open(address: &Bdf, pages: Pages) -> Result<VfioFunction, LinkError> {
-        VfioFunction::take(address, pages).map_err(|source| LinkError::transport(transport(address), source))
+    pub fn open(
+        address: &Bdf,
+        pages: Pages,
+        interface: Option<Interface>,
+    ) -> Result<VfioFunction, LinkError> {
+        VfioFunction::take(address, pages, interface)
+            .map_err(|source| LinkError::transport(transport(address), source))
     }
 
-    fn take(address: &Bdf, pages: Pages) -> Result<VfioFunction, VfioError> {
+    fn take(address: &Bdf, pages: Pages, interface: Option<Interface>) -> Result<VfioFunction, VfioError> {
         let devices = Path::new(sysfs::DEVICES);
         let found = Device::read(devices, address)?;
-        let group_name = found.usable(devices)?;
-        let container = open(PathBuf::from("/dev/vfio/vfio"))?;
-        let group = open(Path::new("/dev/vfio").join(group_name))?;
-        let flags = sys::group_flags(&group).map_err(call("the group's status"))?;
-        if flags & VFIO_GROUP_FLAGS_VIABLE == 0 {
-            let devices = PathBuf::from(format!("/sys/kernel/iommu_groups/{group_name}/devices"));
-            return Err(VfioError::NotViable { group: group_name.to_owned(), devices });
-        }
-        if !sys::has_iommu(&container, VFIO_TYPE1v2_IOMMU).map_err(call("the kinds of IOMMU"))? {
-            return Err(VfioError::NoIommu);
-        }
-        sys::set_container(&group, &container).map_err(call("putting the group into a container"))?;
-        sys::set_iommu(&container, VFIO_TYPE1v2_IOMMU).map_err(call("switching the IOMMU on"))?;
-        let name = CString::new(address.to_string()).expect("an address has no zero byte");
-        let device = sys::device(&group, &name).map_err(call("opening the device"))?;
+        let (space, device) = AddressSpace::take(&found, found.usable(devices)?, address, interface)?;
         let flags = sys::device_flags(&device).map_err(call("asking about the device"))?;
         let config = sys::region(&device, VFIO_PCI_CONFIG_REGION_INDEX)
             .map_err(call("asking about configuration space"))?;
+        let (interrupt, event) = connect_interrupt(&device)?;
         let function = VfioFunction {
             name: address.to_string(),
+            interrupt,
             registers: map_registers(&device)?,
-            event: connect_interrupt(&device)?,
+            event,
             resettable: flags & VFIO_DEVICE_FLAGS_RESET != 0,
             config_offset: config.offset,
             device,
-            container: Arc::new(container),
-            _group: group,
+            space: Arc::new(space),
             pages,
             next_address: FIRST_ADDRESS,
             opened: Instant::now(),
         };
         function.enable()?;
         Ok(function)
+    }
+
+    /// Which kind of interrupt it uses.
+    pub fn interrupt(&self) -> InterruptKind {
+        self.interrupt
+    }
+
+    /// By which interface the kernel gives it to this process.
+    pub fn interface(&self) -> Interface {
+        self.space.interface()
+    }
+
+    /// How its buffers are made.
+    pub fn pages(&self) -> Pages {
+        self.pages
     }
 
     /// Lets the function answer to memory accesses and make its own.
@@ -124,18 +149,14 @@ impl VfioFunction {
         let mapping =
             Mapping::of_memory(bytes, huge).map_err(|source| VfioError::Memory { bytes, huge, source })?;
         let address = self.next_address;
-        let flags = match direction {
-            Direction::ToCard => VFIO_DMA_MAP_FLAG_READ,
-            Direction::ToHost => VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-        };
-        sys::map_dma(&self.container, &mapping, address, flags).map_err(|source| VfioError::Pin {
+        self.space.map(&mapping, address, direction).map_err(|source| VfioError::Pin {
             bytes,
             limit: memlock(),
             source,
         })?;
         // A page that nobody is granted, and the alignment of huge pages.
         self.next_address = (address + (bytes as u64) + PAGE).next_multiple_of(HUGE_PAGE as u64);
-        Ok(VfioBuffer { mapping, address, container: Arc::clone(&self.container) })
+        Ok(VfioBuffer { mapping, address, space: Arc::clone(&self.space) })
     }
 
     fn offset(access: &'static str, offset: u32) -> Result<usize, LinkError> {
@@ -173,12 +194,14 @@ fn map_registers(device: &File) -> Result<Mapping, VfioError> {
 }
 
 /// An eventfd that counts the function's interrupts: MSI-X if it has that, else MSI.
-fn connect_interrupt(device: &File) -> Result<OwnedFd, VfioError> {
+fn connect_interrupt(device: &File) -> Result<(InterruptKind, OwnedFd), VfioError> {
     let event = sys::event().map_err(call("making an eventfd"))?;
-    for kind in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX] {
-        if sys::interrupts(device, kind).map_err(call("asking about interrupts"))? > 0 {
-            sys::send_interrupt_to(device, kind, &event).map_err(call("enabling the interrupt"))?;
-            return Ok(event);
+    for (kind, index) in
+        [(InterruptKind::MsiX, VFIO_PCI_MSIX_IRQ_INDEX), (InterruptKind::Msi, VFIO_PCI_MSI_IRQ_INDEX)]
+    {
+        if sys::interrupts(device, index).map_err(call("asking about interrupts"))? > 0 {
+            sys::send_interrupt_to(device, index, &event).map_err(call("enabling the interrupt"))?;
+            return Ok((kind, event));
         }
     }
     Err(VfioError::NoInterrupt)
@@ -231,7 +254,7 @@ impl Function for VfioFunction {
 pub struct VfioBuffer {
     mapping: Mapping,
     address: u64,
-    container: Arc<File>,
+    space: Arc<AddressSpace>,
 }
 
 impl Buffer for VfioBuffer {
@@ -254,7 +277,7 @@ impl Buffer for VfioBuffer {
 
 impl Drop for VfioBuffer {
     fn drop(&mut self) {
-        // The kernel takes the mapping back when the container is closed, should this fail.
-        let _ = sys::unmap_dma(&self.container, self.address, self.mapping.bytes() as u64);
+        // The kernel takes the mapping back when the address space is closed, should this fail.
+        let _ = self.space.unmap(self.address, self.mapping.bytes() as u64);
     }
 }

@@ -1,10 +1,16 @@
 //! The calls to the kernel and the accesses to memory that a device shares: all `unsafe` of this crate.
 //!
-//! Three invariants hold everywhere below. A call passes the structure that `linux/vfio.h` has for its number, alive and exclusively
+//! Three invariants hold everywhere below. A call passes the structure that `linux/vfio.h` or `linux/iommufd.h` has for its number, alive and exclusively
 //! borrowed until the call returns. A [`Mapping`] owns its pages until it is dropped and no reference into them is ever made, so that a
 //! device may change them at any time. Every access to them is volatile and inside, which is checked first.
 #![allow(unsafe_code)]
 
+use iommufd_bindings::{
+    IOMMUFD_CMD_IOAS_ALLOC, IOMMUFD_CMD_IOAS_MAP, IOMMUFD_CMD_IOAS_UNMAP, IOMMUFD_TYPE, iommu_ioas_alloc,
+    iommu_ioas_map, iommu_ioas_unmap, iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA as FIXED_ADDRESS,
+    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE as READABLE,
+    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_WRITEABLE as WRITEABLE,
+};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, opcode};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
@@ -14,8 +20,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 use vfio_bindings::bindings::vfio::{
-    VFIO_BASE, VFIO_TYPE, vfio_device_info, vfio_group_status, vfio_iommu_type1_dma_map, vfio_irq_info,
-    vfio_region_info,
+    VFIO_BASE, VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_TYPE, vfio_device_info,
+    vfio_group_status, vfio_iommu_type1_dma_map, vfio_irq_info, vfio_region_info,
 };
 
 /// Numbers of the calls, counted from `VFIO_BASE`; see `linux/vfio.h`.
@@ -32,21 +38,33 @@ mod call {
     pub const DEVICE_RESET: u8 = 11;
     pub const MAP_DMA: u8 = 13;
     pub const UNMAP_DMA: u8 = 14;
+    pub const BIND_IOMMUFD: u8 = 18;
+    pub const ATTACH_IOMMUFD_PT: u8 = 19;
 }
 
 /// A call and its argument: a pointer, or a number in its place.
 struct Call {
-    number: u8,
+    operation: Opcode,
     argument: *mut c_void,
 }
 
-// SAFETY: the operation code is that of the number, `IS_MUTATING` is the cautious choice, and the output is the returned number alone.
+/// A call of VFIO.
+fn vfio(number: u8) -> Opcode {
+    opcode::none(VFIO_TYPE, VFIO_BASE as u8 + number)
+}
+
+/// A call of iommufd.
+fn iommufd(command: u32) -> Opcode {
+    opcode::none(IOMMUFD_TYPE, command as u8)
+}
+
+// SAFETY: the operation code is one of the two headers', `IS_MUTATING` is the cautious choice, and the output is the returned number alone.
 unsafe impl Ioctl for Call {
     type Output = i32;
     const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
-        opcode::none(VFIO_TYPE, VFIO_BASE as u8 + self.number)
+        self.operation
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
@@ -62,14 +80,19 @@ unsafe impl Ioctl for Call {
 fn call_number(file: impl AsFd, number: u8, argument: usize) -> io::Result<i32> {
     let argument = std::ptr::without_provenance_mut(argument);
     // SAFETY: the calls that are made so take no pointer.
-    Ok(unsafe { ioctl::ioctl(file, Call { number, argument }) }?)
+    Ok(unsafe { ioctl::ioctl(file, Call { operation: vfio(number), argument }) }?)
+}
+
+/// Calls of VFIO with a structure.
+fn call_with<T>(file: impl AsFd, number: u8, argument: &mut T) -> io::Result<i32> {
+    call_operation(file, vfio(number), argument)
 }
 
 /// Calls with a structure.
-fn call_with<T>(file: impl AsFd, number: u8, argument: &mut T) -> io::Result<i32> {
+fn call_operation<T>(file: impl AsFd, operation: Opcode, argument: &mut T) -> io::Result<i32> {
     let argument = std::ptr::from_mut(argument).cast();
-    // SAFETY: each caller below passes the structure of its number, with `argsz` no larger than it is.
-    Ok(unsafe { ioctl::ioctl(file, Call { number, argument }) }?)
+    // SAFETY: each caller below passes the structure of its call, with `argsz` or `size` no larger than it is.
+    Ok(unsafe { ioctl::ioctl(file, Call { operation, argument }) }?)
 }
 
 pub(super) fn has_iommu(container: &File, kind: u32) -> io::Result<bool> {
@@ -92,7 +115,7 @@ pub(super) fn set_container(group: &File, container: &File) -> io::Result<()> {
 }
 
 pub(super) fn device(group: &File, name: &CStr) -> io::Result<File> {
-    let call = Call { number: call::GROUP_GET_DEVICE_FD, argument: name.as_ptr().cast_mut().cast() };
+    let call = Call { operation: vfio(call::GROUP_GET_DEVICE_FD), argument: name.as_ptr().cast_mut().cast() };
     // SAFETY: the kernel reads a string that ends with 0, and writes nothing.
     let descriptor = unsafe { ioctl::ioctl(group, call) }?;
     // SAFETY: the kernel made this descriptor for this call; nobody else has it.
@@ -131,7 +154,8 @@ pub(super) fn reset(device: &File) -> io::Result<()> {
     call_number(device, call::DEVICE_RESET, 0).map(drop)
 }
 
-pub(super) fn map_dma(container: &File, mapping: &Mapping, address: u64, flags: u32) -> io::Result<()> {
+pub(super) fn map_dma(container: &File, mapping: &Mapping, address: u64, writable: bool) -> io::Result<()> {
+    let flags = VFIO_DMA_MAP_FLAG_READ | if writable { VFIO_DMA_MAP_FLAG_WRITE } else { 0 };
     let mut map = vfio_iommu_type1_dma_map {
         argsz: size_of::<vfio_iommu_type1_dma_map>() as u32,
         flags,
@@ -149,6 +173,52 @@ pub(super) fn unmap_dma(container: &File, address: u64, bytes: u64) -> io::Resul
         unmap[0] <<= 32;
     }
     call_with(container, call::UNMAP_DMA, &mut unmap).map(drop)
+}
+
+/// Gives the device to this process, its mappings to `iommufd`.
+pub(super) fn bind_iommufd(device: &File, iommufd: &File) -> io::Result<()> {
+    // `struct vfio_device_bind_iommufd` without the token that later kernels added: argsz, flags, iommufd, out_devid.
+    let mut bind: [u32; 4] = [16, 0, iommufd.as_raw_fd() as u32, 0];
+    call_with(device, call::BIND_IOMMUFD, &mut bind).map(drop)
+}
+
+/// Makes an address space; returns its number.
+pub(super) fn new_space(file: &File) -> io::Result<u32> {
+    let mut space = iommu_ioas_alloc { size: size_of::<iommu_ioas_alloc>() as u32, ..Default::default() };
+    call_operation(file, iommufd(IOMMUFD_CMD_IOAS_ALLOC), &mut space)?;
+    Ok(space.out_ioas_id)
+}
+
+/// What `space` maps is what the device reaches.
+pub(super) fn attach(device: &File, space: u32) -> io::Result<()> {
+    // `struct vfio_device_attach_iommufd_pt` without the PASID that later kernels added: argsz, flags, pt_id.
+    let mut attach: [u32; 3] = [12, 0, space];
+    call_with(device, call::ATTACH_IOMMUFD_PT, &mut attach).map(drop)
+}
+
+pub(super) fn map_space(
+    file: &File,
+    space: u32,
+    mapping: &Mapping,
+    address: u64,
+    writable: bool,
+) -> io::Result<()> {
+    let mut map = iommu_ioas_map {
+        size: size_of::<iommu_ioas_map>() as u32,
+        flags: FIXED_ADDRESS | READABLE | if writable { WRITEABLE } else { 0 },
+        ioas_id: space,
+        user_va: mapping.start as u64,
+        length: mapping.bytes as u64,
+        iova: address,
+        ..Default::default()
+    };
+    call_operation(file, iommufd(IOMMUFD_CMD_IOAS_MAP), &mut map).map(drop)
+}
+
+pub(super) fn unmap_space(file: &File, space: u32, address: u64, bytes: u64) -> io::Result<()> {
+    let size = size_of::<iommu_ioas_unmap>() as u32;
+    let mut unmap = iommu_ioas_unmap { size, ioas_id: space, iova: address, length: bytes };
+    call_operation(file, iommufd(IOMMUFD_CMD_IOAS_UNMAP), &mut unmap).map(drop)
 }
 
 /// A descriptor that counts interrupts.

@@ -58,6 +58,8 @@ pub struct Device {
     pub driver: Option<String>,
     /// Its IOMMU group.
     pub group: Option<String>,
+    /// Its name in `/dev/vfio/devices`, where a kernel with iommufd has a file for it.
+    pub character: Option<String>,
 }
 
 impl Device {
@@ -81,7 +83,10 @@ impl Device {
             return Err(VfioError::NoDevice);
         };
         let (driver, group) = (target("driver"), target("iommu_group"));
-        Ok(Device { address: address.clone(), vendor, device, subsystem, driver, group })
+        let character = std::fs::read_dir(folder.join("vfio-dev"))
+            .ok()
+            .and_then(|mut entries| Some(entries.next()?.ok()?.file_name().to_string_lossy().into_owned()));
+        Ok(Device { address: address.clone(), vendor, device, subsystem, driver, group, character })
     }
 
     /// Whether its IDs are those of a card.
@@ -139,7 +144,27 @@ mod tests {
             subsystem: pcie::SUBSYSTEM_ID,
             driver: driver.map(str::to_owned),
             group: group.map(str::to_owned),
+            character: None,
         }
+    }
+
+    #[test]
+    fn the_kernels_files_say_what_a_device_is() {
+        let devices = std::env::temp_dir().join(format!("mst-devices-{}", std::process::id()));
+        let folder = devices.join("0000:03:00.0");
+        std::fs::create_dir_all(folder.join("vfio-dev/vfio3")).unwrap();
+        for (file, id) in [
+            ("vendor", pcie::VENDOR_ID),
+            ("device", pcie::DEVICE_ID),
+            ("subsystem_device", pcie::SUBSYSTEM_ID),
+        ] {
+            std::fs::write(folder.join(file), format!("0x{id:04x}\n")).unwrap();
+        }
+        std::os::unix::fs::symlink("../../drivers/vfio-pci", folder.join("driver")).unwrap();
+        std::os::unix::fs::symlink("../../iommu_groups/14", folder.join("iommu_group")).unwrap();
+        let expected = Device { character: Some("vfio3".to_owned()), ..card(Some("vfio-pci"), Some("14")) };
+        assert_eq!(cards(&devices), [expected]);
+        std::fs::remove_dir_all(&devices).unwrap();
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Configuration space of the card: IDs, BAR 0, MSI-X.
+//! Configuration space of the register-level card: IDs, BAR 0, MSI-X.
 
 use isa::pcie::{BAR0_BYTES, DEVICE_ID, SUBSYSTEM_ID, VENDOR_ID};
 
 /// Bytes of configuration space.
-pub const BYTES: usize = 4096;
+const BYTES: usize = 4096;
 /// Vectors of MSI-X.
-pub const VECTORS: u32 = 1;
+const VECTORS: u32 = 1;
 /// Offset in BAR 0 of MSI-X's table; behind all registers of LitePCIe.
 const MSIX_TABLE: u32 = 0xe000;
 /// Offset in BAR 0 of MSI-X's pending bits.
