@@ -21,7 +21,7 @@ module ecp5_evn (
 
     ecp5_clock #(
         .CLKI_DIV(1),
-        .CLKFB_DIV(9),
+        .CLKFB_DIV(11),
         .CLKOP_DIV(5)
     ) clock (
         .oscillator(clk_12mhz),

@@ -109,6 +109,12 @@ pub fn dma_read(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                     "The memory sends what it was asked for, no more.",
                     &(!&given | owed.any()),
                 );
+                m.assert_formal(
+                    &format!("{name}_issued_is_offered"),
+                    "A burst that was just issued is offered.",
+                    &(!&wants[stream].issued
+                        | (&ar_valid & of_stream(&id) & beats.eq(&wants[stream].beats.zext(9)))),
+                );
                 let offered = mux(&(&ar_valid & of_stream(&id)), &beats, &lit(0, 9));
                 m.assert_formal(
                     &format!("{name}_all_asked"),
@@ -144,8 +150,9 @@ struct Stream {
     granted: Expr,
     offset: Expr,
     beats: Expr,
-    /// For proofs: beats requested and not received.
+    /// For proofs: beats requested and not received; a burst was issued in the cycle before.
     outstanding: Expr,
+    issued: Expr,
 }
 
 impl Stream {
@@ -250,8 +257,12 @@ impl Stream {
             );
             m.assert_formal(
                 &port("one_burst_in_two_cycles"),
-                "A burst that was just issued has 16 beats or fewer, and no other follows at once.",
-                &(!&issued | (!&request.cut & beats.le_lit(u64::from(MAX_BURST)))),
+                "A burst that was just issued has 16 beats or fewer, all under way and with room, and no other follows at once.",
+                &(!&issued
+                    | (!&request.cut
+                        & beats.le_lit(u64::from(MAX_BURST))
+                        & outstanding.ge(&beats.zext(9))
+                        & room.ge(&beats.zext(8)))),
             );
             m.assert_formal(
                 &port("flush_empties"),
@@ -287,7 +298,7 @@ impl Stream {
         m.output_doc(&port("fault"), &request.refused, "the request is refused");
         m.output_doc(&port("fault_code"), &request.code, "why");
         m.output_doc(&port("fault_offset"), &request.offset, "its byte offset");
-        Stream { wants, cut: request.cut, granted, offset: request.offset, beats, outstanding }
+        Stream { wants, cut: request.cut, granted, offset: request.offset, beats, outstanding, issued }
     }
 }
 

@@ -115,11 +115,12 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.comment("The neuron's equations in exact integers. `exact` holds until a sum does not fit the membrane, which the converter rules out.");
             let wide_bits = bits + 2;
             let to_wide = |value: &crate::rtl::Expr| value.sext(wide_bits);
+            let compared = m.delay("theta_chosen", &theta);
             let v = m.reg_signed("v", wide_bits);
             let exact = m.reg_reset("exact", 1, 0);
             let u = m.named("u", &(&v + to_wide(&taken)));
-            let s = m.named("s", &v.ge(&to_wide(&theta)));
-            let after = m.named("v_after", &(&v - to_wide(&theta)));
+            let s = m.named("s", &v.ge(&to_wide(&compared)));
+            let after = m.named("v_after", &(&v - to_wide(&compared)));
             let fits = |value: &crate::rtl::Expr| {
                 let top = value.as_unsigned().slice(bits - 1, 3);
                 top.is_zero() | top.all()
@@ -133,16 +134,19 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.set_if(&exact, &(&step & &s), &(&exact & fits(&after)));
             m.assert_formal(
                 "soft_reset",
-                "With the drive of the cycle before: u = v + drive; s = (u >= theta); v = u - s * theta.",
+                "With drive and theta of the cycle before: u = v + drive; s = (u >= theta); v = u - s * theta.",
                 &(!&exact | to_wide(&membrane).eq(&v)),
             );
-            let positive = m.named("positive_theta", &theta.gt(&slit(0, bits)));
+            let positive = m.named("positive_theta", &compared.gt(&slit(0, bits)));
             let stepping = m.named("stepping", &(&step & !&add));
-            m.assert_formal("fires", "It fires at the threshold.", &(!(&exact & &stepping) | fired.eq(&s)));
-            m.assert_formal(
+            let always = lit(1, 1);
+            let fires_right = !(&exact & &stepping) | fired.eq(&s);
+            m.assert_next("fires", "It fires at the threshold.", &always, &fires_right);
+            m.assert_next(
                 "no_wrap",
                 "A threshold step never leaves the range of the membrane.",
-                &(!(&stepping & &positive & &fired) | (membrane.ge(&theta) & fits(&(to_wide(&membrane) - to_wide(&theta))))),
+                &always,
+                &(!(&stepping & &positive & &fired) | (membrane.ge(&compared) & fits(&(to_wide(&membrane) - to_wide(&compared))))),
             );
         });
 

@@ -201,6 +201,11 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                 &(!(&held & mux(&held_slot, &full[1], &full[0]))
                     & !(&marked & mux(&marked_slot, &full[1], &full[0]))),
             );
+            m.assert_formal(
+                "free_is_known",
+                "What is known of the next beat's slot is what its flag says.",
+                &slot_free.eq(&!busy.at(&slot)),
+            );
             let claims = |slot: u32| busy.bit(slot);
             let (complete, marked) = (&held & &held_row_end, &marked & &marked_row_end);
             for (slot, full) in full.iter().enumerate() {

@@ -12,7 +12,7 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
     name: "neuron_proof",
     rule: "u = v + drive; s = (u >= theta); v = u - s * theta, as long as sums fit; each mode's slots spike as they fired",
     method: Method::Induction,
-    depth: 2,
+    depth: 3,
     cover_depth: 12,
     build: top,
     planted: &[
