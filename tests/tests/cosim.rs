@@ -5,6 +5,7 @@ use model::MaskRatio;
 use sim::SimOptions;
 use tests::cosim::campaign::{Worlds, in_parallel, networks_that_fit, random_networks};
 use tests::cosim::order::reads_wait_for_writes;
+use tests::cosim::shapes::{networks_may_be_deep, networks_may_be_large};
 use tests::cosim::{Cosim, checks};
 use tests::random_network::Case;
 
@@ -130,4 +131,14 @@ fn registers_hold_what_is_written() {
 fn rows_may_be_as_wide_as_the_buffers() {
     holds(checks::widest_rows(&Cosim::preset("tiny")));
     holds(checks::widest_rows(&Cosim::preset("ecp5")));
+}
+
+#[test]
+fn networks_may_be_long_or_wide_or_have_many_heads() {
+    holds(networks_may_be_large(&Cosim::preset("tiny"), 0..60));
+}
+
+#[test]
+fn networks_may_have_a_thousand_layers() {
+    holds(networks_may_be_deep(&Cosim::preset("tiny"), &[1100]));
 }

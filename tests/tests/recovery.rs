@@ -3,8 +3,9 @@
 
 use isa::{ErrorCode, Op};
 use tests::cosim::Cosim;
-use tests::cosim::addresses::{every_address_bit_counts, strides_may_be_large};
+use tests::cosim::addresses::every_address_bit_counts;
 use tests::cosim::malformed::{MALFORMED, Malformed, malformed_descriptors, random_descriptors};
+use tests::cosim::spread::{networks_may_be_spread, strides_may_be_large};
 use tests::cosim::{recovery, window};
 
 fn tiny() -> Cosim {
@@ -57,6 +58,8 @@ fn offsets_may_be_large() {
 #[test]
 fn strides_may_be_large_too() {
     holds(strides_may_be_large(&tiny()));
+    holds(networks_may_be_spread(&tiny(), 0..100));
+    holds(networks_may_be_spread(&Cosim::preset("ecp5"), 0..20));
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use super::recovery::{Bench, write_descriptor};
 use super::{Cosim, Session, campaign::in_parallel, text};
-use crate::random::Random;
-use driver::Link;
-use isa::{Descriptor, ErrorCode, Op, registers};
+use isa::{Descriptor, ErrorCode, Op};
 use sim::SimOptions;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -97,35 +95,4 @@ fn change_bits(bench: &Bench, session: &mut Session<'_>, place: &Place, layer: u
         session.accelerator.reset().map_err(text)?;
     }
     write_descriptor(session, layer, &good.to_words())
-}
-
-/// Bits of an address above those of the simulated memory make no difference where that memory repeats: sums of addresses and strides
-/// carry through all 32 bits.
-///
-/// # Errors
-/// The first run that differs.
-pub fn strides_may_be_large(cosim: &Cosim) -> Result<(), String> {
-    let bench = Bench::new();
-    in_parallel(&[1, 2, 3, 4], |&seed| {
-        let mut session = bench.session(cosim, &SimOptions::default())?;
-        let mut random = Random(seed);
-        for layer in 0..session.program.layers.len() {
-            let mut descriptor = session.program.layers[layer].descriptor.clone();
-            for place in PLACES {
-                let field = (place.of)(&mut descriptor);
-                *field = field.wrapping_add((random.bits() as u32) << OUTSIDE.start);
-            }
-            write_descriptor(&mut session, layer, &descriptor.to_words())?;
-        }
-        let link = session.accelerator.link();
-        link.memory().repeat();
-        for (register, value) in [
-            (registers::MEMORY_BASE_LOW, 0),
-            (registers::MEMORY_BASE_HIGH, 0),
-            (registers::MEMORY_SIZE, driver::link::LARGEST_WINDOW as u32),
-        ] {
-            link.write_register(register, value).map_err(text)?;
-        }
-        bench.compare(&mut session).map_err(|error| format!("strides of seed {seed}: {error}"))
-    })
 }

@@ -1,9 +1,10 @@
 //! The checks that a mutant runs against, cheapest first, until one finds it.
 
-use crate::cosim::addresses::{every_address_bit_counts, strides_may_be_large};
+use crate::cosim::addresses::every_address_bit_counts;
 use crate::cosim::campaign::{Worlds, random_networks_as_they_come};
 use crate::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
 use crate::cosim::order::reads_wait_for_writes;
+use crate::cosim::spread::{networks_may_be_spread, strides_may_be_large};
 use crate::cosim::{Cosim, checks, recovery, rough_world, window};
 use sim::SimOptions;
 
@@ -23,6 +24,7 @@ pub const QUICK: &[Check] = &[
     ("widest rows", checks::widest_rows),
     ("large offsets", window::offsets_may_be_large),
     ("large strides", strides_may_be_large),
+    ("spread networks", |core| networks_may_be_spread(core, 0..24)),
     ("addresses", |core| every_address_bit_counts(core).map(drop)),
     ("refusals", |core| malformed_descriptors(core, MALFORMED)),
 ];

@@ -1,0 +1,33 @@
+//! Networks that are large in one way: long grids, wide rows, many heads, many layers.
+
+use super::{Cosim, campaign::in_parallel, rough_world};
+use crate::random_network::Case;
+use sim::SimOptions;
+use std::ops::Range;
+
+/// Stretched networks spike as the reference; every second one stalls.
+///
+/// # Errors
+/// The first that differs.
+pub fn networks_may_be_large(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    let seeds: Vec<u64> = seeds.collect();
+    in_parallel(&seeds, |&seed| {
+        let world = if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() };
+        check(cosim, &Case::stretched(seed), &world)
+    })
+}
+
+/// So do networks of many layers.
+///
+/// # Errors
+/// The first that differs.
+pub fn networks_may_be_deep(cosim: &Cosim, layers: &[usize]) -> Result<(), String> {
+    in_parallel(layers, |&layers| check(cosim, &Case::deep(layers), &SimOptions::default()))
+}
+
+fn check(cosim: &Cosim, case: &Case, world: &SimOptions) -> Result<(), String> {
+    let started = std::time::Instant::now();
+    let counters = cosim.check(&case.configure(), &case.image, world).map_err(|error| format!("{error}; {case:?}"))?;
+    eprintln!("{} {:?} {case:.300?} {} {:?}", case.seed, started.elapsed(), counters.busy_cycles, case.network.layers[0].grid);
+    Ok(())
+}
