@@ -6,12 +6,14 @@
 //! - [`window`], [`spread`]: offsets and strides of any size.
 //! - [`campaign`]: many random networks at once, and the smallest one that fails.
 //! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
+//! - [`counters`]: what the counters count.
 //! - [`order`]: reads that must wait for writes.
 //! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
 pub mod addresses;
 pub mod campaign;
 pub mod checks;
+pub mod counters;
 pub mod malformed;
 pub mod order;
 pub mod recovery;

@@ -6,7 +6,7 @@ use sim::SimOptions;
 use tests::cosim::campaign::{Worlds, in_parallel, networks_that_fit, random_networks};
 use tests::cosim::order::reads_wait_for_writes;
 use tests::cosim::shapes::{networks_may_be_deep, networks_may_be_large};
-use tests::cosim::{Cosim, checks};
+use tests::cosim::{Cosim, checks, counters};
 use tests::random_network::Case;
 
 /// The largest buffers, the widest membrane, and 16 lanes that take two beats a row.
@@ -114,7 +114,13 @@ fn masked_spikes_cost_no_cycles() {
 
 #[test]
 fn counters_count_one_run_and_are_cleared() {
-    holds(checks::counters_count_one_run(&Cosim::preset("tiny")));
+    holds(counters::counters_count_one_run(&Cosim::preset("tiny")));
+}
+
+#[test]
+fn counters_count_every_cycle_and_go_on_from_run_to_run() {
+    holds(counters::counters_go_on(&Cosim::preset("tiny")));
+    holds(counters::counters_go_on(&Cosim::preset("ecp5")));
 }
 
 #[test]

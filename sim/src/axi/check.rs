@@ -112,11 +112,7 @@ pub(super) fn address(
             "a burst does not cross a 4 KiB boundary",
             "A3.4.1",
         ),
-        (
-            inside,
-            "the core accesses nothing outside the memory window",
-            "A3.4.1",
-        ),
+        (inside, "the core accesses nothing outside the memory window", "A3.4.1"),
     ];
     match rules.into_iter().find(|(kept, ..)| !kept) {
         Some((_, rule, section)) => {

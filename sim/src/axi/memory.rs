@@ -122,6 +122,8 @@ pub struct AxiMemory {
     responses: VecDeque<Burst>,
     beats_read: u64,
     beats_written: u64,
+    bursts_read: Vec<u64>,
+    bursts_written: Vec<u64>,
 }
 
 impl AxiMemory {
@@ -140,6 +142,8 @@ impl AxiMemory {
             responses: VecDeque::new(),
             beats_read: 0,
             beats_written: 0,
+            bursts_read: Vec::new(),
+            bursts_written: Vec::new(),
             options,
         }
     }
@@ -189,6 +193,11 @@ impl AxiMemory {
         (self.beats_read, self.beats_written)
     }
 
+    /// Bus addresses of the bursts read and of those written since the memory was made.
+    pub fn bursts(&self) -> (&[u64], &[u64]) {
+        (&self.bursts_read, &self.bursts_written)
+    }
+
     /// Bursts that were accepted and are not answered in full.
     pub fn in_flight(&self) -> usize {
         let answering = usize::from(self.driven.write_response.is_some());
@@ -229,10 +238,12 @@ impl AxiMemory {
         if let (Some(address), true) = (core.read_address, self.driven.read_address_ready) {
             let offset = self.check("AR", &address)?;
             let ready_at = self.cycle + self.latency();
+            self.bursts_read.push(address.address);
             self.reads.push_back(Burst::new(address, offset, ready_at));
         }
         if let (Some(address), true) = (core.write_address, self.driven.write_address_ready) {
             let offset = self.check("AW", &address)?;
+            self.bursts_written.push(address.address);
             self.writes.push_back(Burst::new(address, offset, 0));
         }
         if let (Some(data), true) = (core.write_data, self.driven.write_data_ready) {

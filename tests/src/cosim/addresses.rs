@@ -2,6 +2,7 @@
 
 use super::recovery::{Bench, write_descriptor};
 use super::{Cosim, Session, campaign::in_parallel, text};
+use crate::random::Random;
 use isa::{Descriptor, ErrorCode, Op};
 use sim::SimOptions;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -95,4 +96,43 @@ fn change_bits(bench: &Bench, session: &mut Session<'_>, place: &Place, layer: u
         session.accelerator.reset().map_err(text)?;
     }
     write_descriptor(session, layer, &good.to_words())
+}
+
+/// The first address that a layer takes from its descriptor: bits to bits of `ERROR_ADDRESS`.
+const FIRST: [&str; 5] = ["parameter_base", "bias_base", "output_base", "matrix_base", "segment_bases"];
+
+/// An access that is refused is named by its whole address: each bit of it is 1 in one run and 0 in another.
+///
+/// # Errors
+/// The first that was not.
+pub fn refused_accesses_are_named(cosim: &Cosim) -> Result<(), String> {
+    let bench = Bench::new();
+    in_parallel(&FIRST, |&name| {
+        let place = PLACES.iter().find(|place| place.name == name).ok_or(name)?;
+        let mut session = bench.session(cosim, &SimOptions::default())?;
+        let mut random = Random(1);
+        for layer in 0..session.program.layers.len() {
+            let good = session.program.layers[layer].descriptor.clone();
+            if !(place.used)(&good) || name == "segment_bases" && good.segments > 1 {
+                continue;
+            }
+            // With any low bits, aligned or not. Neither it nor its complement is near either end.
+            let outside = random.between(0x0100_0000, 0xfeff_ffff) as u32;
+            for address in [outside, !outside] {
+                let mut bad = good.clone();
+                *(place.of)(&mut bad) = address;
+                write_descriptor(&mut session, layer, &bad.to_words())?;
+                let aligned = address.is_multiple_of(cosim.core.bus_bytes());
+                let code = if aligned { ErrorCode::OutOfRange } else { ErrorCode::Unaligned };
+                let fault = bench.refused(&mut session, code, Some(layer))?;
+                if fault.address != address {
+                    let found = fault.address;
+                    return Err(format!("{name} 0x{address:x}: ERROR_ADDRESS is 0x{found:x}"));
+                }
+                session.accelerator.reset().map_err(text)?;
+            }
+            write_descriptor(&mut session, layer, &good.to_words())?;
+        }
+        bench.recover(&mut session)
+    })
 }
