@@ -157,7 +157,7 @@ impl Builder {
     /// A number of channels that leaves most of the budget, mostly small.
     fn channels(&mut self, tokens: usize, fan_in: usize, neuron: Neuron) -> usize {
         if self.shape == Shape::Wide {
-            return self.wide_channels();
+            return self.wide_channels(fan_in);
         }
         let tile = self.cost(tokens, 1, fan_in, neuron);
         let most = (self.budget * 0.3 / tile).clamp(1.0, 37.0) * 8.0;
@@ -301,7 +301,7 @@ impl Builder {
 
     fn readout(&mut self, input: LayerId) {
         let Layer { grid, channels: inputs, .. } = *self.network.layer(input);
-        let most = if self.shape == Shape::Wide { 100_000 / inputs } else { 12 };
+        let most = if self.shape == Shape::Wide { (100_000 / inputs).min(2000) } else { 12 };
         let classes = self.random.size(1, most);
         let largest = (ROOM / (self.time_steps * grid.tokens() * inputs) as f64).clamp(1.0, 127.0) as i64;
         let weights = self.weights(classes, inputs, largest);

@@ -71,13 +71,15 @@ impl Builder {
                 let (rows, columns) = self.random.pick(&[(long, short), (short, long)]);
                 Grid { rows, columns }
             }
-            Shape::Wide => Grid { rows: 1, columns: 1 },
+            Shape::Wide => Grid { rows: 1, columns: self.random.size(1, 4) },
             Shape::Ordinary | Shape::Heads => Grid { rows: 2, columns: 2 },
         }
     }
 
-    pub(super) fn wide_channels(&mut self) -> usize {
-        self.random.size(1, WIDEST)
+    /// The first layer is wide, for one input of the image; what reads it is not.
+    pub(super) fn wide_channels(&mut self, fan_in: usize) -> usize {
+        let most = if fan_in <= 3 { WIDEST } else { 24 };
+        self.random.size(1, most)
     }
 
     /// Heads and channels of each, all together no more than a row.
