@@ -121,6 +121,7 @@ fn counters_count_one_run_and_are_cleared() {
 fn counters_count_every_cycle_and_go_on_from_run_to_run() {
     holds(counters::counters_go_on(&Cosim::preset("tiny")));
     holds(counters::counters_go_on(&Cosim::preset("ecp5")));
+    holds(counters::waits_may_be_long(&Cosim::preset("tiny")));
 }
 
 #[test]

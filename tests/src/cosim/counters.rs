@@ -3,6 +3,7 @@
 use super::checks::{equal, start};
 use super::recovery::{Bench, ended_with};
 use super::{Cosim, Session, text};
+use crate::random_network::Case;
 use driver::{Counters, Link};
 use isa::registers::{self, control};
 use sim::SimOptions;
@@ -90,6 +91,21 @@ pub fn counters_go_on(cosim: &Cosim) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Cycles of a memory that answers so late that two layers wait longer than many runs do otherwise.
+const VERY_LATE: u64 = 1 << 17;
+
+/// Waits may be long: the counters of a run that does little else add up to its cycles.
+///
+/// # Errors
+/// What they hold instead.
+pub fn waits_may_be_long(cosim: &Cosim) -> Result<(), String> {
+    let case = Case::deep(2);
+    let cosim = Cosim { deadline: Duration::from_millis(100), ..cosim.clone() };
+    let world = SimOptions { latency: VERY_LATE..=VERY_LATE, ..SimOptions::default() };
+    let counters = cosim.check(&case.configure(), &case.image, &world)?;
+    every_cycle_is_counted(counters).map_err(|error| format!("{error}: {counters:?}"))
 }
 
 /// Almost every cycle takes an event or waits for one.

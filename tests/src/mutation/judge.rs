@@ -37,6 +37,7 @@ pub const THOROUGH: &[Check] = &[
     ("large networks", |core| shapes::networks_may_be_large(core, 0..24)),
     ("deep networks", |core| shapes::networks_may_be_deep(core, &[1100])),
     ("long counts", counters::counters_go_on),
+    ("long waits", counters::waits_may_be_long),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..4)),
     ("order", |core| reads_wait_for_writes(core, 0..20)),
