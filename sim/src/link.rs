@@ -253,6 +253,69 @@ impl SimLink {
         Ok(None)
     }
 
+    /// Writes registers as a host does that posts its writes: the next address and the next word are offered as soon as the one before
+    /// is taken, whatever has been answered.
+    ///
+    /// # Errors
+    /// The rule that the core broke, or an access that was not answered with success.
+    pub fn post_registers(&mut self, writes: &[(u32, u32)]) -> Result<(), LinkError> {
+        let (mut addresses, mut words) = (writes.iter(), writes.iter());
+        let mut answered = writes.iter();
+        for _ in 0..REGISTER_TIMEOUT * writes.len() as u64 {
+            if self.host.write_address.is_none() && self.host_delay() == 0 {
+                self.host.write_address = addresses.next().map(|(offset, _)| *offset);
+            }
+            if self.host.write_data.is_none() && self.host_delay() == 0 {
+                self.host.write_data = words.next().map(|(_, value)| *value);
+            }
+            self.host.response_ready = self.host_delay() == 0;
+            self.step(1)?;
+            if self.registers.write_address_ready {
+                self.host.write_address = None;
+            }
+            if self.registers.write_data_ready {
+                self.host.write_data = None;
+            }
+            if let (Some(response), true) = (self.registers.write_response, self.host.response_ready) {
+                let offset = answered.next().map_or(0, |(offset, _)| *offset);
+                outcome("write", offset, Some((response, ())))?;
+                if answered.as_slice().is_empty() {
+                    self.host = HostSignals::default();
+                    return Ok(());
+                }
+            }
+        }
+        self.host = HostSignals::default();
+        outcome("write", answered.next().map_or(0, |(offset, _)| *offset), None)
+    }
+
+    /// Reads registers as a host does that posts its reads.
+    ///
+    /// # Errors
+    /// The rule that the core broke, or an access that was not answered with success.
+    pub fn fetch_registers(&mut self, offsets: &[u32]) -> Result<Vec<u32>, LinkError> {
+        let (mut wanted, mut values) = (offsets.iter(), Vec::new());
+        for _ in 0..REGISTER_TIMEOUT * offsets.len() as u64 {
+            if self.host.read_address.is_none() && self.host_delay() == 0 {
+                self.host.read_address = wanted.next().copied();
+            }
+            self.host.read_ready = self.host_delay() == 0;
+            self.step(1)?;
+            if self.registers.read_address_ready {
+                self.host.read_address = None;
+            }
+            if let (Some(answer), true) = (self.registers.read_data, self.host.read_ready) {
+                values.push(outcome("read", offsets[values.len()], Some(answer))?);
+                if values.len() == offsets.len() {
+                    self.host = HostSignals::default();
+                    return Ok(values);
+                }
+            }
+        }
+        self.host = HostSignals::default();
+        outcome("read", offsets[values.len()], None)
+    }
+
     fn read(&mut self, offset: u32) -> Result<Option<(u8, u32)>, SimError> {
         let ready_at = self.host_delay();
         let mut address_done = false;

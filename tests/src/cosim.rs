@@ -2,18 +2,23 @@
 //!
 //! - [`Cosim`]: one compiled core; [`Session`]: that core with a network loaded.
 //! - [`addresses`]: every bit of every address counts.
-//! - [`window`]: offsets of any size.
+//! - [`shapes`]: networks that are large in one way.
+//! - [`window`], [`spread`]: offsets and strides of any size.
 //! - [`campaign`]: many random networks at once, and the smallest one that fails.
 //! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
+//! - [`counters`]: what the counters count.
 //! - [`order`]: reads that must wait for writes.
 //! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
 pub mod addresses;
 pub mod campaign;
 pub mod checks;
+pub mod counters;
 pub mod malformed;
 pub mod order;
 pub mod recovery;
+pub mod shapes;
+pub mod spread;
 pub mod window;
 
 use crate::random::Random;

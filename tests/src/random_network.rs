@@ -5,6 +5,8 @@
 //! of a core with 512 inputs, 512 weight rows and 64 bias rows. Their size bounds a cosimulation with 8 lanes to about
 //! `12,000 * size` cycles. Thresholds and biases are drawn so that neurons spike at all rates from never to always.
 
+mod stretched;
+
 use crate::random::Random;
 use isa::Neuron;
 use model::network::{
@@ -13,6 +15,7 @@ use model::network::{
 };
 use model::{Configured, MaskRatio, RunOptions};
 use proptest::strategy::Strategy;
+use stretched::Shape;
 
 /// Largest `size` of a case: up to about 100,000 cycles.
 pub const MAX_SIZE: u32 = 8;
@@ -52,7 +55,8 @@ impl Case {
             options.mask = MaskRatio(random.pick(&[0, 1, 128, 255])).into();
         }
         options.seed = random.chance(1, 2).then(|| random.bits() as u32);
-        let mut builder = Builder::new(random, time_steps as usize, f64::from(size) * 12_000.0);
+        let budget = f64::from(size) * 12_000.0;
+        let mut builder = Builder::new(random, Shape::Ordinary, time_steps as usize, budget);
         builder.steps(size);
         let Builder { network, image, .. } = builder;
         Case { seed, size, network, image, options }
@@ -79,6 +83,7 @@ pub fn cases_up_to(size: u32) -> impl Strategy<Value = Case> {
 
 struct Builder {
     random: Random,
+    shape: Shape,
     network: Network,
     image: Vec<u8>,
     time_steps: usize,
@@ -100,10 +105,10 @@ struct Place {
 const ROOM: f64 = (1 << 23) as f64 / 4.0;
 
 impl Builder {
-    fn new(random: Random, time_steps: usize, budget: f64) -> Builder {
+    fn new(random: Random, shape: Shape, time_steps: usize, budget: f64) -> Builder {
         let image = ImageShape { height: 1, width: 1, channels: 1 };
         let network = Network { name: "random".to_owned(), image, classes: 1, layers: Vec::new(), seed: 1 };
-        Builder { random, network, image: Vec::new(), time_steps, budget, rates: Vec::new() }
+        Builder { random, shape, network, image: Vec::new(), time_steps, budget, rates: Vec::new() }
     }
 
     fn steps(&mut self, size: u32) {
@@ -151,6 +156,9 @@ impl Builder {
 
     /// A number of channels that leaves most of the budget, mostly small.
     fn channels(&mut self, tokens: usize, fan_in: usize, neuron: Neuron) -> usize {
+        if self.shape == Shape::Wide {
+            return self.wide_channels(fan_in);
+        }
         let tile = self.cost(tokens, 1, fan_in, neuron);
         let most = (self.budget * 0.3 / tile).clamp(1.0, 37.0) * 8.0;
         (most.powf(self.random.unit()) as usize).clamp(1, 300)
@@ -160,7 +168,11 @@ impl Builder {
         self.random.pick(&[Neuron::If, Neuron::TwoPhase, Neuron::TwoPhase])
     }
 
-    fn analog(&mut self) -> LayerId {
+    /// A grid, and the largest kernel of the patches on it.
+    fn grid(&mut self) -> (Grid, usize) {
+        if self.shape != Shape::Ordinary {
+            return (self.stretched_grid(), 1);
+        }
         let size = self.random.size(2, 8);
         let windows = 8 / size;
         let grid = if self.random.chance(2, 3) {
@@ -168,7 +180,12 @@ impl Builder {
         } else {
             Grid { rows: self.random.size(1, 8), columns: self.random.size(1, 8) }
         };
-        let kernel = self.random.size(1, 5);
+        (grid, 5)
+    }
+
+    fn analog(&mut self) -> LayerId {
+        let (grid, most) = self.grid();
+        let kernel = self.random.size(1, most);
         let mut patch = Patch {
             kernel,
             stride: self.random.size(1, kernel + 1),
@@ -241,8 +258,7 @@ impl Builder {
         let windows = Windows { size, shift: self.random.size(0, size - 1) * self.random.size(0, 1) };
         let (tokens, place) =
             (grid.tokens(), Place { grid, walk: Walk::Windows(windows), neuron: self.neuron() });
-        let mut tries =
-            [(); 3].map(|()| (self.random.size(1, 3), self.random.pick(&[1, 2, 5, 8, 11, 16, 32])));
+        let mut tries = [(); 3].map(|()| self.heads());
         tries.sort_by_key(|(heads, head_size)| std::cmp::Reverse(heads * head_size));
         let affordable = |&(heads, head_size): &(usize, usize)| {
             let cost = 3.0 * self.cost(tokens, heads * head_size, inputs, place.neuron)
@@ -273,9 +289,20 @@ impl Builder {
         Some(self.dense(context, Some(outputs), Gather::Token))
     }
 
+    /// Attention heads, and the channels of each.
+    fn heads(&mut self) -> (usize, usize) {
+        match self.shape {
+            Shape::Ordinary | Shape::Long => {
+                (self.random.size(1, 3), self.random.pick(&[1, 2, 5, 8, 11, 16, 32]))
+            }
+            Shape::Wide | Shape::Heads => self.stretched_heads(),
+        }
+    }
+
     fn readout(&mut self, input: LayerId) {
         let Layer { grid, channels: inputs, .. } = *self.network.layer(input);
-        let classes = self.random.size(1, 12);
+        let most = if self.shape == Shape::Wide { (100_000 / inputs).min(2000) } else { 12 };
+        let classes = self.random.size(1, most);
         let largest = (ROOM / (self.time_steps * grid.tokens() * inputs) as f64).clamp(1.0, 127.0) as i64;
         let weights = self.weights(classes, inputs, largest);
         let bias = (0..classes).map(|_| self.random.between(-1000, 1000) as i32).collect();

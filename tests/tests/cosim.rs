@@ -5,7 +5,8 @@ use model::MaskRatio;
 use sim::SimOptions;
 use tests::cosim::campaign::{Worlds, in_parallel, networks_that_fit, random_networks};
 use tests::cosim::order::reads_wait_for_writes;
-use tests::cosim::{Cosim, checks};
+use tests::cosim::shapes::{networks_may_be_deep, networks_may_be_large};
+use tests::cosim::{Cosim, checks, counters};
 use tests::random_network::Case;
 
 /// The largest buffers, the widest membrane, and 16 lanes that take two beats a row.
@@ -113,7 +114,14 @@ fn masked_spikes_cost_no_cycles() {
 
 #[test]
 fn counters_count_one_run_and_are_cleared() {
-    holds(checks::counters_count_one_run(&Cosim::preset("tiny")));
+    holds(counters::counters_count_one_run(&Cosim::preset("tiny")));
+}
+
+#[test]
+fn counters_count_every_cycle_and_go_on_from_run_to_run() {
+    holds(counters::counters_go_on(&Cosim::preset("tiny")));
+    holds(counters::counters_go_on(&Cosim::preset("ecp5")));
+    holds(counters::waits_may_be_long(&Cosim::preset("tiny")));
 }
 
 #[test]
@@ -130,4 +138,14 @@ fn registers_hold_what_is_written() {
 fn rows_may_be_as_wide_as_the_buffers() {
     holds(checks::widest_rows(&Cosim::preset("tiny")));
     holds(checks::widest_rows(&Cosim::preset("ecp5")));
+}
+
+#[test]
+fn networks_may_be_long_or_wide_or_have_many_heads() {
+    holds(networks_may_be_large(&Cosim::preset("tiny"), 0..60));
+}
+
+#[test]
+fn networks_may_have_a_thousand_layers() {
+    holds(networks_may_be_deep(&Cosim::preset("tiny"), &[1100]));
 }

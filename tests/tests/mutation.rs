@@ -3,7 +3,7 @@
 
 use tests::cosim::campaign::in_parallel;
 use tests::mutation::judge::{QUICK, first_to_fail};
-use tests::mutation::{Design, Verdict};
+use tests::mutation::{Design, Mutant, Verdict};
 
 /// Mutants of the sample.
 const SAMPLE: u32 = 20;
@@ -33,6 +33,10 @@ fn slow_a_sample_of_mutants_is_caught() {
     let verdicts = std::sync::Mutex::new(Vec::new());
     let judged = in_parallel(sampled, |mutant| {
         let verdict = design.judge(mutant)?;
+        if matches!(verdict, Verdict::Caught(_)) && design.equivalent(mutant)? {
+            let Mutant { mode, module, place, .. } = mutant;
+            return Err(format!("caught, and proven equivalent: {mode} of {module}.{place}"));
+        }
         eprintln!("{} of {}.{}: {verdict:?}", mutant.mode, mutant.module, mutant.place);
         verdicts.lock().unwrap().push(verdict);
         Ok(())

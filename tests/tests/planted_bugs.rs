@@ -23,7 +23,7 @@ const CHECKS: &[Check] = &[
     ("events", |core| checks::events_follow_spikes(core, 0..20)),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..20)),
-    ("counters", checks::counters_count_one_run),
+    ("counters", tests::cosim::counters::counters_count_one_run),
     ("interrupts", checks::interrupts_follow_their_enables),
     ("refusals", |core| malformed_descriptors(core, MALFORMED)),
     ("bad runs", recovery::bad_runs),

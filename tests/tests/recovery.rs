@@ -3,8 +3,11 @@
 
 use isa::{ErrorCode, Op};
 use tests::cosim::Cosim;
-use tests::cosim::addresses::{every_address_bit_counts, strides_may_be_large};
-use tests::cosim::malformed::{MALFORMED, Malformed, malformed_descriptors, random_descriptors};
+use tests::cosim::addresses::{every_address_bit_counts, refused_accesses_are_named};
+use tests::cosim::malformed::{
+    MALFORMED, Malformed, every_shape_is_checked, malformed_descriptors, random_descriptors,
+};
+use tests::cosim::spread::{networks_may_be_spread, strides_may_be_large};
 use tests::cosim::{recovery, window};
 
 fn tiny() -> Cosim {
@@ -18,6 +21,21 @@ fn holds(outcome: Result<(), String>) {
 #[test]
 fn malformed_descriptors_are_refused_with_their_code_and_index() {
     holds(malformed_descriptors(&tiny(), MALFORMED));
+}
+
+#[test]
+fn every_field_that_gives_a_shape_is_checked() {
+    for preset in ["tiny", "ecp5"] {
+        let refused =
+            every_shape_is_checked(&Cosim::preset(preset)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(refused >= 400, "{preset}: {refused} descriptors were refused");
+    }
+}
+
+#[test]
+fn refused_accesses_are_named_by_their_address() {
+    holds(refused_accesses_are_named(&tiny()));
+    holds(refused_accesses_are_named(&Cosim::preset("ecp5")));
 }
 
 /// A read of no words would become a burst of 32 beats that nobody waits for.
@@ -57,6 +75,8 @@ fn offsets_may_be_large() {
 #[test]
 fn strides_may_be_large_too() {
     holds(strides_may_be_large(&tiny()));
+    holds(networks_may_be_spread(&tiny(), 0..100));
+    holds(networks_may_be_spread(&Cosim::preset("ecp5"), 0..20));
 }
 
 #[test]

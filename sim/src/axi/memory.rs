@@ -66,6 +66,8 @@ const EARLY_DATA: usize = 64;
 #[derive(Clone, Debug)]
 struct Burst {
     address: Address,
+    /// Offset of its first beat in the content.
+    offset: usize,
     /// Beats done.
     beat: u64,
     /// First cycle in which it may go on.
@@ -77,20 +79,38 @@ struct Burst {
 }
 
 impl Burst {
-    fn new(address: Address, ready_at: u64) -> Burst {
-        Burst { address, beat: 0, ready_at, response: Response::Okay, data: Vec::new() }
+    fn new(address: Address, offset: usize, ready_at: u64) -> Burst {
+        Burst { address, offset, beat: 0, ready_at, response: Response::Okay, data: Vec::new() }
     }
 }
 
-/// Offset of a burst's first beat in the memory, repeated or not: whole pages repeat, and no burst leaves its page.
-fn place(options: &MemoryOptions, burst: &Burst) -> usize {
-    (burst.address.address.wrapping_sub(options.base) % options.bytes as u64) as usize
+/// Content that lies far apart on the bus: each word is found where its offset times a factor leads to, and what follows it in a row
+/// follows there, too. So strides may be as large as addresses, whatever the size of the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// Addresses below this are offsets.
+    pub from: u64,
+    /// Offset `o` is found at `from + o * factor`.
+    pub factor: u64,
+    /// Bytes of the longest row: what follows further behind an offset is nowhere.
+    pub row: u64,
+}
+
+impl Spread {
+    /// Offset of some bytes in a memory, if that is where a row or what lies below can be; `word` divides all offsets.
+    fn offset(&self, address: u64, bytes: u64, word: u64) -> Option<u64> {
+        let Some(beyond) = address.checked_sub(self.from) else {
+            return (address.checked_add(bytes)? <= self.from).then_some(address);
+        };
+        let (row, inside) = (beyond / (self.factor * word), beyond % (self.factor * word));
+        (inside + bytes <= self.row).then_some(row * word + inside)
+    }
 }
 
 /// The memory and its AXI4 port.
 pub struct AxiMemory {
     bytes: Vec<u8>,
-    repeats: bool,
+    spread: Option<Spread>,
     options: MemoryOptions,
     random: Random,
     checker: Checker,
@@ -102,6 +122,8 @@ pub struct AxiMemory {
     responses: VecDeque<Burst>,
     beats_read: u64,
     beats_written: u64,
+    bursts_read: Vec<u64>,
+    bursts_written: Vec<u64>,
 }
 
 impl AxiMemory {
@@ -109,7 +131,7 @@ impl AxiMemory {
     pub fn new(options: MemoryOptions) -> AxiMemory {
         AxiMemory {
             bytes: vec![0; options.bytes],
-            repeats: false,
+            spread: None,
             random: Random::new(options.stalls.map_or(0, |stalls| stalls.seed)),
             checker: Checker::default(),
             cycle: 0,
@@ -120,6 +142,8 @@ impl AxiMemory {
             responses: VecDeque::new(),
             beats_read: 0,
             beats_written: 0,
+            bursts_read: Vec::new(),
+            bursts_written: Vec::new(),
             options,
         }
     }
@@ -134,9 +158,19 @@ impl AxiMemory {
         &mut self.bytes
     }
 
-    /// Lets the content be found again and again at every address, as where upper address lines are not connected.
-    pub fn repeat(&mut self) {
-        self.repeats = true;
+    /// Spreads the content over all addresses, whatever the base.
+    pub fn spread(&mut self, spread: Spread) {
+        self.spread = Some(spread);
+    }
+
+    /// Offset of a burst in the content, if all of it is there.
+    fn place(&self, address: &Address) -> Option<usize> {
+        let bytes = address.beats() * self.options.beat_bytes as u64;
+        let offset = match &self.spread {
+            Some(spread) => spread.offset(address.address, bytes, self.options.beat_bytes as u64)?,
+            None => address.address.checked_sub(self.options.base)?,
+        };
+        (offset.checked_add(bytes)? <= self.bytes.len() as u64).then_some(offset as usize)
     }
 
     /// How the memory behaves.
@@ -157,6 +191,11 @@ impl AxiMemory {
     /// Data beats read and written since the memory was made: what [`FaultTarget`] counts.
     pub fn beats(&self) -> (u64, u64) {
         (self.beats_read, self.beats_written)
+    }
+
+    /// Bus addresses of the bursts read and of those written since the memory was made.
+    pub fn bursts(&self) -> (&[u64], &[u64]) {
+        (&self.bursts_read, &self.bursts_written)
     }
 
     /// Bursts that were accepted and are not answered in full.
@@ -197,13 +236,15 @@ impl AxiMemory {
     /// Takes the transfers of this cycle.
     fn accept(&mut self, core: &ManagerSignals) -> Result<(), Violation> {
         if let (Some(address), true) = (core.read_address, self.driven.read_address_ready) {
-            self.check("AR", &address)?;
+            let offset = self.check("AR", &address)?;
             let ready_at = self.cycle + self.latency();
-            self.reads.push_back(Burst::new(address, ready_at));
+            self.bursts_read.push(address.address);
+            self.reads.push_back(Burst::new(address, offset, ready_at));
         }
         if let (Some(address), true) = (core.write_address, self.driven.write_address_ready) {
-            self.check("AW", &address)?;
-            self.writes.push_back(Burst::new(address, 0));
+            let offset = self.check("AW", &address)?;
+            self.bursts_written.push(address.address);
+            self.writes.push_back(Burst::new(address, offset, 0));
         }
         if let (Some(data), true) = (core.write_data, self.driven.write_data_ready) {
             self.early_data.push_back(data);
@@ -217,12 +258,11 @@ impl AxiMemory {
         Ok(())
     }
 
-    fn check(&self, channel: &'static str, address: &Address) -> Result<(), Violation> {
-        let window = match self.repeats {
-            true => 0..u64::MAX,
-            false => self.options.base..self.options.base + self.bytes.len() as u64,
-        };
-        check::address(self.cycle, channel, address, window, self.options.beat_bytes as u64)
+    /// Checks a burst's address and returns the offset of its content.
+    fn check(&self, channel: &'static str, address: &Address) -> Result<usize, Violation> {
+        let place = self.place(address);
+        check::address(self.cycle, channel, address, place.is_some(), self.options.beat_bytes as u64)?;
+        Ok(place.unwrap_or_default())
     }
 
     /// Brings write data and write addresses together: data come in the order of their addresses, and may come first.
@@ -245,7 +285,7 @@ impl AxiMemory {
                 });
             }
             let beat = self.options.beat_bytes;
-            let offset = place(&self.options, burst) + burst.beat as usize * beat;
+            let offset = burst.offset + burst.beat as usize * beat;
             let hit = |target: &FaultTarget| match target {
                 FaultTarget::WriteBeat(n) => *n == self.beats_written,
                 FaultTarget::WriteRange(range) => overlaps(range, offset, beat),
@@ -300,7 +340,7 @@ impl AxiMemory {
         let Some(index) = chosen else { return };
         let burst = &mut self.reads[index];
         let beat = self.options.beat_bytes;
-        let offset = place(&self.options, burst) + burst.beat as usize * beat;
+        let offset = burst.offset + burst.beat as usize * beat;
         let hit = |target: &FaultTarget| match target {
             FaultTarget::ReadBeat(n) => *n == self.beats_read,
             FaultTarget::ReadRange(range) => overlaps(range, offset, beat),

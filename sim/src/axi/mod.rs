@@ -6,7 +6,7 @@ pub(crate) mod random;
 
 pub use check::Violation;
 pub(crate) use check::stable;
-pub use memory::{AxiMemory, Fault, FaultTarget, MemoryOptions, Stalls};
+pub use memory::{AxiMemory, Fault, FaultTarget, MemoryOptions, Spread, Stalls};
 pub(crate) use random::Random;
 
 /// Most bytes of one data beat.

@@ -16,6 +16,14 @@ use std::time::Duration;
 /// Bus address of the memory window.
 const MEMORY_BASE: u64 = 0x4000_0000;
 
+/// Whether a core of these sizes accepts a descriptor before its layer starts.
+///
+/// # Errors
+/// The code that it is refused with; where several things are wrong, any of theirs.
+pub fn accepts(descriptor: &Descriptor, config: &CoreConfig) -> Result<(), ErrorCode> {
+    check::descriptor(descriptor, config).map(drop).map_err(|stop| stop.code)
+}
+
 /// A core in software, with its memory.
 pub struct SoftCore {
     config: CoreConfig,

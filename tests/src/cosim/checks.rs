@@ -1,6 +1,6 @@
-//! What must hold for any core: events, masks, counters, interrupts.
+//! What must hold for any core: events, masks, interrupts, registers, wide rows.
 
-use super::{Cosim, Session, campaign::in_parallel, recovery, text};
+use super::{Cosim, Session, campaign::in_parallel, recovery, rough_world, text};
 use crate::random::Random;
 use crate::random_network::{Case, MAX_SIZE};
 use driver::{Counters, Link};
@@ -11,7 +11,7 @@ use model::network::{
 };
 use model::work::{LayerWork, work};
 use model::{Configured, MaskRatio, RunOptions, Trace};
-use sim::SimOptions;
+use sim::{SimLink, SimOptions};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -83,57 +83,6 @@ pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
     Ok(())
 }
 
-/// The counters start from zero with each run of the driver, add up without it, and are cleared by `CONTROL`.
-///
-/// # Errors
-/// What they hold instead.
-pub fn counters_count_one_run(cosim: &Cosim) -> Result<(), String> {
-    let bench = recovery::Bench::new();
-    let mut session = bench.session(cosim, &SimOptions::default())?;
-    let moved = |session: &mut Session<'_>| {
-        let link = session.accelerator.link();
-        (link.cycles(), link.memory().beats())
-    };
-    let (cycles_before, (read_before, written_before)) = moved(&mut session);
-    let once = session.compare_with(&bench.image, &bench.expected)?;
-    let (cycles, (read, written)) = moved(&mut session);
-    equal("read beats", once.read_beats, read - read_before)?;
-    equal("write beats", once.write_beats, written - written_before)?;
-    // Each cycle is counted by a counter once, but spikes by lanes.
-    let elapsed = cycles - cycles_before;
-    for (name, count) in [
-        ("busy", once.busy_cycles),
-        ("events", once.events),
-        ("stall_weights", once.stall_weights),
-        ("stall_inputs", once.stall_inputs),
-        ("stall_fire", once.stall_fire),
-        ("stall_output", once.stall_output),
-        ("stall_order", once.stall_order),
-        ("stall_switch", once.stall_switch),
-        ("null_events", once.null_events),
-        ("spikes a lane", once.spikes / u64::from(cosim.core.lanes)),
-    ] {
-        if count > elapsed {
-            return Err(format!("{name}: {count} in {elapsed} cycles"));
-        }
-    }
-    let again = session.compare_with(&bench.image, &bench.expected)?;
-    if once != again {
-        return Err(format!("the same run counts {once:?}, then {again:?}"));
-    }
-    start(&mut session, 0)?;
-    recovery::ended_with(&mut session, None)?;
-    let both = session.accelerator.counters().map_err(text)?;
-    let mut twice = once;
-    twice += once;
-    if both != twice {
-        return Err(format!("two runs count {both:?}, one {once:?}"));
-    }
-    session.accelerator.link().write_register(registers::CONTROL, control::CLEAR_COUNTERS).map_err(text)?;
-    let cleared = session.accelerator.counters().map_err(text)?;
-    if cleared == Counters::default() { Ok(()) } else { Err(format!("cleared counters hold {cleared:?}")) }
-}
-
 /// The interrupt is raised by done and by errors, each only if it is enabled, until its cause is cleared.
 ///
 /// # Errors
@@ -193,26 +142,47 @@ pub fn registers_hold_what_is_written(cosim: &Cosim) -> Result<(), String> {
     bench.compare(&mut session)?;
     session.accelerator.reset().map_err(text)?;
     cleared(&mut session)?;
-    let link = session.accelerator.link();
-    let of = |access| REGISTERS.iter().filter(move |register| register.access == access);
+    for seed in 0..3 {
+        let world = if seed == 0 { SimOptions::default() } else { rough_world(seed) };
+        hold(cosim.accelerator(&world)?.link(), seed)?;
+    }
+    Ok(())
+}
+
+/// Writes registers one by one, and several at once, and reads them all after each time.
+fn hold(link: &mut SimLink, seed: u64) -> Result<(), String> {
+    let written: Vec<u32> =
+        REGISTERS.iter().filter(|r| r.access == Access::ReadWrite).map(|r| r.offset).collect();
     let mut held: BTreeMap<u32, u32> = BTreeMap::new();
-    let mut random = Random(1);
-    for register in of(Access::ReadWrite).cycle().take(24 * of(Access::ReadWrite).count()) {
-        let value = random.bits() as u32;
-        link.write_register(register.offset, value).map_err(text)?;
-        held.insert(register.offset, value);
-        let any = random.pick(REGISTERS).offset;
-        if let Some(&expected) = held.get(&any) {
-            let found = link.read_register(any).map_err(text)?;
-            equal(&format!("register 0x{any:x}"), found.into(), expected.into())?;
+    let mut random = Random(seed);
+    for round in 0..24 {
+        // Every second round turns every bit around.
+        let mut next = |offset: &u32| if round % 2 == 1 { !held[offset] } else { random.bits() as u32 };
+        let values: Vec<(u32, u32)> = written.iter().map(|offset| (*offset, next(offset))).collect();
+        for one_or_all in values.chunks(if round % 4 < 2 { 1 } else { values.len() }) {
+            match one_or_all {
+                [(offset, value)] => link.write_register(*offset, *value).map_err(text)?,
+                all => link.post_registers(all).map_err(text)?,
+            }
+            held.extend(one_or_all.iter().copied());
+            link.step(random.between(0, 3) as u64).map_err(text)?;
+            expect(link, &held)?;
         }
     }
     let defined = |offset: &u32| REGISTERS.iter().any(|register| register.offset == *offset);
-    let all =
-        held.into_iter().chain((0..0x1000).step_by(4).filter(|o| !defined(o)).map(|offset| (offset, 0)));
-    for (offset, expected) in all {
-        let found = link.read_register(offset).map_err(text)?;
-        equal(&format!("register 0x{offset:x}"), found.into(), expected.into())?;
+    held.extend((0..0x1000).step_by(4).filter(|offset| !defined(offset)).map(|offset| (offset, 0)));
+    expect(link, &held)
+}
+
+/// Reads registers one by one and all at once.
+fn expect(link: &mut SimLink, registers: &BTreeMap<u32, u32>) -> Result<(), String> {
+    let offsets: Vec<u32> = registers.keys().copied().collect();
+    let at_once = link.fetch_registers(&offsets).map_err(text)?;
+    for ((&offset, &expected), posted) in registers.iter().zip(at_once) {
+        let alone = link.read_register(offset).map_err(text)?;
+        for found in [alone, posted] {
+            equal(&format!("register 0x{offset:x}"), found.into(), expected.into())?;
+        }
     }
     Ok(())
 }
@@ -260,7 +230,7 @@ fn sum(work: &[LayerWork], of: impl Fn(&LayerWork) -> u64) -> u64 {
     work.iter().map(of).sum()
 }
 
-fn equal(what: &str, found: u64, expected: u64) -> Result<(), String> {
+pub(super) fn equal(what: &str, found: u64, expected: u64) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found}, expected {expected}")) }
 }
 

@@ -3,10 +3,12 @@
 use super::recovery::{Bench, write_descriptor};
 use super::{Cosim, Session, campaign::in_parallel, rough_world, text};
 use crate::random::Random;
-use driver::DriverError;
+use driver::{DriverError, Link};
+use isa::registers::{self, control};
 use isa::{Descriptor, ErrorCode, Op, descriptor};
 use sim::SimOptions;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A descriptor that the core must refuse.
@@ -119,6 +121,74 @@ malformed! {
     Dense OutOfRange "outputs outside the window" |d| d.output_base = 0xffff_fff0 => output_base;
     Context OutOfRange "a second group outside the window" |d| (d.groups, d.output_group_stride) = (2, 0x4000_0000);
     Readout OutOfRange "logits that end outside the window" |d| d.output_chunk_stride = 0x0040_0000;
+}
+
+/// Codes of what is wrong with a descriptor, whatever its addresses.
+const SHAPES: [ErrorCode; 5] = [
+    ErrorCode::BadOp,
+    ErrorCode::BadTimeSteps,
+    ErrorCode::BadShape,
+    ErrorCode::BadSegments,
+    ErrorCode::TooLarge,
+];
+
+/// Of each operation's layer, sets each field that gives its shape to 0, to the most it holds, and to what it is but for one bit: what
+/// the interpreter of descriptors refuses, the core refuses. Returns how many that were.
+///
+/// # Errors
+/// The first that was not refused.
+pub fn every_shape_is_checked(cosim: &Cosim) -> Result<u32, String> {
+    let bench = Bench::new();
+    let refused = AtomicU32::new(0);
+    in_parallel(&Op::ALL, |&op| {
+        let mut session = bench.session(cosim, &SimOptions::default())?;
+        let layer = bench.layer(op);
+        let good = session.program.layers[layer].descriptor.clone();
+        for field in descriptor::FIELDS.iter().filter(|field| field.width < 32) {
+            let all = ((1u64 << field.width) - 1) << field.lsb;
+            let word = good.to_words()[field.word];
+            let flipped = (field.lsb..field.lsb + field.width).map(|bit| word ^ 1 << bit);
+            for changed in flipped.chain([word & !all, word | all]) {
+                let mut words = good.to_words();
+                words[field.word] = changed;
+                let mut changed_to = Descriptor::from_words(&words);
+                if op == Op::Analog {
+                    // Its input has one chunk whatever the time steps, and the core reads no tail.
+                    changed_to.tail_steps = (changed_to.time_steps + 7) % 8 + 1;
+                }
+                let refusal = sim::soft_core::accepts(&changed_to, &cosim.core);
+                if !refusal.is_err_and(|code| SHAPES.contains(&code)) {
+                    continue;
+                }
+                refused.fetch_add(1, Ordering::Relaxed);
+                write_descriptor(&mut session, layer, &words)?;
+                alone(&mut session, layer)
+                    .map_err(|error| format!("{op:?} with {} of 0x{changed:x}: {error}", field.name))?;
+            }
+        }
+        write_descriptor(&mut session, layer, &good.to_words())?;
+        bench.recover(&mut session)
+    })?;
+    Ok(refused.into_inner())
+}
+
+/// Starts a run of one layer, which must be refused for its shape.
+fn alone(session: &mut Session<'_>, layer: usize) -> Result<(), String> {
+    let base = session.program.descriptor_base + (layer * descriptor::BYTES) as u32;
+    let link = session.accelerator.link();
+    for (register, value) in [
+        (registers::DESCRIPTOR_BASE, base),
+        (registers::DESCRIPTOR_COUNT, 1),
+        (registers::CONTROL, control::START),
+    ] {
+        link.write_register(register, value).map_err(text)?;
+    }
+    let refused = link.wait_interrupt(PATIENCE).map_err(text)?;
+    let code = link.read_register(registers::ERROR).map_err(text)?;
+    if !refused || !SHAPES.iter().any(|shape| *shape as u32 == code) {
+        return Err(format!("ERROR is {code}, interrupt {refused}"));
+    }
+    session.accelerator.reset().map_err(text)
 }
 
 /// How runs with random descriptors ended.

@@ -6,8 +6,8 @@ use super::{Cosim, Session, campaign::in_parallel, text};
 use driver::Link;
 use isa::registers;
 use isa::{Descriptor, ErrorCode, Op};
-use sim::SimOptions;
 use sim::axi::{Fault, FaultTarget, Response};
+use sim::{SimLink, SimOptions};
 
 /// What is added to all offsets: each of the bits that 4 MiB do not reach is 1 in one of them and 0 in the other.
 const SHIFTS: [u32; 2] = [0x5555_5000, 0xaaaa_a000];
@@ -49,16 +49,30 @@ fn shifted(cosim: &Cosim, shift: u32) -> Result<(), String> {
         *session.accelerator.link().memory().faults_mut() = vec![Fault { target, response }];
         start(&mut session, shift)?;
         ended_with(&mut session, Some(code))?;
-        let address = session.accelerator.link().read_register(registers::ERROR_ADDRESS).map_err(text)?;
-        let program = shift..shift + session.program.total_bytes as u32;
-        if !program.contains(&address) || !address.is_multiple_of(cosim.core.bus_bytes()) {
-            return Err(format!("{code:?} at beat {beat}: ERROR_ADDRESS is 0x{address:x}"));
+        let link = session.accelerator.link();
+        let address = link.read_register(registers::ERROR_ADDRESS).map_err(text)?;
+        let latest = latest(link, write, shift);
+        if !latest.contains(&address) {
+            return Err(format!(
+                "{code:?} at beat {beat}: ERROR_ADDRESS is 0x{address:x}, not of {latest:x?}"
+            ));
         }
         session.accelerator.link().memory().faults_mut().clear();
         session.accelerator.reset().map_err(text)?;
         move_window(&mut session, shift)?;
     }
     Ok(())
+}
+
+/// Shifted offsets of the latest bursts, one that was not taken yet among them.
+fn latest(link: &mut SimLink, write: bool, shift: u32) -> Vec<u32> {
+    let port = link.memory_port();
+    let base = link.memory_base();
+    let (read, written) = link.memory().bursts();
+    let (taken, offered) = if write { (written, port.write_address) } else { (read, port.read_address) };
+    let offset = |address: u64| (address - base) as u32 + shift;
+    let taken = taken.iter().rev().take(3).copied();
+    taken.chain(offered.map(|burst| burst.address)).map(offset).collect()
 }
 
 /// Lets the window begin `shift` bytes before the memory, and everything in the descriptors lie as much further on.

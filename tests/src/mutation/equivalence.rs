@@ -1,8 +1,9 @@
 //! Whether a mutant does what the design does.
 //!
 //! Nothing may read the mutated bit: Yosys shows that in the whole core. Or ABC proves it of the mutated module: it stands beside the one
-//! without the mutation; both get the same inputs, and no output may ever differ. Memories and the modules in it are cut out: what they are
-//! given counts as output, what they answer as input, which is the same for both as long as no output differs. ABC merges registers that
+//! without the mutation; both get the same inputs, and no output may ever differ. Small memories are registers like others. Large ones and
+//! the modules in it are cut out: what they are given counts as output, what they answer as input, which is the same for both as long as
+//! no output differs. ABC merges registers that
 //! are equal or constant by induction (`scorr`), then searches for a proof or a difference (`pdr`). The registers start from zero in one
 //! proof, from one in another, and the reset is an input like all others.
 //!
@@ -13,6 +14,8 @@ use crate::yosys;
 
 /// The inverters that Yosys makes for mutations, by their names.
 const INVERTERS: &str = "c:*mutate.cc:*mutate_inv*";
+/// Words of a memory that is made of registers in a proof: what is written there and never read makes no difference.
+const SMALL: u32 = 16;
 /// Seconds that ABC searches for a proof; without one the mutant counts as different.
 const LIMIT: u32 = 20;
 
@@ -73,7 +76,8 @@ fn script(mutant: &Mutant, start: &str, aiger: &str) -> String {
     let module = &mutant.module;
     let prepare = |mutate: &str, name: &str| {
         format!(
-            "read_rtlil design.il\n{mutate}rename {module} {name}\nexpose -evert {name}\ndesign -stash {name}\n"
+            "read_rtlil design.il\n{mutate}rename {module} {name}\n\
+             memory_map {name}/t:$mem_v2 {name}/r:SIZE<={SMALL} %i\nexpose -evert {name}/c:*\ndesign -stash {name}\n"
         )
     };
     let copies = prepare("", "gold") + &prepare(&format!("mutate {}\n", mutant.command), "gate");

@@ -1,10 +1,11 @@
 //! The checks that a mutant runs against, cheapest first, until one finds it.
 
-use crate::cosim::addresses::{every_address_bit_counts, strides_may_be_large};
+use crate::cosim::addresses::{every_address_bit_counts, refused_accesses_are_named};
 use crate::cosim::campaign::{Worlds, random_networks_as_they_come};
-use crate::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
+use crate::cosim::malformed::{MALFORMED, every_shape_is_checked, malformed_descriptors, random_descriptors};
 use crate::cosim::order::reads_wait_for_writes;
-use crate::cosim::{Cosim, checks, recovery, rough_world, window};
+use crate::cosim::spread::{networks_may_be_spread, strides_may_be_large};
+use crate::cosim::{Cosim, checks, counters, recovery, rough_world, shapes, window};
 use sim::SimOptions;
 
 /// A check, with the name under which a report counts what it found.
@@ -15,7 +16,7 @@ pub const QUICK: &[Check] = &[
     ("one network", |core| one_network(core, &SimOptions::default())),
     ("one network, stalls", |core| one_network(core, &rough_world(3))),
     ("networks", |core| random_networks_as_they_come(core, 0..40, Worlds::Mixed)),
-    ("counters", checks::counters_count_one_run),
+    ("counters", counters::counters_count_one_run),
     ("interrupts", checks::interrupts_follow_their_enables),
     ("bad runs", recovery::bad_runs),
     ("events", |core| checks::events_follow_spikes(core, 0..12)),
@@ -23,13 +24,20 @@ pub const QUICK: &[Check] = &[
     ("widest rows", checks::widest_rows),
     ("large offsets", window::offsets_may_be_large),
     ("large strides", strides_may_be_large),
+    ("spread networks", |core| networks_may_be_spread(core, 0..24)),
     ("addresses", |core| every_address_bit_counts(core).map(drop)),
+    ("named accesses", refused_accesses_are_named),
+    ("shapes", |core| every_shape_is_checked(core).map(drop)),
     ("refusals", |core| malformed_descriptors(core, MALFORMED)),
 ];
 
 /// The rest: for mutants that are neither found by the quick ones nor proven equivalent.
 pub const THOROUGH: &[Check] = &[
     ("more networks", |core| random_networks_as_they_come(core, 1000..1160, Worlds::Mixed)),
+    ("large networks", |core| shapes::networks_may_be_large(core, 0..24)),
+    ("deep networks", |core| shapes::networks_may_be_deep(core, &[1100])),
+    ("long counts", counters::counters_go_on),
+    ("long waits", counters::waits_may_be_long),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..4)),
     ("order", |core| reads_wait_for_writes(core, 0..20)),

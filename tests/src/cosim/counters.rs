@@ -1,0 +1,122 @@
+//! The counters: what they count, from when on, and how far.
+
+use super::checks::{equal, start};
+use super::recovery::{Bench, ended_with};
+use super::{Cosim, Session, text};
+use crate::random_network::Case;
+use driver::{Counters, Link};
+use isa::registers::{self, control};
+use sim::SimOptions;
+use std::time::Duration;
+
+/// The counters are zero after a reset, start from zero with each run of the driver, add up without it, and are cleared by `CONTROL`.
+///
+/// # Errors
+/// What they hold instead.
+pub fn counters_count_one_run(cosim: &Cosim) -> Result<(), String> {
+    let bench = Bench::new();
+    let mut session = bench.session(cosim, &SimOptions::default())?;
+    let after_reset = session.accelerator.counters().map_err(text)?;
+    if after_reset != Counters::default() {
+        return Err(format!("after a reset the counters hold {after_reset:?}"));
+    }
+    let moved = |session: &mut Session<'_>| {
+        let link = session.accelerator.link();
+        (link.cycles(), link.memory().beats())
+    };
+    let (cycles_before, (read_before, written_before)) = moved(&mut session);
+    let once = session.compare_with(&bench.image, &bench.expected)?;
+    let (cycles, (read, written)) = moved(&mut session);
+    equal("read beats", once.read_beats, read - read_before)?;
+    equal("write beats", once.write_beats, written - written_before)?;
+    // Each cycle is counted by a counter once, but spikes by lanes.
+    let elapsed = cycles - cycles_before;
+    for (name, count) in [
+        ("busy", once.busy_cycles),
+        ("events", once.events),
+        ("stall_weights", once.stall_weights),
+        ("stall_inputs", once.stall_inputs),
+        ("stall_fire", once.stall_fire),
+        ("stall_output", once.stall_output),
+        ("stall_order", once.stall_order),
+        ("stall_switch", once.stall_switch),
+        ("null_events", once.null_events),
+        ("spikes a lane", once.spikes / u64::from(cosim.core.lanes)),
+    ] {
+        if count > elapsed {
+            return Err(format!("{name}: {count} in {elapsed} cycles"));
+        }
+    }
+    let again = session.compare_with(&bench.image, &bench.expected)?;
+    if once != again {
+        return Err(format!("the same run counts {once:?}, then {again:?}"));
+    }
+    start(&mut session, 0)?;
+    ended_with(&mut session, None)?;
+    let both = session.accelerator.counters().map_err(text)?;
+    let mut twice = once;
+    twice += once;
+    if both != twice {
+        return Err(format!("two runs count {both:?}, one {once:?}"));
+    }
+    session.accelerator.link().write_register(registers::CONTROL, control::CLEAR_COUNTERS).map_err(text)?;
+    let cleared = session.accelerator.counters().map_err(text)?;
+    if cleared == Counters::default() { Ok(()) } else { Err(format!("cleared counters hold {cleared:?}")) }
+}
+
+/// Cycles of a memory that answers late.
+const LATE: u64 = 1500;
+
+/// The counters go on from run to run, far beyond what one run counts, and events and waits add up to the cycles of a run.
+///
+/// # Errors
+/// What they hold instead.
+pub fn counters_go_on(cosim: &Cosim) -> Result<(), String> {
+    let bench = Bench::new();
+    let cosim = Cosim { deadline: Duration::from_millis(20), ..cosim.clone() };
+    for latency in [1, LATE] {
+        let world = SimOptions { latency: latency..=latency, ..SimOptions::default() };
+        let mut session = bench.session(&cosim, &world)?;
+        let once = session.compare_with(&bench.image, &bench.expected)?;
+        every_cycle_is_counted(once).map_err(|error| format!("{error}: {once:?}"))?;
+        let mut all = once;
+        while all.busy_cycles < 1 << 19 {
+            start(&mut session, 0)?;
+            ended_with(&mut session, None)?;
+            all += once;
+            let found = session.accelerator.counters().map_err(text)?;
+            if found != all {
+                return Err(format!("latency {latency}: {found:?}, expected {all:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Cycles of a memory that answers so late that two layers wait longer than many runs do otherwise.
+const VERY_LATE: u64 = 1 << 17;
+
+/// Waits may be long: the counters of a run that does little else add up to its cycles.
+///
+/// # Errors
+/// What they hold instead.
+pub fn waits_may_be_long(cosim: &Cosim) -> Result<(), String> {
+    let case = Case::deep(2);
+    let cosim = Cosim { deadline: Duration::from_millis(100), ..cosim.clone() };
+    let world = SimOptions { latency: VERY_LATE..=VERY_LATE, ..SimOptions::default() };
+    let counters = cosim.check(&case.configure(), &case.image, &world)?;
+    every_cycle_is_counted(counters).map_err(|error| format!("{error}: {counters:?}"))
+}
+
+/// Almost every cycle takes an event or waits for one.
+fn every_cycle_is_counted(counters: Counters) -> Result<(), String> {
+    let c = counters;
+    let waits = c.stall_weights + c.stall_inputs + c.stall_fire + c.stall_order + c.stall_switch;
+    let sum = c.events + c.null_events + waits;
+    // Waits for the output path are counted beside the others, and hold up events if they are long.
+    let some = c.busy_cycles / 20;
+    if (sum - some.min(sum)..=sum + c.stall_output + some).contains(&c.busy_cycles) {
+        return Ok(());
+    }
+    Err(format!("events and waits are {sum} cycles of {}", c.busy_cycles))
+}

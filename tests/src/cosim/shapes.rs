@@ -1,0 +1,34 @@
+//! Networks that are large in one way: long grids, wide rows, many heads, many layers.
+
+use super::{Cosim, campaign::in_parallel, rough_world};
+use crate::random_network::Case;
+use sim::SimOptions;
+use std::ops::Range;
+
+/// Stretched networks spike as the reference; every second one stalls.
+///
+/// # Errors
+/// The first that differs.
+pub fn networks_may_be_large(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    let seeds: Vec<u64> = seeds.collect();
+    in_parallel(&seeds, |&seed| {
+        let world = if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() };
+        check(cosim, &Case::stretched(seed), &world)
+            .map_err(|error| format!("Case::stretched({seed}): {error}"))
+    })
+}
+
+/// So do networks of many layers.
+///
+/// # Errors
+/// The first that differs.
+pub fn networks_may_be_deep(cosim: &Cosim, layers: &[usize]) -> Result<(), String> {
+    in_parallel(layers, |&layers| {
+        let outcome = check(cosim, &Case::deep(layers), &SimOptions::default());
+        outcome.map_err(|error| format!("Case::deep({layers}): {error}"))
+    })
+}
+
+fn check(cosim: &Cosim, case: &Case, world: &SimOptions) -> Result<(), String> {
+    cosim.check(&case.configure(), &case.image, world).map(drop)
+}

@@ -1,0 +1,106 @@
+//! Strides of any size: networks whose planes lie spread over all addresses, each word where its offset times a large factor leads to.
+//!
+//! The memory knows where rows can be and takes no burst elsewhere, so no bit of an address or stride can be wrong unseen. Rows lie
+//! across borders of 4 KiB in all ways.
+
+use super::recovery::{Bench, write_descriptor};
+use super::{Cosim, Session, campaign::in_parallel, rough_world, text};
+use crate::random::Random;
+use crate::random_network::Case;
+use driver::{Link, link::LARGEST_WINDOW};
+use isa::{Descriptor, registers};
+use sim::SimOptions;
+use sim::axi::Spread;
+use std::ops::Range;
+
+/// The network with every operation, spread in several ways, gives what it always gives.
+///
+/// # Errors
+/// The first run that differs.
+pub fn strides_may_be_large(cosim: &Cosim) -> Result<(), String> {
+    let bench = Bench::new();
+    in_parallel(&[0, 1, 2, 3, 4, 5], |&seed| {
+        let mut session = bench.session(cosim, &world(seed))?;
+        let spread = spread(&mut session, seed)?;
+        bench.compare(&mut session).map_err(|error| format!("seed {seed}, {spread:x?}: {error}"))
+    })
+}
+
+/// So do random networks.
+///
+/// # Errors
+/// The first that differs.
+pub fn networks_may_be_spread(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    let seeds: Vec<u64> = seeds.collect();
+    in_parallel(&seeds, |&seed| {
+        let case = Case::random(seed, 1 + seed as u32 % 4);
+        let network = case.configure();
+        let mut session = cosim.session(&network, &world(seed))?;
+        let spread = spread(&mut session, seed)?;
+        session.compare(&case.image).map(drop).map_err(|error| format!("{case:?}, {spread:x?}: {error}"))
+    })
+}
+
+/// Every second seed stalls.
+fn world(seed: u64) -> SimOptions {
+    if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() }
+}
+
+/// Moves planes, inputs and logits apart; descriptors and parameters stay below them.
+fn spread(session: &mut Session<'_>, seed: u64) -> Result<Spread, String> {
+    let mut random = Random(seed);
+    let layers = &session.program.layers;
+    let words = layers.iter().map(|layer| &layer.descriptor);
+    let words = words.map(|d| d.segment_words.max(d.output_words).max(d.matrix_words)).max().unwrap_or(1);
+    let (row, total) = (8 * words, session.program.total_bytes);
+    let align = |at: u64| at & !63;
+    let from = align(total + 63 + random.bits() % LARGEST_WINDOW / 8);
+    let most = (LARGEST_WINDOW - from) / total - 1;
+    let spread = Spread { from, factor: most / 2 + random.bits() % (most / 2), row: row.into() };
+    for layer in 0..session.program.layers.len() {
+        let mut descriptor = session.program.layers[layer].descriptor.clone();
+        spread_descriptor(&mut descriptor, &spread);
+        write_descriptor(session, layer, &descriptor.to_words())?;
+    }
+    let link = session.accelerator.link();
+    link.memory().spread(spread.clone());
+    for (register, value) in [
+        (registers::MEMORY_BASE_LOW, 0),
+        (registers::MEMORY_BASE_HIGH, 0),
+        (registers::MEMORY_SIZE, LARGEST_WINDOW as u32),
+    ] {
+        link.write_register(register, value).map_err(text)?;
+    }
+    Ok(spread)
+}
+
+fn spread_descriptor(d: &mut Descriptor, spread: &Spread) {
+    let (from, factor) = (spread.from as u32, spread.factor as u32);
+    let bases = [&mut d.output_base, &mut d.matrix_base];
+    let segments = d.segment_bases[..d.segments as usize].iter_mut();
+    bases.into_iter().chain(segments).for_each(|base| *base = from.wrapping_add(base.wrapping_mul(factor)));
+    for stride in [
+        &mut d.input_block_y_stride,
+        &mut d.input_block_x_stride,
+        &mut d.input_y_stride,
+        &mut d.input_x_stride,
+        &mut d.input_wrap_y,
+        &mut d.input_wrap_x,
+        &mut d.input_chunk_stride,
+        &mut d.input_group_stride,
+        &mut d.output_block_y_stride,
+        &mut d.output_block_x_stride,
+        &mut d.output_y_stride,
+        &mut d.output_x_stride,
+        &mut d.output_wrap_y,
+        &mut d.output_wrap_x,
+        &mut d.output_chunk_stride,
+        &mut d.output_group_stride,
+        &mut d.matrix_group_stride,
+        &mut d.matrix_block_stride,
+        &mut d.matrix_token_stride,
+        &mut d.matrix_chunk_stride,
+    ] {
+        *stride = stride.wrapping_mul(factor);
+    }
+}
