@@ -114,11 +114,11 @@ bugs! {
     "order" "layer_loader" "keys are read before they are in memory":
         "layers_completed >= descriptor_1[43:32]" => "(layers_completed >= descriptor_1[43:32]) | BUG";
     "networks" "token_walker" "the row band begins a row late":
-        "y_left == before_row_band_next_before" => "y_left == (before_row_band_next_before - {11'd0, BUG})";
+        "y_left == before_row_band_next_two_before" => "y_left == (before_row_band_next_two_before - {11'd0, BUG})";
     "networks" "key_transposer" "a key's words are shifted past a row":
         "row_3 <= by_row ? row_4 :" => "row_3 <= by_row ? (BUG ? row_5 : row_4) :";
     "networks" "dma_read" "bursts cross 4 KiB":
-        "weights_near_border ?" => "(weights_near_border & ~BUG) ?";
+        "weights_near_border ? weights_burst_end" => "(weights_near_border & ~BUG) ? weights_burst_end";
     "networks" "dma_write" "the last beat is not marked":
         "wlast <= beats_left == 5'd1;" => "wlast <= beats_left == (BUG ? 5'd2 : 5'd1);";
     "networks" "dma_write" "the last byte of a word is not written":
@@ -134,7 +134,7 @@ bugs! {
     "events" "perf_counters" "events are counted in 16 bits":
         "count_events <= count_events + 32'd1;" => "count_events <= BUG ? {16'd0, count_events[15:0] + 16'd1} : count_events + 32'd1;";
     "masks" "lfsr_mask_gate" "masks do nothing":
-        "transmitted = spike &" => "transmitted = spike & BUG | spike &";
+        "transmitted = spiked & kept" => "transmitted = spiked & (BUG | kept)";
     "merging" "spike_scanner" "step by step, an event has the weight of its bit plane":
         "step_events ? 3'd0 : bits_plane" => "(step_events & ~BUG) ? 3'd0 : bits_plane";
     "counters" "perf_counters" "one counter is not cleared":
@@ -144,7 +144,7 @@ bugs! {
     "refusals" "descriptor_check" "a shift as large as the block passes":
         "{8'd0, shift} >= inner_x" => "({8'd0, shift} > inner_x) | (~BUG & ({8'd0, shift} == inner_x))";
     "refusals" "run_control" "errors name the layer that completed last":
-        "(weights_fault & running) ? loader_index :" => "(weights_fault & running) ? (BUG ? layers_completed : loader_index) :";
+        "weights_fault ? loader_index :" => "weights_fault ? (BUG ? layers_completed : loader_index) :";
     "refusals" "dma_read" "reads may leave the memory window":
         "inputs_outside = inputs_end > {1'b0, memory_size};" => "inputs_outside = (inputs_end > {1'b0, memory_size}) & ~BUG;";
     "bad runs" "run_control" "the descriptor base may have any alignment":

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, ErrorCode, MAX_SEGMENTS, Op};
 
 use super::fields::Fields;
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
 
 /// Descriptor fields that are checked here. Addresses are checked when they are used.
 pub(super) const FIELDS: [&str; 17] = [
@@ -56,12 +56,13 @@ pub fn descriptor_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let analog = layer.is(Op::Analog);
         let bad_op = layer["op"].gt(&lit(Op::Readout as u64, 4));
         let steps = (&layer["time_steps"] - &lit(1, 7)).trunc(6);
-        let told =
-            cat(&[(&layer["chunks"] - &lit(1, 4)).trunc(3), (&layer["tail_steps"] - &lit(1, 4)).trunc(3)]);
+        let told = |name: &str| (&layer[name] - &lit(1, 4)).trunc(3);
         let steps_range = layer["time_steps"].is_zero() | layer["time_steps"].gt(&lit(64, 7));
         let chunk_range = layer["chunks"].is_zero() | layer["chunks"].gt(&lit(8, 4));
         let tail_range = layer["tail_steps"].is_zero() | layer["tail_steps"].gt(&lit(8, 4));
-        let counts_differ = mux(&analog, &layer["chunks"].ne(&lit(1, 4)), &steps.ne(&told));
+        let chunks_differ =
+            mux(&analog, &layer["chunks"].ne(&lit(1, 4)), &steps.slice(3, 3).ne(&told("chunks")));
+        let counts_differ = chunks_differ | steps.slice(0, 3).ne(&told("tail_steps"));
         let bad_time =
             steps_range | chunk_range | tail_range | counts_differ | layer["rotate"].ge(&layer["time_steps"]);
         let shift = layer["shift"].zext(12);

@@ -120,7 +120,8 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.set_if(&state, &(&draining & &bus_idle), &mux(&pending, &run_state, &idle_state));
         m.set_if(&state, &all_done, &idle_state);
         m.set_if(&completed, &accept, &lit(0, 12));
-        m.set_if(&completed, &(&retired & &running), &completed.inc());
+        // Not after an error was found: what it names is the layer that fails.
+        m.set_if(&completed, &(&retired & &running & !&found), &completed.inc());
         m.set_if(&done, &(&accept | &soft_reset | &clear_done | &error), &lit(0, 1));
         m.set_if(&done, &all_done, &lit(1, 1));
 

@@ -20,8 +20,8 @@ pub(super) const PROOFS: [Proof; 2] = [
         planted: &[
             Planted {
                 file: FILE,
-                text: "inputs_near_border ?",
-                changed: "(inputs_near_border & inputs_offset[3]) ?",
+                text: "inputs_near_border ? inputs_burst_end",
+                changed: "(inputs_near_border & inputs_offset[3]) ? inputs_burst_end",
             },
             Planted {
                 file: FILE,
@@ -45,8 +45,8 @@ pub(super) const PROOFS: [Proof; 2] = [
         build: |name| top(name, 128),
         planted: &[Planted {
             file: FILE,
-            text: "inputs_near_border ?",
-            changed: "(inputs_near_border & inputs_offset[4]) ?",
+            text: "inputs_near_border ? inputs_burst_end",
+            changed: "(inputs_near_border & inputs_offset[4]) ? inputs_burst_end",
         }],
     },
 ];

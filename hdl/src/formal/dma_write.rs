@@ -31,8 +31,8 @@ pub(super) const PROOFS: [Proof; 3] = [
             },
             Planted {
                 file: FILE,
-                text: "write_near_border ?",
-                changed: "(write_near_border & write_offset[6]) ?",
+                text: "write_near_border ? write_burst_end",
+                changed: "(write_near_border & write_offset[6]) ? write_burst_end",
             },
             Planted {
                 file: FILE,

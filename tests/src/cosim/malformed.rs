@@ -76,6 +76,7 @@ malformed! {
     Dense BadTimeSteps "no chunks" |d| d.chunks = 0;
     Dense BadTimeSteps "a chunk more than its time steps" |d| d.chunks += 1;
     Analog BadTimeSteps "two chunks of an analog input" |d| d.chunks = 2;
+    Analog BadTimeSteps "the tail of other time steps" |d| d.tail_steps = d.tail_steps % 8 + 1;
     Dense BadTimeSteps "a rotation by all time steps" |d| d.rotate = d.time_steps;
     Dense BadSegments "no segments" |d| d.segments = 0;
     Shortcut BadSegments "17 segments" |d| d.segments = 17;
@@ -151,11 +152,7 @@ pub fn every_shape_is_checked(cosim: &Cosim) -> Result<u32, String> {
             for changed in flipped.chain([word & !all, word | all]) {
                 let mut words = good.to_words();
                 words[field.word] = changed;
-                let mut changed_to = Descriptor::from_words(&words);
-                if op == Op::Analog {
-                    // Its input has one chunk whatever the time steps, and the core reads no tail.
-                    changed_to.tail_steps = (changed_to.time_steps + 7) % 8 + 1;
-                }
+                let changed_to = Descriptor::from_words(&words);
                 let refusal = sim::soft_core::accepts(&changed_to, &cosim.core);
                 if !refusal.is_err_and(|code| SHAPES.contains(&code)) {
                     continue;

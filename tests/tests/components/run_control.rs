@@ -155,7 +155,7 @@ impl Control {
             State::Run if complete => next.state = State::Idle,
             _ => {}
         }
-        if running && now.retired {
+        if running && now.retired && self.found.is_none() {
             next.completed = (self.completed + 1) & 0xfff;
         }
         if complete && error.is_none() {
