@@ -57,9 +57,11 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let pending = m.reg("pending", 8);
         let row_token_end = m.reg("row_token_end", 1);
         let row_job_end = m.reg("row_job_end", 1);
-        let plane = m.named("plane", &lowest(&pending, 3));
+        m.comment("What there is to know of `pending`, which the buffer looks up and which ends the row.");
+        let plane = m.reg("plane", 3);
+        let some_pending = m.reg("some_pending", 1);
+        let last_pass = m.reg("last_pass", 1);
         let rest = m.named("rest", &without_lowest(&pending));
-        let last_pass = m.named("last_pass", &!two_or_more(&pending));
         let row_done = m.named("row_done", &(&scanning & &pass_take & &last_pass));
         let next_row = m.named("next_row", &(&row + scanning.zext(ROW_BITS)));
         let pick = |pair: &[Expr; 2]| mux(&next_row.bit(0), &pair[1], &pair[0]);
@@ -71,8 +73,13 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&scanning, &start, &lit(1, 1));
         m.set_if(&scanning, &row_done, &lit(0, 1));
         m.set_if(&row, &(&start | &row_done), &next_row);
-        m.set_if(&pending, &start, &mux(&step_mode, &all_steps, &pick(&active)));
-        m.set_if(&pending, &(&scanning & &pass_take), &rest);
+        let planes = m.named("next_planes", &mux(&step_mode, &all_steps, &pick(&active)));
+        for (when, planes) in [(&start, &planes), (&(&scanning & &pass_take), &rest)] {
+            m.set_if(&pending, when, planes);
+            m.set_if(&plane, when, &lowest(planes, 3));
+            m.set_if(&some_pending, when, &planes.any());
+            m.set_if(&last_pass, when, &!two_or_more(planes));
+        }
         m.set_if(&row_token_end, &start, &next_token_end);
         m.set_if(&row_job_end, &start, &pick(&job_end));
         m.set_if(&job_open, &job_start, &lit(1, 1));
@@ -94,7 +101,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&pass_valid, &pass_take, &scanning);
         let pass_bitmap = m.reg("pass_bitmap", words);
         let pass_plane = m.reg("pass_plane", 3);
-        m.set_if(&pass_bitmap, &pass_take, &mux(&pending.any(), &bitmap, &lit(0, words)));
+        m.set_if(&pass_bitmap, &pass_take, &mux(&some_pending, &bitmap, &lit(0, words)));
         m.set_if(&pass_plane, &pass_take, &plane);
         let flags = [
             &step_mode | &hands_over,
