@@ -26,6 +26,9 @@ struct Report {
     mismatches: usize,
     max_payload: u32,
     max_request: u32,
+    /// Weights and inputs together.
+    #[serde(flatten)]
+    payload: Efficiency,
     /// The network, as the driver loads it.
     weights: Efficiency,
     /// Inputs of all images, back to back as the driver writes them, each from its first beat of data to its last.
@@ -104,6 +107,7 @@ pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
         let expected = executor.trace(images.image(index))?;
         mismatches += usize::from(found.logits != expected.logits);
     }
+    let inputs = Efficiency::sum(&inputs);
     let count = images.count() as f64;
     let simulated = root_cycles(&mut card) as f64;
     let report = Report {
@@ -112,8 +116,9 @@ pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
         mismatches,
         max_payload,
         max_request,
+        payload: Efficiency::sum(&[weights, inputs]),
         weights,
-        inputs: Efficiency::sum(&inputs),
+        inputs,
         to_card: alone.to_card,
         to_host: alone.to_host,
         hosts: hosts.into_iter().collect::<Result<_, _>>()?,
