@@ -35,7 +35,11 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             changed: "last_word = words_left == 8'd0;",
         },
         Planted { file: FILE, text: "too_long = waits & ", changed: "too_long = waits & in_length & " },
-        Planted { file: FILE, text: "(rx_data <= 8'd4)", changed: "(rx_data <= 8'd5)" },
+        Planted {
+            file: FILE,
+            text: "| (rx_data == 8'd4);",
+            changed: "| (rx_data == 8'd4) | (rx_data == 8'd5);",
+        },
         Planted { file: FILE, text: "receives = ~(in_access | in_send);", changed: "receives = ~in_access;" },
     ],
 }];
