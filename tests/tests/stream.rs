@@ -4,16 +4,12 @@ use driver::program::{Planes, ProgramOptions};
 use driver::{Accelerator, Inference, Program};
 use model::Executor;
 use sim::{SimLink, SimOptions};
-use tests::cosim::campaign::in_parallel;
-use tests::cosim::{Cosim, rough_world};
+use tests::cosim::campaign::{Worlds, in_parallel};
+use tests::cosim::{Cosim, text};
 use tests::random_network::Case;
 
 const NETWORKS: u64 = 48;
 const IMAGES: u8 = 5;
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
 
 /// Images of a case's size that differ in every pixel.
 fn images(case: &Case) -> Vec<Vec<u8>> {
@@ -33,7 +29,7 @@ type Answers = (Vec<Inference>, Vec<Inference>, Vec<Vec<i32>>);
 fn answers(cosim: &Cosim, seed: u64, spoil: impl Fn(&mut Program)) -> Result<Answers, String> {
     let case = Case::random(seed, 1 + seed as u32 % 3);
     let network = case.configure();
-    let world = if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() };
+    let world = Worlds::Mixed.of(seed);
     let memory_size = cosim.accelerator(&world)?.window_size();
     let options = ProgramOptions { memory_size, planes: Planes::Reuse };
     let alone = Program::compile(&network, &cosim.core, &options).map_err(text)?;

@@ -14,16 +14,18 @@ const COMPLETION_HEADER: u64 = 12;
 const WRITE_HEADER: u64 = 16;
 const SHORT_WRITE_HEADER: u64 = 12;
 /// Bytes of the streams that are measured alone.
-pub const STREAM_BYTES: usize = 256 << 10;
+const STREAM_BYTES: usize = 256 << 10;
 /// Bytes that the AXI slave moves.
 const SLAVE_BYTES: usize = 64 << 10;
 /// Beats of its bursts: the core's longest, and the longest that AXI has.
 const SLAVE_BURSTS: [usize; 2] = [16, 256];
 
 /// What one way of using the link makes of it.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Efficiency {
     payload_bytes: u64,
+    #[serde(skip)]
+    header_bytes: u64,
     /// Clock cycles from the first beat of data to the last, idle ones included.
     cycles: u64,
     /// Beats that were on the link in this direction: data, headers, the host's accesses of registers.
@@ -42,47 +44,42 @@ impl Efficiency {
     /// Of data that the card read.
     pub fn of_reads(traffic: &Traffic, max_payload: u32) -> Efficiency {
         let headers = traffic.read_bytes.div_ceil(max_payload.into()) * COMPLETION_HEADER;
-        Efficiency::new(traffic.read_bytes, traffic.rx_beats, traffic, headers)
+        Efficiency::new(traffic.read_bytes, headers, cycles(traffic), traffic.rx_beats)
     }
 
     /// Of data that it wrote, with `header` bytes before each payload.
     fn of_writes(traffic: &Traffic, max_payload: u32, header: u64) -> Efficiency {
         let headers = traffic.written_bytes.div_ceil(max_payload.into()) * header;
-        Efficiency::new(traffic.written_bytes, traffic.tx_beats, traffic, headers)
+        Efficiency::new(traffic.written_bytes, headers, cycles(traffic), traffic.tx_beats)
     }
 
-    fn new(payload_bytes: u64, beats: u64, traffic: &Traffic, headers: u64) -> Efficiency {
-        let cycles = traffic.span.map_or(0, |(first, last)| last - first + 1);
-        Efficiency { payload_bytes, cycles, beats, bound: headers as f64, ..Efficiency::default() }.rated()
-    }
-
-    /// Fills in the quotients; `bound` holds the bytes of the headers before.
-    fn rated(self) -> Efficiency {
-        let payload = self.payload_bytes as f64;
+    fn new(payload_bytes: u64, header_bytes: u64, cycles: u64, beats: u64) -> Efficiency {
+        let payload = payload_bytes as f64;
         let of = |beats: u64| payload / (beats.max(1) as f64 * f64::from(STREAM_ALIGN));
-        let bound = payload / (payload + self.bound).max(1.0);
-        let payload_efficiency = of(self.cycles);
+        let bound = payload / (payload + header_bytes as f64).max(1.0);
+        let (payload_efficiency, of_beats) = (of(cycles), of(beats));
+        let of_bound = payload_efficiency / bound.max(f64::MIN_POSITIVE);
         Efficiency {
+            payload_bytes,
+            header_bytes,
+            cycles,
+            beats,
             payload_efficiency,
-            of_beats: of(self.beats),
+            of_beats,
             bound,
-            of_bound: payload_efficiency / bound.max(f64::MIN_POSITIVE),
-            ..self
+            of_bound,
         }
     }
 
     /// Of several transfers, one after another: what lies between them is left out.
     pub fn sum(parts: &[Efficiency]) -> Efficiency {
         let total = |of: fn(&Efficiency) -> u64| parts.iter().map(of).sum();
-        let headers = parts.iter().map(|part| part.payload_bytes as f64 * (1.0 / part.bound - 1.0)).sum();
-        Efficiency {
-            payload_bytes: total(|part| part.payload_bytes),
-            cycles: total(|part| part.cycles),
-            beats: total(|part| part.beats),
-            bound: headers,
-            ..Efficiency::default()
-        }
-        .rated()
+        Efficiency::new(
+            total(|part| part.payload_bytes),
+            total(|part| part.header_bytes),
+            total(|part| part.cycles),
+            total(|part| part.beats),
+        )
     }
 
     /// A line of a table.
@@ -98,6 +95,11 @@ impl Efficiency {
             percent(self.of_bound)
         )
     }
+}
+
+/// From the first beat of data to the last.
+fn cycles(traffic: &Traffic) -> u64 {
+    traffic.span.map_or(0, |(first, last)| last - first + 1)
 }
 
 /// Streams alone at one kind of host.

@@ -18,6 +18,7 @@ use sim::verilated::Tracing;
 
 /// The card that is taken when none is named.
 const DEFAULT: &str = "constraints/acorn/mst_pcie.json";
+
 #[derive(Serialize)]
 struct Report {
     network: String,
@@ -91,21 +92,22 @@ pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
     }
 
     let executor = Executor::new(&network);
+    let expected: Vec<_> = (0..images.count())
+        .map(|index| executor.trace(images.image(index)).map(|trace| trace.logits))
+        .collect::<Result<_, _>>()?;
     let (mut mismatches, mut cycles, mut busy) = (0, 0, 0);
-    for index in 0..images.count() {
-        let expected = executor.trace(images.image(index))?;
+    for (index, expected) in expected.iter().enumerate() {
         let before = root_cycles(&mut card);
         let found = card.infer(images.image(index))?;
         cycles += root_cycles(&mut card) - before;
         busy += found.counters.busy_cycles;
-        mismatches += usize::from(found.logits != expected.logits);
+        mismatches += usize::from(found.logits != *expected);
     }
     let before = root_cycles(&mut card);
     let streamed = card.infer_stream(images.all())?;
     let stream_cycles = root_cycles(&mut card) - before;
-    for (index, found) in streamed.iter().enumerate() {
-        let expected = executor.trace(images.image(index))?;
-        mismatches += usize::from(found.logits != expected.logits);
+    for (found, expected) in streamed.iter().zip(&expected) {
+        mismatches += usize::from(found.logits != *expected);
     }
     let inputs = Efficiency::sum(&inputs);
     let count = images.count() as f64;

@@ -107,6 +107,14 @@ impl Spread {
     }
 }
 
+/// Bursts whose addresses are kept.
+const LATEST: usize = 3;
+
+fn note(latest: &mut VecDeque<u64>, address: u64) {
+    latest.push_front(address);
+    latest.truncate(LATEST);
+}
+
 /// The memory and its AXI4 port.
 pub struct AxiMemory {
     bytes: Vec<u8>,
@@ -122,8 +130,8 @@ pub struct AxiMemory {
     responses: VecDeque<Burst>,
     beats_read: u64,
     beats_written: u64,
-    bursts_read: Vec<u64>,
-    bursts_written: Vec<u64>,
+    latest_read: VecDeque<u64>,
+    latest_written: VecDeque<u64>,
 }
 
 impl AxiMemory {
@@ -142,8 +150,8 @@ impl AxiMemory {
             responses: VecDeque::new(),
             beats_read: 0,
             beats_written: 0,
-            bursts_read: Vec::new(),
-            bursts_written: Vec::new(),
+            latest_read: VecDeque::new(),
+            latest_written: VecDeque::new(),
             options,
         }
     }
@@ -193,9 +201,9 @@ impl AxiMemory {
         (self.beats_read, self.beats_written)
     }
 
-    /// Bus addresses of the bursts read and of those written since the memory was made.
-    pub fn bursts(&self) -> (&[u64], &[u64]) {
-        (&self.bursts_read, &self.bursts_written)
+    /// Bus addresses of the latest bursts read and of those written, the last one first, three at most.
+    pub fn latest_bursts(&self) -> (&VecDeque<u64>, &VecDeque<u64>) {
+        (&self.latest_read, &self.latest_written)
     }
 
     /// Bursts that were accepted and are not answered in full.
@@ -238,12 +246,12 @@ impl AxiMemory {
         if let (Some(address), true) = (core.read_address, self.driven.read_address_ready) {
             let offset = self.check("AR", &address)?;
             let ready_at = self.cycle + self.latency();
-            self.bursts_read.push(address.address);
+            note(&mut self.latest_read, address.address);
             self.reads.push_back(Burst::new(address, offset, ready_at));
         }
         if let (Some(address), true) = (core.write_address, self.driven.write_address_ready) {
             let offset = self.check("AW", &address)?;
-            self.bursts_written.push(address.address);
+            note(&mut self.latest_written, address.address);
             self.writes.push_back(Burst::new(address, offset, 0));
         }
         if let (Some(data), true) = (core.write_data, self.driven.write_data_ready) {

@@ -102,8 +102,7 @@ impl HostMemorySlave {
                 let mut found = vec![0; bytes];
                 buffer.read(0, &mut found);
                 let lane = |i: usize| (i / 4 + i % 4) as u32;
-                let words = found.chunks_exact(4).enumerate();
-                words.into_iter().all(|(i, word)| word == lane(i).to_le_bytes())
+                found.chunks_exact(4).enumerate().all(|(i, word)| word == lane(i).to_le_bytes())
             }
         };
         Ok(Moved { traffic, right })

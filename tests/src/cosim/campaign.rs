@@ -20,7 +20,8 @@ pub enum Worlds {
 }
 
 impl Worlds {
-    fn of(self, seed: u64) -> SimOptions {
+    /// The world of a seed.
+    pub fn of(self, seed: u64) -> SimOptions {
         match self {
             Worlds::Mixed if seed % 2 == 1 => rough_world(seed),
             Worlds::Rough => rough_world(seed),

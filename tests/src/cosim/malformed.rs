@@ -1,7 +1,8 @@
 //! Descriptors that the core must refuse, and random ones that it must survive.
 
+use super::campaign::{Worlds, in_parallel};
 use super::recovery::{Bench, write_descriptor};
-use super::{Cosim, Session, campaign::in_parallel, rough_world, text};
+use super::{Cosim, Session, text};
 use crate::random::Random;
 use driver::{DriverError, Link};
 use isa::registers::{self, control};
@@ -212,7 +213,7 @@ pub fn random_descriptors(cosim: &Cosim, seeds: Range<u64>) -> Result<Endings, S
     let seeds: Vec<u64> = seeds.collect();
     let endings = std::sync::Mutex::new(Endings::default());
     in_parallel(&seeds, |&seed| {
-        let world = if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() };
+        let world = Worlds::Mixed.of(seed);
         let mut session = bench.session(cosim, &world)?;
         let mut random = Random(seed);
         let layer = random.size(0, session.program.layers.len() - 1);

@@ -1,6 +1,7 @@
 //! Networks that are large in one way: long grids, wide rows, many heads, many layers.
 
-use super::{Cosim, campaign::in_parallel, rough_world};
+use super::Cosim;
+use super::campaign::{Worlds, in_parallel};
 use crate::random_network::Case;
 use sim::SimOptions;
 use std::ops::Range;
@@ -12,8 +13,7 @@ use std::ops::Range;
 pub fn networks_may_be_large(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
     let seeds: Vec<u64> = seeds.collect();
     in_parallel(&seeds, |&seed| {
-        let world = if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() };
-        check(cosim, &Case::stretched(seed), &world)
+        check(cosim, &Case::stretched(seed), &Worlds::Mixed.of(seed))
             .map_err(|error| format!("Case::stretched({seed}): {error}"))
     })
 }

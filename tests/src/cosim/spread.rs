@@ -3,13 +3,14 @@
 //! The memory knows where rows can be and takes no burst elsewhere, so no bit of an address or stride can be wrong unseen. Rows lie
 //! across borders of 4 KiB in all ways.
 
-use super::recovery::{Bench, write_descriptor};
-use super::{Cosim, Session, campaign::in_parallel, rough_world, text};
+use super::campaign::{Worlds, in_parallel};
+use super::recovery::Bench;
+use super::window::relocate;
+use super::{Cosim, Session};
 use crate::random::Random;
 use crate::random_network::Case;
-use driver::{Link, link::LARGEST_WINDOW};
-use isa::{Descriptor, registers};
-use sim::SimOptions;
+use driver::link::LARGEST_WINDOW;
+use isa::Descriptor;
 use sim::axi::Spread;
 use std::ops::Range;
 
@@ -20,7 +21,7 @@ use std::ops::Range;
 pub fn strides_may_be_large(cosim: &Cosim) -> Result<(), String> {
     let bench = Bench::new();
     in_parallel(&[0, 1, 2, 3, 4, 5], |&seed| {
-        let mut session = bench.session(cosim, &world(seed))?;
+        let mut session = bench.session(cosim, &Worlds::Mixed.of(seed))?;
         let spread = spread(&mut session, seed)?;
         bench.compare(&mut session).map_err(|error| format!("seed {seed}, {spread:x?}: {error}"))
     })
@@ -35,15 +36,10 @@ pub fn networks_may_be_spread(cosim: &Cosim, seeds: Range<u64>) -> Result<(), St
     in_parallel(&seeds, |&seed| {
         let case = Case::random(seed, 1 + seed as u32 % 4);
         let network = case.configure();
-        let mut session = cosim.session(&network, &world(seed))?;
+        let mut session = cosim.session(&network, &Worlds::Mixed.of(seed))?;
         let spread = spread(&mut session, seed)?;
         session.compare(&case.image).map(drop).map_err(|error| format!("{case:?}, {spread:x?}: {error}"))
     })
-}
-
-/// Every second seed stalls.
-fn world(seed: u64) -> SimOptions {
-    if seed % 2 == 1 { rough_world(seed) } else { SimOptions::default() }
 }
 
 /// Moves planes, inputs and logits apart; descriptors and parameters stay below them.
@@ -57,20 +53,8 @@ fn spread(session: &mut Session<'_>, seed: u64) -> Result<Spread, String> {
     let from = align(total + 63 + random.bits() % LARGEST_WINDOW / 8);
     let most = (LARGEST_WINDOW - from) / total - 1;
     let spread = Spread { from, factor: most / 2 + random.bits() % (most / 2), row: row.into() };
-    for layer in 0..session.program.layers.len() {
-        let mut descriptor = session.program.layers[layer].descriptor.clone();
-        spread_descriptor(&mut descriptor, &spread);
-        write_descriptor(session, layer, &descriptor.to_words())?;
-    }
-    let link = session.accelerator.link();
-    link.memory().spread(spread.clone());
-    for (register, value) in [
-        (registers::MEMORY_BASE_LOW, 0),
-        (registers::MEMORY_BASE_HIGH, 0),
-        (registers::MEMORY_SIZE, LARGEST_WINDOW as u32),
-    ] {
-        link.write_register(register, value).map_err(text)?;
-    }
+    relocate(session, 0, LARGEST_WINDOW as u32, |descriptor| spread_descriptor(descriptor, &spread))?;
+    session.accelerator.link().memory().spread(spread.clone());
     Ok(spread)
 }
 

@@ -68,27 +68,36 @@ fn shifted(cosim: &Cosim, shift: u32) -> Result<(), String> {
 fn latest(link: &mut SimLink, write: bool, shift: u32) -> Vec<u32> {
     let port = link.memory_port();
     let base = link.memory_base();
-    let (read, written) = link.memory().bursts();
+    let (read, written) = link.memory().latest_bursts();
     let (taken, offered) = if write { (written, port.write_address) } else { (read, port.read_address) };
     let offset = |address: u64| (address - base) as u32 + shift;
-    let taken = taken.iter().rev().take(3).copied();
-    taken.chain(offered.map(|burst| burst.address)).map(offset).collect()
+    taken.iter().copied().chain(offered.map(|burst| burst.address)).map(offset).collect()
 }
 
 /// Lets the window begin `shift` bytes before the memory, and everything in the descriptors lie as much further on.
 fn move_window(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
+    let window = session.accelerator.window_size() as u32;
+    let base = session.accelerator.link().memory_base().wrapping_sub(shift.into());
+    relocate(session, base, shift + window, |descriptor| move_bases(descriptor, shift))
+}
+
+/// Changes all descriptors, and lets the window have `size` bytes from bus address `base` on.
+pub(super) fn relocate(
+    session: &mut Session<'_>,
+    base: u64,
+    size: u32,
+    change: impl Fn(&mut Descriptor),
+) -> Result<(), String> {
     for layer in 0..session.program.layers.len() {
         let mut descriptor = session.program.layers[layer].descriptor.clone();
-        move_bases(&mut descriptor, shift);
+        change(&mut descriptor);
         write_descriptor(session, layer, &descriptor.to_words())?;
     }
-    let window = session.accelerator.window_size() as u32;
     let link = session.accelerator.link();
-    let base = link.memory_base().wrapping_sub(shift.into());
     for (register, value) in [
         (registers::MEMORY_BASE_LOW, base as u32),
         (registers::MEMORY_BASE_HIGH, (base >> 32) as u32),
-        (registers::MEMORY_SIZE, shift + window),
+        (registers::MEMORY_SIZE, size),
     ] {
         link.write_register(register, value).map_err(text)?;
     }

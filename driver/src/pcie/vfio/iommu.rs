@@ -83,7 +83,7 @@ impl AddressSpace {
         let group = open(Path::new(GROUPS).join(group_name))?;
         let flags = sys::group_flags(&group).map_err(call("the group's status"))?;
         if flags & VFIO_GROUP_FLAGS_VIABLE == 0 {
-            return Err(VfioError::NotViable { group: group_name.to_owned(), devices: devices(group_name) });
+            return Err(not_viable(group_name));
         }
         if !sys::has_iommu(&container, VFIO_TYPE1v2_IOMMU).map_err(call("the kinds of IOMMU"))? {
             return Err(VfioError::NoIommu);
@@ -98,9 +98,9 @@ impl AddressSpace {
     fn of_iommufd(group: &str, character: &str) -> Result<(AddressSpace, File), VfioError> {
         let iommufd = open(PathBuf::from(IOMMUFD))?;
         let device = open(Path::new(CHARACTER_DEVICES).join(character))?;
-        sys::bind_iommufd(&device, &iommufd).map_err(|source| match source.raw_os_error() {
-            // EBUSY: also what other devices of the group make of it.
-            Some(16) => VfioError::NotViable { group: group.to_owned(), devices: devices(group) },
+        sys::bind_iommufd(&device, &iommufd).map_err(|source| match source.kind() {
+            // Also what other devices of the group make of it.
+            io::ErrorKind::ResourceBusy => not_viable(group),
             _ => VfioError::Call { what: "binding the device to iommufd", source },
         })?;
         let space = sys::new_space(&iommufd).map_err(call("making an address space"))?;
@@ -135,8 +135,9 @@ impl AddressSpace {
     }
 }
 
-fn devices(group: &str) -> PathBuf {
-    PathBuf::from(format!("/sys/kernel/iommu_groups/{group}/devices"))
+fn not_viable(group: &str) -> VfioError {
+    let devices = PathBuf::from(format!("/sys/kernel/iommu_groups/{group}/devices"));
+    VfioError::NotViable { group: group.to_owned(), devices }
 }
 
 #[cfg(test)]
