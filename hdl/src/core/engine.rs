@@ -143,6 +143,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     m.comment("What kind of layer it is: settled a cycle later, before anything of it moves.");
     let two_phase = layer.two_phase();
     let attention = m.delay("attention", &layer.is_attention());
+    let scores = m.delay("scores", &layer.is(Op::Scores));
     let readout = m.delay("readout", &layer.is(Op::Readout));
     let analog = layer.is(Op::Analog);
     let shortcut = m.delay("shortcut", &layer.is(Op::Shortcut));
@@ -208,7 +209,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("wide", shortcut),
         ("one_sum", readout),
         ("is_attention", attention),
-        ("is_scores", layer.is(Op::Scores)),
+        ("is_scores", scores),
         ("tail_steps", layer["tail_steps"].clone()),
         ("segment_words", layer["segment_words"].clone()),
         ("job_start", nets.later(m, "jobs", "job_start", 1)),

@@ -88,12 +88,12 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         m.comment("Fire, second cycle: one adder, which adds the drive or subtracts the threshold. The extra low bit is its carry.");
         let load = m.input_doc("load", 1, "membrane takes the drive");
-        let add = m.input_doc("add", 1, "membrane adds the drive");
         let step = m.input_doc("step", 1, "threshold step");
         let preset = m.input_doc("preset", 1, "membrane takes v0");
         let latch = m.input_doc("latch", 1, "last step of a two-phase token: its spike count is complete");
         let membrane = m.reg_signed("membrane", bits);
-        let carry = m.named("subtract", &!&add);
+        let add = m.delay("add", &adds_drive);
+        let carry = m.delay("subtract", &!&adds_drive);
         let wide = |value: &crate::rtl::Expr| cat(&[value.sext(bits + 1).as_unsigned(), carry.clone()]);
         let moved = m.named("moved", &(wide(&membrane) + wide(&operand)));
         m.unused(&moved.bit(0));
@@ -103,7 +103,7 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&membrane, &preset, &v0);
         m.set_if(&membrane, &(&add | &(&step & &fired)), &next);
         let count = m.reg("count", COUNT_BITS);
-        let counted = m.named("counted", &(&count + fired.zext(COUNT_BITS)));
+        let counted = m.named("counted", &mux(&fired, &count.inc(), &count));
         m.set_if(&count, &(&preset | &latch), &lit(0, COUNT_BITS));
         m.set_if(&count, &step, &counted);
         let spikes = m.reg("spike_count", COUNT_BITS);

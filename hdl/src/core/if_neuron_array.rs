@@ -78,7 +78,6 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 
         let own = [
             "adds_drive",
-            "add",
             "emit",
             "place",
             "slot_bit",
@@ -101,7 +100,6 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         ];
         let add = m.input_doc("add", 1, "membranes add the drive");
         let adds_drive = once(m, &add, "add");
-        let add = m.delay("add_chosen", &adds_drive);
         let shared: Vec<(String, Expr)> = inputs_of(m, &neuron, &own)
             .into_iter()
             .map(|(name, value)| {
@@ -127,7 +125,6 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                 shared.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
             inputs.extend([
                 ("adds_drive", adds_drive.clone()),
-                ("add", add.clone()),
                 ("emit", emit.clone()),
                 ("place", place.clone()),
                 ("slot_bit", slot_bit.clone()),

@@ -59,8 +59,8 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let walk_next = m.reg_reset("walk_start", 1, 0);
         m.comment("A request every second cycle at most, as `dma_read` takes them: the cycle after one moves on to the next.");
         let moves = m.reg_reset("moves", 1, 0);
-        let tile_over = m.reg_reset("tile_over", 1, 0);
-        let between = m.named("between", &(&moves | &tile_over | &walk_next));
+        let tile_done = m.reg_reset("tile_done", 1, 0);
+        let between = m.named("between", &(&moves | &tile_done | &walk_next));
         let issue = m.named("issue", &(&active & &released & !between & (!&held | &sent)));
         m.set(&moves, &issue);
         let segment_bits = index_width(MAX_SEGMENTS);
@@ -87,7 +87,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             ("step", token_end.clone()),
         ]);
         let walk = m.instance("walk", &walker, &walk_inputs);
-        let attention = layer.is_attention();
+        let attention = m.delay("attention", &layer.is_attention());
         let block_end = walk.output("last_of_block");
         let all_end = walk.output("last_of_all");
         let job_end = m.named("job_end", &mux(&attention, &block_end, &all_end));
@@ -95,13 +95,12 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment(
             "After the last token, a cycle later: next tile, next group. The walk starts over in between, so that the comparisons may lag.",
         );
-        m.set(&tile_over, &(&token_end & &all_end));
-        let tile_done = m.named("tile_done", &tile_over);
+        m.set(&tile_done, &(&token_end & &all_end));
         let last_tile = m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
         let group_done = m.named("group_done", &(&tile_done & &last_tile));
         let last_group = m.delay("last_group", &group.inc().eq(&layer["groups"]));
         let layer_done = m.named("layer_done", &(&group_done & &last_group));
-        let shortcut = m.named("shortcut", &layer.is(Op::Shortcut));
+        let shortcut = m.delay("shortcut", &layer.is(Op::Shortcut));
         m.set(&walk_next, &(&start | (&tile_done & !&layer_done)));
         m.set_if(&active, &start, &lit(1, 1));
         m.set_if(&active, &layer_done, &lit(0, 1));

@@ -78,8 +78,10 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let by_row = m.reg_reset("by_row", 1, 0);
         let previous = m.reg_reset("previous_valid", 1, 0);
         let flush_start = m.named("flush_start", &(&previous & !&valid & !full.at(&bank) & phase.is_zero()));
-        let shifts = m.named("shifts", &(&valid | &flushing | &flush_start));
-        let block_end = m.named("block_end", &(&shifts & phase.all()));
+        let under_way = &valid | &flushing;
+        let shifts = m.named("shifts", &(&under_way | &flush_start));
+        m.comment("No flush starts at the end of a block.");
+        let block_end = m.named("block_end", &(under_way & phase.all()));
         m.set_if(&phase, &shifts, &phase.inc());
         m.set_if(&by_row, &block_end, &!&by_row);
         m.set_if(&flushing, &block_end, &lit(0, 1));
@@ -97,7 +99,7 @@ pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let out_last = at_end("out_last_group", &word_last);
         let out_ends = at_end("out_rows_end", &word_ends);
         let out_valid = m.named("leaves", &(&shifts & &previous));
-        let slab_done = m.named("slab_leaves", &(&out_valid & phase.all() & &out_last));
+        let slab_done = m.named("slab_leaves", &(&block_end & &previous & &out_last));
         m.output_doc("in_ready", &ready, "a word is taken");
         let valid = m.delay_reset("left", &out_valid);
         m.output_doc("out_valid", &valid, "a row word is there");

@@ -319,7 +319,9 @@ impl Loader<'_> {
         let keys = this.m.instance("keys", &parts.keys, &inputs);
         this.m.assign(&key_taken, &keys.output("in_ready"));
 
-        this.m.comment("Into the buffers.");
+        this.m.comment(
+            "Into the buffers, a cycle later. A job is read two cycles after its last write at the earliest.",
+        );
         let parameter_beats = 16 * config.lanes / config.bus_bits;
         let matrix_beats = 8 * config.lanes / config.bus_bits;
         let bias_start = mux(
@@ -346,16 +348,23 @@ impl Loader<'_> {
         let value_words = beat_enables(this.m, &keys.output("value_valid"), &keys.output("value_beat"));
         let key_enables = enables(this.m, &keys.output("key_valid"), &keys.output("key_word"), lane_words);
         let in_keys = is(State::Keys);
-        this.m.output("parameter_valid", &parameter_valid);
-        this.m.output("parameter_row", &parameter_row);
-        this.m.output("parameter_beat", &section_count.slice(0, index_width(parameter_beats)));
-        this.m.output("matrix_words", &(stored_words | value_words | key_enables));
-        this.m.output("matrix_bank", &bank);
-        this.m.output("matrix_row", &mux(&in_keys, &keys.output("row"), &stored_row));
-        this.m.output(
-            "matrix_data",
-            &mux(&(&in_keys & &scores), &keys.output("key_data").repeat(beat_words), &in_data),
-        );
+        let matrix_data = mux(&(&in_keys & &scores), &keys.output("key_data").repeat(beat_words), &in_data);
+        for (name, enable) in
+            [("parameter_valid", parameter_valid), ("matrix_words", stored_words | value_words | key_enables)]
+        {
+            let written = this.m.delay_reset(&format!("written_{name}"), &enable);
+            this.m.output(name, &written);
+        }
+        for (name, value) in [
+            ("parameter_row", parameter_row),
+            ("parameter_beat", section_count.slice(0, index_width(parameter_beats))),
+            ("matrix_bank", bank.clone()),
+            ("matrix_row", mux(&in_keys, &keys.output("row"), &stored_row)),
+            ("matrix_data", matrix_data),
+        ] {
+            let written = this.m.delay(&format!("written_{name}"), &value);
+            this.m.output(name, &written);
+        }
 
         this.m.comment("Requests.");
         let descriptor_offset = &descriptor_base + cat(&[lit(0, 12), index.clone(), lit(0, 8)]);

@@ -54,36 +54,56 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let job_open = m.reg_reset("job_open", 1, 0);
         let row = m.reg_reset("row", ROW_BITS, 0);
         let scanning = m.reg_reset("scanning", 1, 0);
-        let pending = m.reg("pending", 8);
-        let row_token_end = m.reg("row_token_end", 1);
-        let row_job_end = m.reg("row_job_end", 1);
-        m.comment("What there is to know of `pending`, which the buffer looks up and which ends the row.");
+        m.comment("The plane that the buffer looks up, whether there is any, whether it ends the row, and those after it.");
         let plane = m.reg("plane", 3);
         let some_pending = m.reg("some_pending", 1);
         let last_pass = m.reg("last_pass", 1);
-        let rest = m.named("rest", &without_lowest(&pending));
-        let row_done = m.named("row_done", &(&scanning & &pass_take & &last_pass));
-        let next_row = m.named("next_row", &(&row + scanning.zext(ROW_BITS)));
-        let pick = |pair: &[Expr; 2]| mux(&next_row.bit(0), &pair[1], &pair[0]);
-        let available = pick(&full);
-        let start = m.named("start", &(&available & &job_open & (!&scanning | &row_done)));
-        let next_token_end = m.named("next_token_end", &pick(&token_end));
+        let rest = m.reg("rest", 8);
+        let row_token_end = m.reg("row_token_end", 1);
+        let row_job_end = m.reg("row_job_end", 1);
+        let moves_on = m.named("moves_on", &(&scanning & &pass_take));
+        let row_done = m.named("row_done", &(&moves_on & &last_pass));
+        m.comment("What there is to know of each slot, a cycle after its row is complete.");
         let tail = m.delay("tail_planes", &(lit(1, 9).shl_by(&tail_steps) - lit(1, 9)).trunc(8));
-        let all_steps = mux(&next_token_end, &tail, &lit(0xff, 8));
+        let known = [0, 1].map(|slot: usize| {
+            let of_slot = |name: &str| format!("{name}_of_{slot}");
+            let released = &row_done & row.bit(0).eq_lit(slot as u64);
+            let ready = m.delay_reset(&of_slot("ready"), &(&full[slot] & !released));
+            let all_steps = mux(&token_end[slot], &tail, &lit(0xff, 8));
+            let planes = m.named(&of_slot("planes"), &mux(&step_mode, &all_steps, &active[slot]));
+            let mut know = |name: &str, value: &Expr| m.delay(&of_slot(name), value);
+            [
+                ready,
+                know("token_end", &token_end[slot]),
+                know("job_end", &job_end[slot]),
+                know("plane", &lowest(&planes, 3)),
+                know("some", &planes.any()),
+                know("last", &!two_or_more(&planes)),
+                know("rest", &without_lowest(&planes)),
+            ]
+        });
+        m.comment("Which row is next, and whether it starts.");
+        let next_row = m.named("next_row", &(&row + scanning.zext(ROW_BITS)));
+        let [low, high] = &known;
+        let pick = |i: usize| mux(&next_row.bit(0), &high[i], &low[i]);
+        let [available, next_token_end, next_job_end] = [0, 1, 2].map(pick);
+        let start = m.named("start", &(&available & &job_open & (!&scanning | &row_done)));
         m.set_if(&scanning, &start, &lit(1, 1));
         m.set_if(&scanning, &row_done, &lit(0, 1));
         m.set_if(&row, &(&start | &row_done), &next_row);
-        let planes = m.named("next_planes", &mux(&step_mode, &all_steps, &pick(&active)));
-        for (when, planes) in [(&start, &planes), (&(&scanning & &pass_take), &rest)] {
-            m.set_if(&pending, when, planes);
-            m.set_if(&plane, when, &lowest(planes, 3));
-            m.set_if(&some_pending, when, &planes.any());
-            m.set_if(&last_pass, when, &!two_or_more(planes));
+        for (register, first, later) in [
+            (&plane, pick(3), lowest(&rest, 3)),
+            (&some_pending, pick(4), rest.any()),
+            (&last_pass, pick(5), !two_or_more(&rest)),
+            (&rest, pick(6), without_lowest(&rest)),
+        ] {
+            m.set_if(register, &start, &first);
+            m.set_if(register, &moves_on, &later);
         }
         m.set_if(&row_token_end, &start, &next_token_end);
-        m.set_if(&row_job_end, &start, &pick(&job_end));
+        m.set_if(&row_job_end, &start, &next_job_end);
         m.set_if(&job_open, &job_start, &lit(1, 1));
-        m.set_if(&job_open, &(&start & pick(&job_end)), &lit(0, 1));
+        m.set_if(&job_open, &(&start & &next_job_end), &lit(0, 1));
         let hands_over = &last_pass & &row_token_end & (!&one_sum | &row_job_end);
 
         // A stage's flags travel with its data.

@@ -37,15 +37,7 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
     Module::build(name, "A neuron in a free environment.", |m| {
         let two_phase = m.input("two_phase", 1);
         let emit = m.input("emit", 1);
-        // As in the array: the drive is chosen in the cycle before it is added.
-        let adds_drive = m.input("adds_drive", 1);
-        let add = m.delay("add", &adds_drive);
-        let inputs = [
-            ("two_phase", two_phase.clone()),
-            ("emit", emit.clone()),
-            ("adds_drive", adds_drive),
-            ("add", add),
-        ];
+        let inputs = [("two_phase", two_phase.clone()), ("emit", emit.clone())];
         let lane = instance(m, "neuron", &neuron, &inputs);
         let transmitted = lane.output("transmitted");
         let emitted = m.delay("emitted", &emit);

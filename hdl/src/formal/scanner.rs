@@ -17,8 +17,8 @@ pub(super) const PROOFS: [Proof; 2] = [
         rule: "of any two words, in both neuron modes, in the first cycles: an event is a bit of the row, planes and channels \
                ascending, none left out, one in every cycle",
         method: Method::Bounded,
-        depth: 15,
-        cover_depth: 22,
+        depth: 16,
+        cover_depth: 23,
         build: |name| top(name, u64::MAX),
         planted: &[Planted { file: FILE, text: "vector[2] ? 3'd2 :", changed: "vector[2] ? 3'd3 :" }],
     },
@@ -27,12 +27,16 @@ pub(super) const PROOFS: [Proof; 2] = [
         rule: "of any two words with bits in the corners (2 channels, 2 planes): each bit exactly once, in order, no bubble; rows of \
                five events or fewer that do not stall are seen past their last event",
         method: Method::Bounded,
-        depth: 19,
-        cover_depth: 22,
+        depth: 20,
+        cover_depth: 23,
         build: |name| top(name, CORNERS),
         planted: &[
             Planted { file: FILE, text: "remaining <= look_rest;", changed: "remaining <= 16'd0;" },
-            Planted { file: FILE, text: "pending <= rest;", changed: "pending <= rest & 8'd127;" },
+            Planted {
+                file: FILE,
+                text: "rest_of_1 : rest_of_0;",
+                changed: "rest_of_1 : rest_of_0 & 8'd127;",
+            },
         ],
     },
 ];
