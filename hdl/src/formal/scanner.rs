@@ -17,8 +17,8 @@ pub(super) const PROOFS: [Proof; 2] = [
         rule: "of any two words, in both neuron modes, in the first cycles: an event is a bit of the row, planes and channels \
                ascending, none left out, one in every cycle",
         method: Method::Bounded,
-        depth: 16,
-        cover_depth: 23,
+        depth: 17,
+        cover_depth: 24,
         build: |name| top(name, u64::MAX),
         planted: &[Planted { file: FILE, text: "vector[2] ? 3'd2 :", changed: "vector[2] ? 3'd3 :" }],
     },
@@ -27,8 +27,8 @@ pub(super) const PROOFS: [Proof; 2] = [
         rule: "of any two words with bits in the corners (2 channels, 2 planes): each bit exactly once, in order, no bubble; rows of \
                five events or fewer that do not stall are seen past their last event",
         method: Method::Bounded,
-        depth: 20,
-        cover_depth: 23,
+        depth: 21,
+        cover_depth: 24,
         build: |name| top(name, CORNERS),
         planted: &[
             Planted { file: FILE, text: "remaining <= look_rest;", changed: "remaining <= 16'd0;" },
@@ -87,6 +87,8 @@ fn top(name: &str, mask: u64) -> Result<Rc<Module>, RtlError> {
         let bitmaps: Vec<Expr> = (0..8).map(active).collect();
         let planes = cat(&bitmaps.iter().rev().map(Expr::any).collect::<Vec<_>>());
         let released = m.reg_reset("released", 1, 0);
+        // A layer is there for more than a cycle before its first row is complete.
+        let filled = m.delay_reset("filled", &lit(1, 1));
         let query_plane = m.wire("plane_asked", 3);
         let word_data = m.reg("word_data", 64);
         let zero = lit(0, 1);
@@ -102,7 +104,7 @@ fn top(name: &str, mask: u64) -> Result<Rc<Module>, RtlError> {
             ("segment_words", lit(2, 12)),
             ("tail_steps", steps.clone()),
             ("advance", advance.clone()),
-            ("full_0", !&released),
+            ("full_0", &filled & !&released),
             ("full_1", zero.clone()),
             ("active_planes_0", planes),
             ("active_planes_1", lit(0, 8)),
