@@ -66,7 +66,12 @@ bugs! {
     "networks" "if_neuron" "weights are not sign-extended":
         "addend = $signed({{7{operand[7]}}, operand}) << power" => "addend = $signed({{7{operand[7] & ~BUG}}, operand}) << power";
     "networks" "if_neuron" "a slot compares its rank with >=":
-        "spike_count > rank" => "(spike_count > rank) | (BUG & (spike_count == rank))";
+        "{1'b0, spike_count, last_fired} + {1'b0, ~rank, last_fired}" =>
+            "{1'b0, spike_count, last_fired | BUG} + {1'b0, ~rank, last_fired | BUG}";
+    "networks" "if_neuron" "the last step of a token does not count":
+        "last_fired <= fired;" => "last_fired <= fired & ~BUG;";
+    "networks" "if_neuron" "a token's last step counts for the token after it, too":
+        "counts <= step & ~starts_over;" => "counts <= step & (~starts_over | BUG);";
     "networks" "if_neuron" "the shortcut looks at one bit of its spike count":
         "own_spikes[plane]" => "own_spikes[BUG ? 3'd0 : plane]";
     "networks" "if_neuron" "lanes without a channel fire":

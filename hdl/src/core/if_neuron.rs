@@ -102,14 +102,17 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&membrane, &load, &taken);
         m.set_if(&membrane, &preset, &v0);
         m.set_if(&membrane, &(&add | &(&step & &fired)), &next);
-        let count = m.reg("count", COUNT_BITS);
-        let counted = m.named("counted", &mux(&fired, &count.inc(), &count));
-        m.set_if(&count, &(&preset | &latch), &lit(0, COUNT_BITS));
-        m.set_if(&count, &step, &counted);
-        let spikes = m.reg("spike_count", COUNT_BITS);
-        m.set_if(&spikes, &latch, &counted);
+        m.comment("A step is counted in the cycle after it. A token's last step stays beside the count of those before it.");
         let fired_now = m.reg("fired_now", 1);
         m.set_if(&fired_now, &step, &fired);
+        let starts_over = m.named("starts_over", &(&preset | &latch));
+        let counts = m.delay("counts", &(&step & !&starts_over));
+        let count = m.reg("count", COUNT_BITS);
+        let counted = m.named("counted", &mux(&(&counts & &fired_now), &count.inc(), &count));
+        m.set_if(&count, &starts_over, &lit(0, COUNT_BITS));
+        m.set(&count, &counted);
+        let spikes = m.sample("spike_count", &latch, &counted);
+        let last_fired = m.sample("last_fired", &latch, &fired);
 
         m.formal(|m| {
             m.comment("The neuron's equations in exact integers. `exact` holds until a sum does not fit the membrane, which the converter rules out.");
@@ -161,26 +164,46 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let first_bit = m.input_doc("first_bit", 1, "clear the other bits");
         let raw_byte = m.input_doc("raw_byte", 2, "which byte of the drive is looked at (readout)");
         let raw = m.input_doc("raw", 1, "the byte looked at in the cycle before is kept");
-        let spike = mux(&two_phase, &spikes.gt(&rank), &fired_now) & &valid & &connected;
-        let spike = m.named("spike", &spike);
+        m.comment("The carry out of spike_count - rank - 1, with the last step as carry in: spike_count + last_fired > rank.");
+        let compared = m.named(
+            "compared",
+            &(cat(&[lit(0, 1), spikes.clone(), last_fired.clone()])
+                + cat(&[lit(0, 1), !&rank, last_fired.clone()])),
+        );
+        m.unused(&compared.slice(0, COUNT_BITS + 1));
+        let by_count = compared.bit(COUNT_BITS + 1);
+        let spike = m.named("spike", &(mux(&two_phase, &by_count, &fired_now) & &valid & &connected));
         m.formal(|m| {
-            let by_count = m.named("by_count", &spikes.gt(&rank));
+            m.comment("How often the token fired, counted in the step's own cycle. It is known once a count has started over.");
+            let known = m.reg_reset("count_known", 1, 0);
+            m.set_if(&known, &starts_over, &lit(1, 1));
+            let times = m.reg("times_fired", COUNT_BITS);
+            let times_now = m.named("times_fired_now", &mux(&fired, &times.inc(), &times));
+            m.set_if(&times, &starts_over, &lit(0, COUNT_BITS));
+            m.set_if(&times, &step, &times_now);
+            let of_token = m.sample("fired_by_token", &latch, &times_now);
+            let latched = m.reg_reset("count_latched", 1, 0);
+            m.set_if(&latched, &(&latch & &known), &lit(1, 1));
+            m.assert_formal(
+                "a_step_is_counted_after_it",
+                "The count lags behind by the step of the cycle before.",
+                &(!&known | counted.eq(&times)),
+            );
+            m.assert_formal("known_before_latched", "A count is handed over once it is known.", &(!&latched | &known));
+            m.assert_formal(
+                "count_is_latched",
+                "The last threshold step hands over the count that includes it.",
+                &(!&latched | (&spikes + last_fired.zext(COUNT_BITS)).eq(&of_token)),
+            );
             m.assert_formal(
                 "two_phase_spikes",
-                "Two-phase: slot k of a token spikes if the token fired more than k times.",
-                &(!&two_phase | spike.eq(&(&valid & &connected & by_count))),
+                "Two-phase: slot k of a token spikes if the token fired more than k times, up to 127; a token has 64 steps.",
+                &(!(&two_phase & &latched & !(spikes.all() & &last_fired)) | spike.eq(&(&valid & &connected & of_token.gt(&rank)))),
             );
             m.assert_formal(
                 "if_spikes",
                 "IF: a slot spikes if its own threshold step fired.",
                 &(&two_phase | spike.eq(&(&valid & &connected & &fired_now))),
-            );
-            let counted_before = m.delay("counted_before", &counted);
-            m.assert_next(
-                "count_is_latched",
-                "The last threshold step hands over the count that includes it.",
-                &latch,
-                &spikes.eq(&counted_before),
             );
             let stepped = m.delay("fired_before", &fired);
             m.assert_next(

@@ -26,9 +26,14 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             text: "fired = ~moved[25];",
             changed: "fired = ~moved[25] & (moved[24:1] != 24'd0);",
         },
-        Planted { file: FILE, text: "spike_count > rank :", changed: "spike_count >= rank :" },
+        Planted {
+            file: FILE,
+            text: "{1'b0, spike_count, last_fired} + {1'b0, ~rank, last_fired}",
+            changed: "{1'b0, spike_count, 1'b1} + {1'b0, ~rank, 1'b1}",
+        },
         Planted { file: FILE, text: "membrane <= v0;", changed: "membrane <= fire_drive;" },
         Planted { file: FILE, text: "spike_count <= counted;", changed: "spike_count <= count;" },
+        Planted { file: FILE, text: "counts <= step & ~starts_over;", changed: "counts <= step;" },
     ],
 }];
 
