@@ -72,33 +72,26 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             let all_steps = mux(&token_end[slot], &tail, &lit(0xff, 8));
             let planes = m.named(&of_slot("planes"), &mux(&step_mode, &all_steps, &active[slot]));
             let mut know = |name: &str, value: &Expr| m.delay(&of_slot(name), value);
-            [
-                ready,
-                know("token_end", &token_end[slot]),
-                know("job_end", &job_end[slot]),
-                know("plane", &lowest(&planes, 3)),
-                know("some", &planes.any()),
-                know("last", &!two_or_more(&planes)),
-                know("rest", &without_lowest(&planes)),
-            ]
+            let token_end = know("token_end", &token_end[slot]);
+            let job_end = know("job_end", &job_end[slot]);
+            let [plane, some, last, rest] = facts(&planes);
+            let first =
+                [know("plane", &plane), know("some", &some), know("last", &last), know("rest", &rest)];
+            ([ready, token_end, job_end], first)
         });
         m.comment("Which row is next, and whether it starts.");
         let next_row = m.named("next_row", &(&row + scanning.zext(ROW_BITS)));
-        let [low, high] = &known;
-        let pick = |i: usize| mux(&next_row.bit(0), &high[i], &low[i]);
-        let [available, next_token_end, next_job_end] = [0, 1, 2].map(pick);
+        let [(low, low_first), (high, high_first)] = &known;
+        let pick = |high: &Expr, low: &Expr| mux(&next_row.bit(0), high, low);
+        let [available, next_token_end, next_job_end] = [0, 1, 2].map(|i| pick(&high[i], &low[i]));
         let start = m.named("start", &(&available & &job_open & (!&scanning | &row_done)));
         m.set_if(&scanning, &start, &lit(1, 1));
         m.set_if(&scanning, &row_done, &lit(0, 1));
         m.set_if(&row, &(&start | &row_done), &next_row);
-        for (register, first, later) in [
-            (&plane, pick(3), lowest(&rest, 3)),
-            (&some_pending, pick(4), rest.any()),
-            (&last_pass, pick(5), !two_or_more(&rest)),
-            (&rest, pick(6), without_lowest(&rest)),
-        ] {
-            m.set_if(register, &start, &first);
-            m.set_if(register, &moves_on, &later);
+        let later = facts(&rest);
+        for (i, register) in [&plane, &some_pending, &last_pass, &rest].into_iter().enumerate() {
+            m.set_if(register, &start, &pick(&high_first[i], &low_first[i]));
+            m.set_if(register, &moves_on, &later[i]);
         }
         m.set_if(&row_token_end, &start, &next_token_end);
         m.set_if(&row_job_end, &start, &next_job_end);
@@ -306,6 +299,11 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("job_scanned", &(&moves & &event_job_end), "the job's last event is taken");
         m.output_doc("waiting", &(!&valid & !&bits_valid), "no event is near");
     })
+}
+
+/// Of the planes that are left: the next one, whether there is any, whether it is the last, and those after it.
+fn facts(planes: &Expr) -> [Expr; 4] {
+    [lowest(planes, 3), planes.any(), !two_or_more(planes), without_lowest(planes)]
 }
 
 /// The position of the lowest set bit of `bits`; 0 if none is set.
