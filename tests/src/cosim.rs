@@ -8,6 +8,7 @@
 //! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
 //! - [`counters`]: what the counters count.
 //! - [`order`]: reads that must wait for writes.
+//! - [`rows`]: rows of many words.
 //! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
 pub mod addresses;
@@ -17,6 +18,7 @@ pub mod counters;
 pub mod malformed;
 pub mod order;
 pub mod recovery;
+pub mod rows;
 pub mod shapes;
 pub mod spread;
 pub mod window;

@@ -6,7 +6,7 @@ use sim::SimOptions;
 use tests::cosim::campaign::{Worlds, in_parallel, networks_that_fit, random_networks};
 use tests::cosim::order::reads_wait_for_writes;
 use tests::cosim::shapes::{networks_may_be_deep, networks_may_be_large};
-use tests::cosim::{Cosim, checks, counters};
+use tests::cosim::{Cosim, checks, counters, rows};
 use tests::random_network::Case;
 
 /// The largest buffers, the widest membrane, and 16 lanes that take two beats a row.
@@ -125,6 +125,12 @@ fn counters_count_every_cycle_and_go_on_from_run_to_run() {
 }
 
 #[test]
+fn slots_wait_for_the_memory() {
+    holds(checks::slots_wait_for_the_memory(&Cosim::preset("tiny")));
+    holds(checks::slots_wait_for_the_memory(&Cosim::preset("ecp5")));
+}
+
+#[test]
 fn interrupts_are_raised_on_done_and_on_error_only_when_enabled() {
     holds(checks::interrupts_follow_their_enables(&Cosim::preset("tiny")));
 }
@@ -136,8 +142,10 @@ fn registers_hold_what_is_written() {
 
 #[test]
 fn rows_may_be_as_wide_as_the_buffers() {
-    holds(checks::widest_rows(&Cosim::preset("tiny")));
-    holds(checks::widest_rows(&Cosim::preset("ecp5")));
+    holds(rows::widest_rows(&Cosim::preset("tiny")));
+    holds(rows::widest_rows(&Cosim::preset("ecp5")));
+    holds(rows::sparse_rows(&Cosim::preset("tiny")));
+    holds(rows::sparse_rows(&Cosim::preset("ecp5")));
 }
 
 #[test]

@@ -78,8 +78,8 @@ impl Dimension {
 
 /// Visits the tokens of all blocks in order of evaluation, with the byte offset of each (see [`isa::descriptor`]).
 ///
-/// The shape stands still from the cycle before `start` on. `start` loads the first token at `base`; `step` moves on, and after the last token back to the first. Offset and
-/// flags are valid the cycle after `start` or `step`, which may come in every cycle. A wrap is part of the stride with which the
+/// The shape stands still from the cycle before `start` on. `start` loads the first token at `base`; `step` moves on. After the last token the walk has
+/// to be started again. Offset and flags are valid the cycle after `start` or `step`, which may come in every cycle. A wrap is part of the stride with which the
 /// walk enters a band, so that there is one adder.
 pub fn token_walker() -> Result<Rc<Module>, RtlError> {
     let doc = "Visits the tokens of all blocks in order of evaluation, with the byte offset of each. A cyclic shift is a wrap:\n\
@@ -146,7 +146,6 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
         let row_offset = m.reg("row_offset", 32);
         let block_offset = m.reg("block_offset", 32);
         let blocks_offset = m.reg("blocks_offset", 32);
-        let origin = m.reg("origin", 32);
         let from = mux(
             &blocks_end,
             &blocks_offset,
@@ -159,8 +158,7 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
             &block_y_stride,
             &mux(&block_end, &block_x_stride, &mux(&row_end, &row_step, &column_step)),
         );
-        let sum = m.named("next_offset", &(from + by));
-        let next = m.named("next", &mux(&last, &origin, &sum));
+        let next = m.named("next_offset", &(from + by));
         m.set_if(&offset, &start, &base);
         m.set_if(&offset, &step, &next);
         for (register, moves) in
@@ -169,7 +167,6 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
             m.set_if(register, &start, &base);
             m.set_if(register, &(&step & moves), &next);
         }
-        m.set_if(&origin, &start, &base);
         m.output("offset", &offset);
         m.output_doc("last_of_block", &block_end, "the token is the last of its block");
         m.output_doc("last_of_all", &last, "the token is the last of the walk");

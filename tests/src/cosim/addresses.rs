@@ -20,7 +20,7 @@ const UNALIGNED: std::ops::Range<u32> = 0..3;
 /// Bits that lead out of a window of 4 MiB.
 const OUTSIDE: std::ops::Range<u32> = 22..32;
 
-fn attention(d: &Descriptor) -> bool {
+pub(super) fn attention(d: &Descriptor) -> bool {
     d.op == Op::Scores as u32 || d.op == Op::Context as u32
 }
 

@@ -11,6 +11,7 @@ use model::network::{
 };
 use model::work::{LayerWork, work};
 use model::{Configured, MaskRatio, RunOptions, Trace};
+use sim::axi::Stalls;
 use sim::{SimLink, SimOptions};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -83,6 +84,23 @@ pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
     Ok(())
 }
 
+/// Tokens whose last slot is not a byte's last wait for a memory that takes writes slowly, without a spike in another slot.
+///
+/// # Errors
+/// The first difference, or a number of time steps that never waited.
+pub fn slots_wait_for_the_memory(cosim: &Cosim) -> Result<(), String> {
+    let (network, image) = dense_network(Grid { rows: 8, columns: 8 }, 24);
+    let runs: Vec<_> = (1..=15).flat_map(|t| [(t, Neuron::If), (t, Neuron::TwoPhase)]).collect();
+    in_parallel(&runs, |&(time_steps, neuron)| {
+        let fails = |error| format!("{neuron:?}, T = {time_steps}: {error}");
+        let options = RunOptions { neuron: Some(neuron), ..RunOptions::new(time_steps) };
+        let network = network.configure(&options).map_err(text)?;
+        let stalls = Some(Stalls { seed: time_steps.into(), percent: 93 });
+        let counters = cosim.check(&network, &image, &SimOptions { stalls, ..SimOptions::default() });
+        at_least("cycles waiting for the memory", counters.map_err(fails)?.stall_output, 1).map_err(fails)
+    })
+}
+
 /// The interrupt is raised by done and by errors, each only if it is enabled, until its cause is cleared.
 ///
 /// # Errors
@@ -123,8 +141,8 @@ pub fn interrupts_follow_their_enables(cosim: &Cosim) -> Result<(), String> {
     Ok(())
 }
 
-/// Every register that the host writes holds what it was given, whatever the others are given; what is no register reads 0, also after a
-/// run; and a reset clears what the last run left.
+/// Every register that the host writes holds what it was given, whatever the others and what is no register are given; the latter reads 0,
+/// also after a run; and a reset clears what the last run left.
 ///
 /// # Errors
 /// What is read instead.
@@ -170,7 +188,10 @@ fn hold(link: &mut SimLink, seed: u64) -> Result<(), String> {
         }
     }
     let defined = |offset: &u32| REGISTERS.iter().any(|register| register.offset == *offset);
-    held.extend((0..0x1000).step_by(4).filter(|offset| !defined(offset)).map(|offset| (offset, 0)));
+    for offset in (0..0x1000).step_by(4).filter(|offset| !defined(offset)) {
+        link.write_register(offset, random.bits() as u32).map_err(text)?;
+        held.insert(offset, 0);
+    }
     expect(link, &held)
 }
 
@@ -238,38 +259,9 @@ fn at_least(what: &str, found: u64, expected: u64) -> Result<(), String> {
     if found >= expected { Ok(()) } else { Err(format!("{what}: {found}, expected at least {expected}")) }
 }
 
-/// Rows as wide as the core's buffers allow, with spikes in every word, are written and read as the reference has them.
-///
-/// # Errors
-/// The first difference, or a word without spikes.
-pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
-    let channels = cosim.core.max_fan_in as usize;
-    let (network, image) = dense_network(Grid { rows: 1, columns: 4 }, channels);
-    for neuron in [Neuron::If, Neuron::TwoPhase] {
-        let network =
-            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(8) }).map_err(text)?;
-        let mut session = cosim.session(&network, &SimOptions::default())?;
-        let expected = session.expected(&image)?;
-        let spikes = |channel| (0..4).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
-        let silent = (0..channels).step_by(8).find(|&word| (word..word + 8).map(spikes).sum::<u32>() == 0);
-        if let Some(channel) = silent {
-            return Err(format!("no spike in the word of channel {channel}: choose other weights"));
-        }
-        session.compare_with(&image, &expected).map_err(|error| format!("{neuron:?}: {error}"))?;
-        // Few spikes, in other words of each row.
-        for seed in 0..3 {
-            let mut random = Random(seed);
-            let dark: Vec<u8> =
-                image.iter().map(|&pixel| if random.chance(1, 2) { pixel / 4 } else { 0 }).collect();
-            session.compare(&dark).map_err(|error| format!("{neuron:?}, dark image {seed}: {error}"))?;
-        }
-    }
-    Ok(())
-}
-
 /// A network that spends its time on the spikes of its second layer, whose mask ratio is an option, and an image for it. That layer reads
 /// rows of `channels`.
-fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
+pub(super) fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
     let mut random = Random(5);
     let mut weights = |outputs: usize, inputs: usize| {
         let data = (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect();

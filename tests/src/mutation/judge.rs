@@ -5,7 +5,7 @@ use crate::cosim::campaign::{Worlds, random_networks_as_they_come};
 use crate::cosim::malformed::{MALFORMED, every_shape_is_checked, malformed_descriptors, random_descriptors};
 use crate::cosim::order::reads_wait_for_writes;
 use crate::cosim::spread::{networks_may_be_spread, strides_may_be_large};
-use crate::cosim::{Cosim, checks, counters, recovery, rough_world, shapes, window};
+use crate::cosim::{Cosim, checks, counters, recovery, rough_world, rows, shapes, window};
 use sim::SimOptions;
 
 /// A check, with the name under which a report counts what it found.
@@ -21,7 +21,8 @@ pub const QUICK: &[Check] = &[
     ("bad runs", recovery::bad_runs),
     ("events", |core| checks::events_follow_spikes(core, 0..12)),
     ("registers", checks::registers_hold_what_is_written),
-    ("widest rows", checks::widest_rows),
+    ("widest rows", rows::widest_rows),
+    ("sparse rows", rows::sparse_rows),
     ("large offsets", window::offsets_may_be_large),
     ("large strides", strides_may_be_large),
     ("spread networks", |core| networks_may_be_spread(core, 0..24)),
@@ -38,6 +39,7 @@ pub const THOROUGH: &[Check] = &[
     ("deep networks", |core| shapes::networks_may_be_deep(core, &[1100])),
     ("long counts", counters::counters_go_on),
     ("long waits", counters::waits_may_be_long),
+    ("slow writes", checks::slots_wait_for_the_memory),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..4)),
     ("order", |core| reads_wait_for_writes(core, 0..20)),

