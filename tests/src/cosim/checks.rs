@@ -89,11 +89,14 @@ pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
 /// # Errors
 /// The first difference, or a number of time steps that never waited.
 pub fn slots_wait_for_the_memory(cosim: &Cosim) -> Result<(), String> {
-    let (network, image) = dense_network(Grid { rows: 8, columns: 8 }, 24);
+    let (mut network, image) = dense_network(Grid { rows: 8, columns: 8 }, 8);
+    // Few spikes, so that tokens follow each other fast.
+    network.layers[..3].iter_mut().for_each(|layer| layer.mask_site = Some(MaskSite::Fc1));
+    let mask = MaskRatio(224);
     let runs: Vec<_> = (1..=15).flat_map(|t| [(t, Neuron::If), (t, Neuron::TwoPhase)]).collect();
     in_parallel(&runs, |&(time_steps, neuron)| {
         let fails = |error| format!("{neuron:?}, T = {time_steps}: {error}");
-        let options = RunOptions { neuron: Some(neuron), ..RunOptions::new(time_steps) };
+        let options = RunOptions { neuron: Some(neuron), mask: mask.into(), ..RunOptions::new(time_steps) };
         let network = network.configure(&options).map_err(text)?;
         let stalls = Some(Stalls { seed: time_steps.into(), percent: 93 });
         let counters = cosim.check(&network, &image, &SimOptions { stalls, ..SimOptions::default() });
