@@ -4,6 +4,7 @@
 //! - [`addresses`]: every bit of every address counts.
 //! - [`shapes`]: networks that are large in one way.
 //! - [`window`], [`spread`]: offsets and strides of any size.
+//! - [`walks`]: windows of every size and shift, many windows, many tiles.
 //! - [`campaign`]: many random networks at once, and the smallest one that fails.
 //! - [`checks`]: what must hold for any core. The tests run them on the core as it is, and on cores with planted bugs.
 //! - [`counters`]: what the counters count.
@@ -21,6 +22,7 @@ pub mod recovery;
 pub mod rows;
 pub mod shapes;
 pub mod spread;
+pub mod walks;
 pub mod window;
 
 use crate::random::Random;

@@ -6,7 +6,7 @@ use sim::SimOptions;
 use tests::cosim::campaign::{Worlds, in_parallel, networks_that_fit, random_networks};
 use tests::cosim::order::reads_wait_for_writes;
 use tests::cosim::shapes::{networks_may_be_deep, networks_may_be_large};
-use tests::cosim::{Cosim, checks, counters, rows};
+use tests::cosim::{Cosim, checks, counters, rows, walks};
 use tests::random_network::Case;
 
 /// The largest buffers, the widest membrane, and 16 lanes that take two beats a row.
@@ -122,6 +122,14 @@ fn counters_count_every_cycle_and_go_on_from_run_to_run() {
     holds(counters::counters_go_on(&Cosim::preset("tiny")));
     holds(counters::counters_go_on(&Cosim::preset("ecp5")));
     holds(counters::waits_may_be_long(&Cosim::preset("tiny")));
+}
+
+#[test]
+fn layers_may_walk_any_windows_and_have_many_tiles() {
+    holds(walks::windows_of_every_size_and_shift(&Cosim::preset("tiny")));
+    holds(walks::windows_may_be_many(&Cosim::preset("tiny")));
+    holds(walks::tiles_may_be_many(&Cosim::preset("tiny")));
+    holds(walks::windows_of_every_size_and_shift(&Cosim::preset("ecp5")));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::yosys;
 /// The inverters that Yosys makes for mutations, by their names.
 const INVERTERS: &str = "c:*mutate.cc:*mutate_inv*";
 /// Words of a memory that is made of registers in a proof: what is written there and never read makes no difference.
-const SMALL: u32 = 16;
+const SMALL: u32 = 64;
 /// Seconds that ABC searches for a proof; without one the mutant counts as different.
 const LIMIT: u32 = 20;
 

@@ -5,7 +5,7 @@ use crate::cosim::campaign::{Worlds, random_networks_as_they_come};
 use crate::cosim::malformed::{MALFORMED, every_shape_is_checked, malformed_descriptors, random_descriptors};
 use crate::cosim::order::reads_wait_for_writes;
 use crate::cosim::spread::{networks_may_be_spread, strides_may_be_large};
-use crate::cosim::{Cosim, checks, counters, recovery, rough_world, rows, shapes, window};
+use crate::cosim::{Cosim, checks, counters, recovery, rough_world, rows, shapes, walks, window};
 use sim::SimOptions;
 
 /// A check, with the name under which a report counts what it found.
@@ -39,6 +39,10 @@ pub const THOROUGH: &[Check] = &[
     ("deep networks", |core| shapes::networks_may_be_deep(core, &[1100])),
     ("long counts", counters::counters_go_on),
     ("long waits", counters::waits_may_be_long),
+    ("more events", |core| checks::events_follow_spikes(core, 12..60)),
+    ("windows", walks::windows_of_every_size_and_shift),
+    ("many windows", walks::windows_may_be_many),
+    ("many tiles", walks::tiles_may_be_many),
     ("slow writes", checks::slots_wait_for_the_memory),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..4)),
