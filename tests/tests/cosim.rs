@@ -4,8 +4,8 @@ use isa::CoreConfig;
 use model::MaskRatio;
 use sim::SimOptions;
 use tests::cosim::campaign::{Worlds, in_parallel, networks_that_fit, random_networks};
-use tests::cosim::order::reads_wait_for_writes;
-use tests::cosim::shapes::{networks_may_be_deep, networks_may_be_large};
+use tests::cosim::order::{late_layers_wait_too, reads_wait_for_writes};
+use tests::cosim::shapes::{networks_may_be_deep, networks_may_be_large, networks_may_run_long};
 use tests::cosim::{Cosim, checks, counters, rows, walks};
 use tests::random_network::Case;
 
@@ -92,6 +92,7 @@ fn lanes_do_not_change_any_spike() {
 fn reads_wait_for_the_writes_of_earlier_layers() {
     holds(reads_wait_for_writes(&Cosim::preset("tiny"), 0..400));
     holds(reads_wait_for_writes(&Cosim::preset("ecp5"), 0..40));
+    holds(late_layers_wait_too(&Cosim::preset("tiny"), 1100));
 }
 
 #[test]
@@ -159,6 +160,8 @@ fn rows_may_be_as_wide_as_the_buffers() {
 #[test]
 fn networks_may_be_long_or_wide_or_have_many_heads() {
     holds(networks_may_be_large(&Cosim::preset("tiny"), 0..60));
+    holds(networks_may_run_long(&Cosim::preset("tiny"), 0..40));
+    holds(networks_may_run_long(&Cosim::preset("ecp5"), 0..20));
 }
 
 #[test]

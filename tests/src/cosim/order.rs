@@ -5,6 +5,7 @@ use crate::random_network::Case;
 use model::network::{LayerId, Network, Operation};
 use sim::SimOptions;
 use std::ops::Range;
+use std::time::Duration;
 
 /// What a layer reads is in memory before it is read: inputs, keys and values.
 ///
@@ -21,6 +22,17 @@ pub fn reads_wait_for_writes(cosim: &Cosim, seeds: Range<u64>) -> Result<(), Str
         let world = SimOptions { latency: 0..=300, outstanding: 16, ..rough_world(seed) };
         cosim.check(&network, &case.image, &world).map(drop).map_err(|error| format!("{error}; {case:?}"))
     })
+}
+
+/// The same of a network with more layers than most bits of a layer's number count.
+///
+/// # Errors
+/// If it differs.
+pub fn late_layers_wait_too(cosim: &Cosim, layers: usize) -> Result<(), String> {
+    let cosim = Cosim { deadline: Duration::from_millis(100), ..cosim.clone() };
+    let world = SimOptions { latency: 0..=100, outstanding: 16, ..rough_world(1) };
+    let case = Case::deep(layers);
+    cosim.check(&case.configure(), &case.image, &world).map(drop)
 }
 
 /// The same network with the layers of each attention in the order query, key, scores, value, context.

@@ -2,20 +2,22 @@
 //!
 //! Nothing may read the mutated bit: Yosys shows that in the whole core. Or ABC proves it of the mutated module: it stands beside the one
 //! without the mutation; both get the same inputs, and no output may ever differ. Small memories are registers like others. Large ones and
-//! the modules in it are cut out: what they are given counts as output, what they answer as input, which is the same for both as long as
+//! the modules in it are cut out: what they are given counts as output (of data to be written the bits that are), what they answer as input, which is the same for both as long as
 //! no output differs. ABC merges registers that
 //! are equal or constant by induction (`scorr`), then searches for a proof or a difference (`pdr`). The registers start from zero in one
 //! proof, from one in another, and the reset is an input like all others.
 //!
 //! The module's inputs may do anything, also what the core never does: a mutant that makes a difference only then is not proven.
 
-use super::{Design, Mutant, TOP, read};
+use super::{Design, Mutant, TOP, read, write};
 use crate::yosys;
 
 /// The inverters that Yosys makes for mutations, by their names.
 const INVERTERS: &str = "c:*mutate.cc:*mutate_inv*";
 /// Words of a memory that is made of registers in a proof: what is written there and never read makes no difference.
-const SMALL: u32 = 64;
+const SMALL: u32 = 16;
+/// What a large memory is given: of the data, the bits that are written. A file beside the scripts.
+const GATED_WRITES: (&str, &str) = ("gated_writes.v", include_str!("gated_writes.v"));
 /// Seconds that ABC searches for a proof; without one the mutant counts as different.
 const LIMIT: u32 = 20;
 
@@ -52,6 +54,7 @@ impl Design {
 
     fn proven(&self, mutant: &Mutant, start: &str) -> Result<bool, String> {
         let name = format!("equivalence-{}-{start}", mutant.number);
+        write(&self.folder.join(GATED_WRITES.0), GATED_WRITES.1)?;
         yosys::run(&self.folder, &name, &script(mutant, start, &format!("{name}.aig")))?;
         let commands =
             format!("read_aiger {name}.aig; strash; scorr; write_aiger {name}-merged.aig; pdr -T {LIMIT}");
@@ -73,11 +76,12 @@ fn never_differs(aiger: &[u8]) -> bool {
 
 /// Writes both copies as one circuit with one output, which is 1 where they differ.
 fn script(mutant: &Mutant, start: &str, aiger: &str) -> String {
-    let module = &mutant.module;
+    let (module, (gated, _)) = (&mutant.module, GATED_WRITES);
     let prepare = |mutate: &str, name: &str| {
         format!(
             "read_rtlil design.il\n{mutate}rename {module} {name}\n\
-             memory_map {name}/t:$mem_v2 {name}/r:SIZE<={SMALL} %i\nexpose -evert {name}/c:*\ndesign -stash {name}\n"
+             memory_map {name}/t:$mem_v2 {name}/r:SIZE<={SMALL} %i\n\
+             techmap -max_iter 1 -map {gated} {name}/t:$mem_v2\nexpose -evert {name}/c:*\ndesign -stash {name}\n"
         )
     };
     let copies = prepare("", "gold") + &prepare(&format!("mutate {}\n", mutant.command), "gate");

@@ -3,7 +3,7 @@
 use crate::cosim::addresses::{every_address_bit_counts, refused_accesses_are_named};
 use crate::cosim::campaign::{Worlds, random_networks_as_they_come};
 use crate::cosim::malformed::{MALFORMED, every_shape_is_checked, malformed_descriptors, random_descriptors};
-use crate::cosim::order::reads_wait_for_writes;
+use crate::cosim::order::{late_layers_wait_too, reads_wait_for_writes};
 use crate::cosim::spread::{networks_may_be_spread, strides_may_be_large};
 use crate::cosim::{Cosim, checks, counters, recovery, rough_world, rows, shapes, walks, window};
 use sim::SimOptions;
@@ -43,6 +43,9 @@ pub const THOROUGH: &[Check] = &[
     ("windows", walks::windows_of_every_size_and_shift),
     ("many windows", walks::windows_may_be_many),
     ("many tiles", walks::tiles_may_be_many),
+    ("long runs", |core| shapes::networks_may_run_long(core, 0..12)),
+    ("more spread networks", |core| networks_may_be_spread(core, 24..150)),
+    ("order of many layers", |core| late_layers_wait_too(core, 1100)),
     ("slow writes", checks::slots_wait_for_the_memory),
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..4)),

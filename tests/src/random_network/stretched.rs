@@ -49,6 +49,12 @@ impl Case {
         })
     }
 
+    /// A random network of 41 to 64 time steps.
+    pub fn long_running(seed: u64) -> Case {
+        let time_steps = Random(seed).between(41, 64) as u32;
+        Case::shaped(seed, Shape::Ordinary, time_steps, |builder| builder.steps(2))
+    }
+
     fn shaped(seed: u64, shape: Shape, time_steps: u32, build: impl Fn(&mut Builder)) -> Case {
         let mut builder = Builder::new(Random(!seed), shape, time_steps as usize, 100_000.0);
         build(&mut builder);
