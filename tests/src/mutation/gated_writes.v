@@ -1,4 +1,5 @@
-// A memory whose write ports are given zeros for the bits that they do not write: what stands there otherwise makes no difference.
+// A memory whose write ports are given zeros for the bits that they do not write, and for the address while they write nothing:
+// what stands there otherwise makes no difference.
 (* techmap_celltype = "$mem_v2" *)
 module gated_writes (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN, WR_ADDR, WR_DATA);
     parameter MEMID = "";
@@ -29,8 +30,14 @@ module gated_writes (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, 
     input [WR_PORTS*WIDTH-1:0] WR_EN;
     input [WR_PORTS*ABITS-1:0] WR_ADDR;
     input [WR_PORTS*WIDTH-1:0] WR_DATA;
+    wire [WR_PORTS*ABITS-1:0] places;
+    genvar port;
+    generate
+        for (port = 0; port < WR_PORTS; port = port + 1)
+            assign places[port*ABITS +: ABITS] = WR_ADDR[port*ABITS +: ABITS] & {ABITS{|WR_EN[port*WIDTH +: WIDTH]}};
+    endgenerate
     \$mem_v2 #(.MEMID(MEMID), .SIZE(SIZE), .OFFSET(OFFSET), .ABITS(ABITS), .WIDTH(WIDTH), .INIT(INIT), .RD_PORTS(RD_PORTS), .RD_CLK_ENABLE(RD_CLK_ENABLE), .RD_CLK_POLARITY(RD_CLK_POLARITY), .RD_TRANSPARENCY_MASK(RD_TRANSPARENCY_MASK), .RD_COLLISION_X_MASK(RD_COLLISION_X_MASK), .RD_WIDE_CONTINUATION(RD_WIDE_CONTINUATION), .RD_CE_OVER_SRST(RD_CE_OVER_SRST), .RD_ARST_VALUE(RD_ARST_VALUE), .RD_SRST_VALUE(RD_SRST_VALUE), .RD_INIT_VALUE(RD_INIT_VALUE), .WR_PORTS(WR_PORTS), .WR_CLK_ENABLE(WR_CLK_ENABLE), .WR_CLK_POLARITY(WR_CLK_POLARITY), .WR_PRIORITY_MASK(WR_PRIORITY_MASK), .WR_WIDE_CONTINUATION(WR_WIDE_CONTINUATION)) _TECHMAP_REPLACE_ (
         .RD_CLK(RD_CLK), .RD_EN(RD_EN), .RD_ARST(RD_ARST), .RD_SRST(RD_SRST), .RD_ADDR(RD_ADDR), .RD_DATA(RD_DATA),
-        .WR_CLK(WR_CLK), .WR_EN(WR_EN), .WR_ADDR(WR_ADDR), .WR_DATA(WR_DATA & WR_EN)
+        .WR_CLK(WR_CLK), .WR_EN(WR_EN), .WR_ADDR(places), .WR_DATA(WR_DATA & WR_EN)
     );
 endmodule
