@@ -19,8 +19,8 @@ module ulx3s (
     wire error;
 
     ecp5_clock #(
-        .CLKI_DIV(5),
-        .CLKFB_DIV(17),
+        .CLKI_DIV(1),
+        .CLKFB_DIV(3),
         .CLKOP_DIV(8)
     ) clock (
         .oscillator(clk_25mhz),
