@@ -159,7 +159,11 @@ fn slow_cocotb_bench_passes_and_finds_a_planted_bug() {
 
     let file = rtl.path().join("if_neuron.v");
     let verilog = std::fs::read_to_string(&file).unwrap();
-    let planted = verilog.replacen("spike_count > rank", "spike_count >= rank", 1);
+    let planted = verilog.replacen(
+        "{1'b0, spike_count, last_fired} + {1'b0, ~rank, last_fired}",
+        "{1'b0, spike_count, 1'b1} + {1'b0, ~rank, 1'b1}",
+        1,
+    );
     assert_ne!(verilog, planted);
     std::fs::write(&file, planted).unwrap();
     let output = bench().output().unwrap();
