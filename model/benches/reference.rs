@@ -5,7 +5,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use isa::Neuron;
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
+    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, Walk, Weights, Windows,
 };
 use model::{Dataset, Executor, RunOptions};
 use std::hint::black_box;
@@ -47,20 +47,7 @@ fn weights(outputs: usize, inputs: usize) -> Weights {
 }
 
 fn layer(name: &str, operation: Operation, channels: usize, walk: Walk, theta: Vec<i32>) -> Layer {
-    Layer {
-        name: name.to_owned(),
-        operation,
-        grid: GRID,
-        channels,
-        walk,
-        neuron: Neuron::TwoPhase,
-        v0: theta.iter().map(|theta| theta / 2).collect(),
-        theta,
-        order: SlotOrder::Identity,
-        rotate: 1,
-        mask_site: None,
-        mask_ratio: 0,
-    }
+    Layer { channels, walk, ..Layer::new(name, operation, GRID, theta) }
 }
 
 /// An analog layer, then `operations`, then a readout of the analog layer.

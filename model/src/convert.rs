@@ -344,18 +344,11 @@ impl Converter<'_> {
         self.thresholds.push(threshold.map_or(1.0, f64::from));
         self.precision.push(Precision { threshold, rounding: None });
         self.layers.push(Layer {
-            name: name.to_owned(),
-            operation,
-            grid: place.grid,
             channels,
             walk: place.walk,
             neuron: self.options.neuron,
-            v0: theta.iter().map(|theta| theta / 2).collect(),
-            theta,
-            order: SlotOrder::Identity,
-            rotate: 1,
-            mask_site: None,
             mask_ratio: self.checkpoint.masks.get(name).map_or(0, |ratio| ratio.0),
+            ..Layer::new(name, operation, place.grid, theta)
         });
         LayerId(self.layers.len() - 1)
     }

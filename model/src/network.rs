@@ -252,6 +252,27 @@ pub struct Layer {
     pub mask_ratio: u8,
 }
 
+impl Layer {
+    /// A layer with the defaults: raster order, two-phase neurons that start at half their thresholds, slots in order and shifted by one a
+    /// token, no mask; a channel for each threshold.
+    pub fn new(name: impl Into<String>, operation: Operation, grid: Grid, theta: Vec<i32>) -> Layer {
+        Layer {
+            name: name.into(),
+            operation,
+            grid,
+            channels: theta.len(),
+            walk: Walk::Raster,
+            neuron: Neuron::TwoPhase,
+            v0: theta.iter().map(|theta| theta / 2).collect(),
+            theta,
+            order: SlotOrder::Identity,
+            rotate: 1,
+            mask_site: None,
+            mask_ratio: 0,
+        }
+    }
+}
+
 /// The image that the network classifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageShape {

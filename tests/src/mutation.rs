@@ -81,6 +81,8 @@ impl Design {
         for file in &files {
             write(&folder.join(&file.name), &file.text)?;
         }
+        let (gated, text) = equivalence::GATED_WRITES;
+        write(&folder.join(gated), text)?;
         let mut script = format!(
             "read_verilog {}\nprep -top {TOP}\nwrite_rtlil design.il\nmutate -list {count} -seed {seed} -o list.txt\n",
             names.join(" ")

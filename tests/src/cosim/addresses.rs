@@ -21,7 +21,7 @@ const UNALIGNED: std::ops::Range<u32> = 0..3;
 const OUTSIDE: std::ops::Range<u32> = 22..32;
 
 pub(super) fn attention(d: &Descriptor) -> bool {
-    d.op == Op::Scores as u32 || d.op == Op::Context as u32
+    Op::ALL.iter().any(|&op| op as u32 == d.op && op.is_attention())
 }
 
 fn rows(d: &Descriptor) -> bool {

@@ -7,7 +7,7 @@ use driver::{Counters, Link};
 use isa::registers::{self, Access, REGISTERS, control, status};
 use isa::{ErrorCode, Neuron};
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
+    Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, Weights,
 };
 use model::work::{LayerWork, work};
 use model::{Configured, MaskRatio, RunOptions, Trace};
@@ -270,19 +270,8 @@ pub(super) fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
         let data = (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect();
         (Weights { outputs, inputs, data }, vec![0; outputs])
     };
-    let layer = |name: &str, operation, channels: usize, theta: i32| Layer {
-        name: name.to_owned(),
-        operation,
-        grid,
-        channels,
-        walk: Walk::Raster,
-        neuron: Neuron::TwoPhase,
-        theta: vec![theta; channels],
-        v0: vec![theta / 2; channels],
-        order: SlotOrder::Identity,
-        rotate: 1,
-        mask_site: None,
-        mask_ratio: 0,
+    let layer = |name: &str, operation, channels: usize, theta: i32| {
+        Layer::new(name, operation, grid, vec![theta; channels])
     };
     let patch = Patch { kernel: 2, stride: 2, padding: 0 };
     let ((embed, embed_bias), (fc1, fc1_bias)) = (weights(channels, 4), weights(64, channels));

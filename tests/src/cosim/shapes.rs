@@ -11,11 +11,7 @@ use std::ops::Range;
 /// # Errors
 /// The first that differs.
 pub fn networks_may_be_large(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
-    let seeds: Vec<u64> = seeds.collect();
-    in_parallel(&seeds, |&seed| {
-        check(cosim, &Case::stretched(seed), &Worlds::Mixed.of(seed))
-            .map_err(|error| format!("Case::stretched({seed}): {error}"))
-    })
+    each(cosim, seeds, "stretched", Case::stretched)
 }
 
 /// So do networks of many layers.
@@ -34,11 +30,14 @@ pub fn networks_may_be_deep(cosim: &Cosim, layers: &[usize]) -> Result<(), Strin
 /// # Errors
 /// The first that differs.
 pub fn networks_may_run_long(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    each(cosim, seeds, "long_running", Case::long_running)
+}
+
+fn each(cosim: &Cosim, seeds: Range<u64>, name: &str, case: fn(u64) -> Case) -> Result<(), String> {
     let seeds: Vec<u64> = seeds.collect();
     in_parallel(&seeds, |&seed| {
-        let case = Case::long_running(seed);
-        let outcome = check(cosim, &case, &Worlds::Mixed.of(seed));
-        outcome.map_err(|error| format!("{error}; Case::long_running({seed}): {case:?}"))
+        let outcome = check(cosim, &case(seed), &Worlds::Mixed.of(seed));
+        outcome.map_err(|error| format!("Case::{name}({seed}): {error}"))
     })
 }
 

@@ -2,10 +2,9 @@
 
 use super::{Cosim, campaign::in_parallel, text};
 use crate::random::Random;
-use isa::Neuron;
 use model::RunOptions;
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
+    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, Walk, Weights, Windows,
 };
 use sim::SimOptions;
 
@@ -53,20 +52,6 @@ pub fn tiles_may_be_many(cosim: &Cosim) -> Result<(), String> {
 /// A network whose layers copy the first one's spikes, each with its own walk, the last one to this many channels, so that spikes at a
 /// wrong place show.
 fn copies(cosim: &Cosim, grid: Grid, walks: &[Walk], channels: usize) -> Result<(), String> {
-    let layer = |name: String, operation, walk, theta: Vec<i32>| Layer {
-        name,
-        operation,
-        grid,
-        channels: theta.len(),
-        walk,
-        neuron: Neuron::TwoPhase,
-        v0: theta.iter().map(|theta| theta / 2).collect(),
-        theta,
-        order: SlotOrder::Identity,
-        rotate: 1,
-        mask_site: None,
-        mask_ratio: 0,
-    };
     let matrix = |outputs: usize, inputs: usize, weight: &dyn Fn(usize, usize) -> i8| Weights {
         outputs,
         inputs,
@@ -75,21 +60,20 @@ fn copies(cosim: &Cosim, grid: Grid, walks: &[Walk], channels: usize) -> Result<
     let patch = Patch { kernel: 1, stride: 1, padding: 0 };
     let embed = Operation::Analog { patch, weights: matrix(WORD, 1, &|_, _| 1), bias: vec![0; WORD] };
     let thresholds = (1..=WORD as i32).map(|channel| 100 * channel).collect();
-    let mut layers = vec![layer("embed".to_owned(), embed, Walk::Raster, thresholds)];
+    let mut layers = vec![Layer::new("embed", embed, grid, thresholds)];
     for (i, &walk) in walks.iter().enumerate() {
         let outputs = if i + 1 == walks.len() { channels } else { WORD };
         let weights = matrix(outputs, WORD, &|output, input| i8::from(output % WORD == input));
         let copy =
             Operation::Dense { input: LayerId(i), gather: Gather::Token, weights, bias: vec![0; outputs] };
-        layers.push(layer(format!("copy{i}"), copy, walk, vec![1; outputs]));
+        layers.push(Layer { walk, ..Layer::new(format!("copy{i}"), copy, grid, vec![1; outputs]) });
     }
     let head = Operation::Readout {
         input: LayerId(0),
         weights: matrix(2, WORD, &|class, input| (class + input) as i8),
         bias: vec![0; 2],
     };
-    let head = layer("head".to_owned(), head, Walk::Raster, Vec::new());
-    layers.push(Layer { channels: 2, ..head });
+    layers.push(Layer { channels: 2, ..Layer::new("head", head, grid, Vec::new()) });
     let image = ImageShape { height: grid.rows, width: grid.columns, channels: 1 };
     let mut random = Random(3);
     let pixels: Vec<u8> = (0..image.bytes()).map(|_| random.bits() as u8).collect();

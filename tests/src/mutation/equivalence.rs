@@ -2,22 +2,22 @@
 //!
 //! Nothing may read the mutated bit: Yosys shows that in the whole core. Or ABC proves it of the mutated module: it stands beside the one
 //! without the mutation; both get the same inputs, and no output may ever differ. Small memories are registers like others. Large ones and
-//! the modules in it are cut out: what they are given counts as output (of data to be written the bits that are), what they answer as input, which is the same for both as long as
-//! no output differs. ABC merges registers that
-//! are equal or constant by induction (`scorr`), then searches for a proof or a difference (`pdr`). The registers start from zero in one
-//! proof, from one in another, and the reset is an input like all others.
+//! the modules in it are cut out: what they are given counts as output (of data and places to write, what is written), what they answer as
+//! input, which is the same for both as long as no output differs. ABC merges registers that are equal or constant by induction
+//! (`scorr`), then searches for a proof or a difference (`pdr`). The registers start from zero in one proof, from one in another, and the
+//! reset is an input like all others.
 //!
 //! The module's inputs may do anything, also what the core never does: a mutant that makes a difference only then is not proven.
 
-use super::{Design, Mutant, TOP, read, write};
+use super::{Design, Mutant, TOP, read};
 use crate::yosys;
 
 /// The inverters that Yosys makes for mutations, by their names.
 const INVERTERS: &str = "c:*mutate.cc:*mutate_inv*";
 /// Words of a memory that is made of registers in a proof: what is written there and never read makes no difference.
 const SMALL: u32 = 16;
-/// What a large memory is given: of the data, the bits that are written. A file beside the scripts.
-const GATED_WRITES: (&str, &str) = ("gated_writes.v", include_str!("gated_writes.v"));
+/// Keeps from a large memory what it is given and does not write. A file beside the scripts, and its text.
+pub(super) const GATED_WRITES: (&str, &str) = ("gated_writes.v", include_str!("gated_writes.v"));
 /// Seconds that ABC searches for a proof; without one the mutant counts as different.
 const LIMIT: u32 = 20;
 
@@ -54,7 +54,6 @@ impl Design {
 
     fn proven(&self, mutant: &Mutant, start: &str) -> Result<bool, String> {
         let name = format!("equivalence-{}-{start}", mutant.number);
-        write(&self.folder.join(GATED_WRITES.0), GATED_WRITES.1)?;
         yosys::run(&self.folder, &name, &script(mutant, start, &format!("{name}.aig")))?;
         let commands =
             format!("read_aiger {name}.aig; strash; scorr; write_aiger {name}-merged.aig; pdr -T {LIMIT}");
