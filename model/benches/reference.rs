@@ -59,7 +59,7 @@ fn small(operations: impl IntoIterator<Item = Layer>) -> Network {
     layers.extend(operations);
     layers.push(layer("readout", readout, 10, Walk::Raster, Vec::new()));
     let image = ImageShape { height: 28, width: 28, channels: 1 };
-    Network { name: "small".to_owned(), image, classes: 10, layers, seed: 1 }
+    Network::new("small", image, 10, layers, 1)
 }
 
 fn operations(criterion: &mut Criterion) {

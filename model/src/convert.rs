@@ -8,7 +8,7 @@
 
 mod quantise;
 
-use crate::checkpoint::{Attention, BatchNorm, Block, Checkpoint, Linear, Norm};
+use crate::checkpoint::{Architecture, Attention, BatchNorm, Block, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
 use crate::network::{
     Gather, Grid, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
@@ -59,13 +59,8 @@ pub fn convert_and_measure(
     let (layers, precision) = (Vec::new(), Vec::new());
     let mut converter = Converter { checkpoint, options, layers, thresholds: Vec::new(), precision };
     converter.network()?;
-    let network = Network {
-        name: options.name.clone(),
-        image: checkpoint.architecture.image,
-        classes: checkpoint.architecture.classes,
-        layers: converter.layers,
-        seed: 1,
-    };
+    let Architecture { image, classes, .. } = checkpoint.architecture;
+    let network = Network::new(options.name.clone(), image, classes, converter.layers, 1);
     network.validate()?;
     Ok((network, converter.precision))
 }

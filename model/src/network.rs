@@ -304,9 +304,35 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Seed of all masks.
     pub seed: u32,
+    /// Names of the classes, one a class; empty if they have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
+    /// The checkpoint that the network was converted from; none if it was made otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Origin>,
+}
+
+/// The checkpoint of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its file, as seen from the folder of the network's file, or an absolute path.
+    pub path: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
 }
 
 impl Network {
+    /// A network whose classes have no names and that comes from no checkpoint.
+    pub fn new(
+        name: impl Into<String>,
+        image: ImageShape,
+        classes: usize,
+        layers: Vec<Layer>,
+        seed: u32,
+    ) -> Network {
+        Network { name: name.into(), image, classes, layers, seed, class_names: Vec::new(), checkpoint: None }
+    }
+
     /// The layer `id`.
     pub fn layer(&self, id: LayerId) -> &Layer {
         &self.layers[id.0]

@@ -290,18 +290,14 @@ mod tests {
         let shortcut = Operation::Shortcut { inputs: vec![input, input], gains, bias: vec![0; channels] };
         let readout = Operation::Readout { input, weights: weights(2, channels), bias: vec![0; 2] };
         let last = Layer { theta: Vec::new(), v0: Vec::new(), ..layer("readout", readout, 2) };
-        Network {
-            name: "work".to_owned(),
-            image: ImageShape { height: 1, width: 1, channels: 1 },
-            classes: 2,
-            layers: vec![
-                layer("analog", analog, channels),
-                layer("dense", dense, 9),
-                layer("shortcut", shortcut, channels),
-                last,
-            ],
-            seed: 1,
-        }
+        let image = ImageShape { height: 1, width: 1, channels: 1 };
+        let layers = vec![
+            layer("analog", analog, channels),
+            layer("dense", dense, 9),
+            layer("shortcut", shortcut, channels),
+            last,
+        ];
+        Network::new("work", image, 2, layers, 1)
     }
 
     fn work_of(counts: &[i32], neuron: Neuron) -> Vec<[u64; 4]> {

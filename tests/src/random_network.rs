@@ -107,7 +107,7 @@ const ROOM: f64 = (1 << 23) as f64 / 4.0;
 impl Builder {
     fn new(random: Random, shape: Shape, time_steps: usize, budget: f64) -> Builder {
         let image = ImageShape { height: 1, width: 1, channels: 1 };
-        let network = Network { name: "random".to_owned(), image, classes: 1, layers: Vec::new(), seed: 1 };
+        let network = Network::new("random", image, 1, Vec::new(), 1);
         Builder { random, shape, network, image: Vec::new(), time_steps, budget, rates: Vec::new() }
     }
 

@@ -84,24 +84,20 @@ pub fn network() -> Network {
     };
     let readout = Operation::Readout { input: LayerId(MERGE), weights: weights(3, 10), bias: vec![-1, 0, 1] };
     let merge = dense(NORM, Gather::Merge, 10, 4 * CHANNELS);
-    Network {
-        name: "small".to_owned(),
-        image: ImageShape { height: 8, width: 8, channels: 1 },
-        classes: 3,
-        layers: vec![
-            layer("embed", embed, GRID, CHANNELS, Walk::Raster, CHANNELS),
-            token(EMBED, "q"),
-            token(EMBED, "k"),
-            token(EMBED, "v"),
-            layer("scores", scores, GRID, 4, windows, HEADS),
-            layer("context", context, GRID, CHANNELS, windows, CHANNELS),
-            token(CONTEXT, "proj"),
-            layer("norm", norm, GRID, CHANNELS, Walk::Raster, CHANNELS),
-            layer("merge", merge, half, 10, Walk::Raster, 10),
-            layer("readout", readout, half, 3, Walk::Raster, 0),
-        ],
-        seed: 5,
-    }
+    let image = ImageShape { height: 8, width: 8, channels: 1 };
+    let layers = vec![
+        layer("embed", embed, GRID, CHANNELS, Walk::Raster, CHANNELS),
+        token(EMBED, "q"),
+        token(EMBED, "k"),
+        token(EMBED, "v"),
+        layer("scores", scores, GRID, 4, windows, HEADS),
+        layer("context", context, GRID, CHANNELS, windows, CHANNELS),
+        token(CONTEXT, "proj"),
+        layer("norm", norm, GRID, CHANNELS, Walk::Raster, CHANNELS),
+        layer("merge", merge, half, 10, Walk::Raster, 10),
+        layer("readout", readout, half, 3, Walk::Raster, 0),
+    ];
+    Network::new("small", image, 3, layers, 5)
 }
 
 pub fn tiny() -> CoreConfig {

@@ -93,7 +93,7 @@ pub fn with_shape(random: &mut Random, shape: Shape) -> (Network, Vec<u8>) {
 
     let layers = b.layers;
     let pixels = random.bytes(image.bytes());
-    let network = Network { name: "random".to_owned(), image, classes, layers, seed: random.next() as u32 };
+    let network = Network::new("random", image, classes, layers, random.next() as u32);
     (network, pixels)
 }
 

@@ -287,5 +287,5 @@ pub(super) fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
     ];
     let image = ImageShape { height: 2 * grid.rows, width: 2 * grid.columns, channels: 1 };
     let pixels = (0..image.bytes()).map(|_| random.bits() as u8).collect();
-    (Network { name: "three dense layers".to_owned(), image, classes: 10, layers, seed: 7 }, pixels)
+    (Network::new("three dense layers", image, 10, layers, 7), pixels)
 }

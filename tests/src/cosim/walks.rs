@@ -77,7 +77,7 @@ fn copies(cosim: &Cosim, grid: Grid, walks: &[Walk], channels: usize) -> Result<
     let image = ImageShape { height: grid.rows, width: grid.columns, channels: 1 };
     let mut random = Random(3);
     let pixels: Vec<u8> = (0..image.bytes()).map(|_| random.bits() as u8).collect();
-    let network = Network { name: "copies".to_owned(), image, classes: 2, layers, seed: 7 };
+    let network = Network::new("copies", image, 2, layers, 7);
     let network = network.configure(&RunOptions::new(TIME_STEPS as u32)).map_err(text)?;
     cosim.check(&network, &pixels, &SimOptions::default()).map(drop)
 }
