@@ -3,10 +3,9 @@
 use crate::counters::Counters;
 use crate::error::{CoreFault, DriverError};
 use crate::link::{LARGEST_WINDOW, Link, PAGE};
-use crate::program::{Place, Planes, Program};
+use isa::program::{Place, Plane, Planes, Program};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, Op, layout::LOGIT_BYTES};
-use model::{LayerId, SpikePlane};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -220,7 +219,7 @@ impl<L: Link> Accelerator<L> {
         let of = |index: usize| move |source| DriverError::Image { index, source: Box::new(source) };
         let program = self.program()?;
         for (index, image) in images.iter().enumerate() {
-            program.takes(image).map_err(of(index))?;
+            program.takes(image).map_err(|error| of(index)(error.into()))?;
         }
         let (places, count) = (program.places(), program.layers.len() as u32);
         let [first, second] = places.as_slice() else {
@@ -278,51 +277,36 @@ impl<L: Link> Accelerator<L> {
         Ok(counters)
     }
 
-    /// Reads back the spikes of a layer after a run. Tokens are in raster order, those of `scores` head by head, window by window,
-    /// query by query: as the reference executor has them.
+    /// Reads back the spikes of layer `index` after a run, as they lie in memory.
     ///
     /// # Errors
     /// [`DriverError::NoPlane`] for the readout, for a layer that does not exist, and if the program shares memory between planes;
     /// [`DriverError::Gone`].
-    pub fn read_plane(&mut self, layer: LayerId) -> Result<SpikePlane, DriverError> {
+    pub fn read_plane(&mut self, index: usize) -> Result<Plane, DriverError> {
         let program = self.program()?;
-        let refuse = |reason: String| DriverError::NoPlane { index: layer.0, reason };
+        let refuse = |reason: String| DriverError::NoPlane { index, reason };
         if program.planes != Planes::Keep {
             return Err(refuse(
                 "the program shares memory between planes; compile it with `Planes::Keep`".to_owned(),
             ));
         }
-        let plan = program.layers.get(layer.0).ok_or_else(|| {
+        let plan = program.layers.get(index).ok_or_else(|| {
             refuse(format!("network `{}` has layers 0..{}", program.network, program.layers.len()))
         })?;
         let layout = plan.plane.clone().ok_or_else(|| {
             refuse(format!("`{}` is the readout, which has logits and no spikes", plan.name))
         })?;
-        let steps = program.time_steps;
-        let mut bytes = vec![0; layout.bytes() as usize];
-        self.link.read_memory(u64::from(layout.base), &mut bytes)?;
+        let mut plane = Plane::new(layout, program.time_steps);
+        self.link.read_memory(plane.layout.base.into(), &mut plane.bytes)?;
         self.still_there()?;
-
-        let mut plane = SpikePlane::new(layout.tokens(), layout.channels(), steps);
-        for token in 0..layout.tokens() {
-            for channel in 0..layout.channels() {
-                for chunk in 0..layout.chunks {
-                    let at = layout.address(token, chunk, channel) - u64::from(layout.base);
-                    let byte = bytes[at as usize];
-                    for t in (0..8).filter(|t| byte >> t & 1 == 1) {
-                        let slot = chunk as usize * 8 + t;
-                        // A bit beyond the last time step would be a defect; the plane cannot hold it, so it is reported.
-                        if slot >= steps as usize {
-                            return Err(refuse(format!(
-                                "token {token}, channel {channel} spikes at time step {slot} of {steps}"
-                            )));
-                        }
-                        plane.set(token, channel, slot, true);
-                    }
-                }
-            }
+        // Such a bit would be a defect of the core; no reader of the plane would see it.
+        match plane.beyond_the_last_step() {
+            None => Ok(plane),
+            Some((token, channel, step)) => Err(refuse(format!(
+                "token {token}, channel {channel} spikes at time step {step} of {}",
+                plane.time_steps
+            ))),
         }
-        Ok(plane)
     }
 
     fn write_image(&mut self, place: &Place, image: &[u8]) -> Result<(), DriverError> {

@@ -3,6 +3,7 @@
 use crate::link::LinkError;
 use isa::ErrorCode;
 use isa::config::ConfigError;
+use isa::program::ImageSizeError;
 use std::time::Duration;
 
 /// Why an accelerator could not be used.
@@ -68,17 +69,8 @@ pub enum DriverError {
     #[error("no network is loaded; load a program first")]
     NotLoaded,
     /// The image has another size than the network takes.
-    #[error("the image has {found} bytes, network `{network}` takes {expected} ({shape})")]
-    ImageSize {
-        /// Name of the network.
-        network: String,
-        /// Bytes of the image.
-        found: usize,
-        /// Bytes expected.
-        expected: usize,
-        /// The same in channels, rows and columns.
-        shape: String,
-    },
+    #[error(transparent)]
+    ImageSize(#[from] ImageSizeError),
     /// One of several images failed.
     #[error("image {index}: {source}")]
     Image {

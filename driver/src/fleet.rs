@@ -8,7 +8,7 @@ mod queue;
 use crate::accelerator::{Accelerator, Inference};
 use crate::error::DriverError;
 use crate::link::Link;
-use crate::program::Program;
+use isa::program::{ImageSizeError, Program};
 use queue::Queue;
 use std::fmt;
 use std::panic::resume_unwind;
@@ -205,7 +205,8 @@ impl<L: Link + Send> Fleet<L> {
     pub fn infer_batch<I: AsRef<[u8]> + Sync>(&mut self, images: &[I]) -> Result<Batch, FleetError> {
         let program = self.program.as_ref().ok_or(FleetError::NotLoaded)?;
         for (index, image) in images.iter().enumerate() {
-            program.takes(image.as_ref()).map_err(|source| FleetError::Image { index, source })?;
+            let refused = |error: ImageSizeError| FleetError::Image { index, source: error.into() };
+            program.takes(image.as_ref()).map_err(refused)?;
         }
         let queue = Queue::new(images.len());
         let work = |index, card| Worker { id: CardId(index), card, queue: &queue }.run(images);

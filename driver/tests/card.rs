@@ -1,7 +1,7 @@
 //! A card at the level of its registers: what the link does with LitePCIe's DMA, against a model that knows nothing of the driver.
 
 #[allow(dead_code)]
-#[path = "program/small.rs"]
+#[path = "../../compile/tests/program/small.rs"]
 mod small;
 
 use driver::link::{Link, LinkError};

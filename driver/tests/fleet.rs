@@ -1,11 +1,12 @@
 //! Several cards that share a batch: results are those of one card, whatever fails.
 
 #[allow(dead_code)]
-#[path = "program/small.rs"]
+#[path = "../../compile/tests/program/small.rs"]
 mod small;
 
 use driver::link::{Link, LinkError};
-use driver::{Accelerator, Batch, CardId, DriverError, Fleet, FleetError, Inference, Program};
+use driver::{Accelerator, Batch, CardId, DriverError, Fleet, FleetError, Inference};
+use isa::program::Program;
 use isa::registers::{self, control};
 use proptest::prelude::*;
 use sim::SoftCore;

@@ -2,11 +2,12 @@
 //! device works again once it behaves and was reset.
 
 #[allow(dead_code)]
-#[path = "program/small.rs"]
+#[path = "../../compile/tests/program/small.rs"]
 mod small;
 
 use driver::link::{Link, LinkError};
-use driver::{Accelerator, DriverError, Fleet, FleetError, Inference, Program};
+use driver::{Accelerator, DriverError, Fleet, FleetError, Inference};
+use isa::program::Program;
 use isa::registers::{self, control, status};
 use sim::SoftCore;
 use std::sync::LazyLock;

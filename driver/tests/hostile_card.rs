@@ -3,7 +3,7 @@
 
 mod faults_page;
 #[allow(dead_code)]
-#[path = "program/small.rs"]
+#[path = "../../compile/tests/program/small.rs"]
 mod small;
 
 use driver::link::{Link, LinkError};

@@ -64,6 +64,13 @@ pub enum Command {
         gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst --room-for 32 --report\n\n\
         The checkpoint's layout is described in docs/checkpoint.md. The same checkpoint and options give the same bytes.")]
     Convert(ConvertArgs),
+    /// Compile a network for a core, into a program that a host loads without the network.
+    #[command(after_help = "Examples:\n  \
+        gen verilog --preset ecp5 --out rtl && gen compile net.mst --core rtl/mst_core.json --out net.mstp\n  \
+        mst --link serial:/dev/ttyUSB0 load net.mstp\n\n\
+        The file holds descriptors, weights and the memory map, with a checksum, for one core, one T and one set of masks. It is refused\n\
+        by a core of other sizes, and by drivers of another interface version.")]
+    Compile(CompileArgs),
     /// Show a network: layers, thresholds, memory, and the range that each layer's sums were proven to keep.
     #[command(after_help = "Examples:\n  gen info\n  gen info net.mst --time-steps 16 --json")]
     Info(InfoArgs),
@@ -160,6 +167,26 @@ pub struct ConvertArgs {
     /// Show for each layer what rounding cost, its threshold, and the range that its sums were proven to keep.
     #[arg(long)]
     pub report: bool,
+}
+
+/// `gen compile`.
+#[derive(Args, Debug)]
+pub struct CompileArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Sizes of the core: the `mst_core.json`, `mst_soc.json` or `mst_pcie.json` that `gen verilog` writes beside it.
+    #[arg(long, value_name = "FILE")]
+    pub core: PathBuf,
+    /// Program file to write.
+    #[arg(long, value_name = "NETP")]
+    pub out: PathBuf,
+    /// Bytes of memory that the board gives to the core [default: what the file of the sizes says, else as many as the program needs]
+    #[arg(long, value_name = "N")]
+    pub memory_bytes: Option<u64>,
+    /// Give the program a second place for an image, so that one image is written while the core computes another: PCIe cards stream so.
+    #[arg(long)]
+    pub streaming: bool,
 }
 
 /// `gen info`.

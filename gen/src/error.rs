@@ -16,7 +16,10 @@ pub enum GenError {
     Model(#[from] model::ModelError),
     /// The network does not fit the core.
     #[error(transparent)]
-    Program(#[from] driver::ProgramError),
+    Program(#[from] compile::ProgramError),
+    /// The program cannot be written, or its file was refused.
+    #[error(transparent)]
+    ProgramFile(#[from] isa::program::ProgramFileError),
     /// The core cannot be compiled.
     #[error(transparent)]
     Build(#[from] sim::verilated::BuildError),

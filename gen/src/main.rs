@@ -5,6 +5,7 @@
 
 mod card;
 mod cli;
+mod compile_command;
 mod convert;
 mod cosim;
 mod error;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Verilog(options) => verilog::verilog(options, cli.format()),
         Command::Convert(options) => convert::convert(options, cli.format()),
+        Command::Compile(options) => compile_command::compile(options, cli.format()),
         Command::Info(options) => info::info(options, cli.format()),
         Command::Run(options) => run::run(options, cli.format()),
         Command::Spikes(options) => spikes::spikes(options, cli.format()),

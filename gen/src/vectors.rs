@@ -5,12 +5,12 @@ use crate::error::GenError;
 use crate::files;
 use crate::inputs::{self, Images};
 use crate::screen::{Format, count, grouped, print, print_json};
+use compile::ProgramOptions;
 use driver::link::{LARGEST_WINDOW, PAGE};
-use driver::program::PlaneLayout;
-use driver::{Planes, Program, ProgramOptions};
 use isa::layout::LOGIT_BYTES;
+use isa::program::{Planes, Program};
 use isa::{CoreConfig, Op};
-use model::{Executor, SpikePlane, Trace};
+use model::{Executor, Trace};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -45,7 +45,7 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     let network = inputs::network(&args.network, core.membrane_bits)?.configured;
     let images = Images::load(&args.source, 1, &network)?;
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
-    let program = Program::compile(&network, &core, &options)?;
+    let program = compile::compile(&network, &core, &options)?;
     let layers = args.layers.unwrap_or(program.layers.len());
     if layers == 0 || layers > program.layers.len() {
         let allowed = format!("1..={}", program.layers.len());
@@ -54,7 +54,8 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     let trace = Executor::new(&network).trace(images.image(0))?;
 
     let mut before = vec![0; program.total_bytes.next_multiple_of(PAGE) as usize];
-    for segment in program.image.iter().chain(&program.inputs(images.image(0))?) {
+    let inputs = program.inputs(images.image(0)).map_err(driver::DriverError::from)?;
+    for segment in program.image.iter().chain(&inputs) {
         let start = segment.offset as usize;
         before[start..start + segment.bytes.len()].copy_from_slice(&segment.bytes);
     }
@@ -62,7 +63,7 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     let mut outputs = Vec::with_capacity(layers);
     for (index, layer) in program.layers[..layers].iter().enumerate() {
         let (start, expected) = match &layer.plane {
-            Some(layout) => (layout.base as usize, plane_bytes(layout, &trace.planes[index])),
+            Some(layout) => (layout.base as usize, trace.planes[index].in_memory(layout.clone()).bytes),
             None => (program.logits.base as usize, logit_bytes(&program, &trace)),
         };
         let place: Range<usize> = start..start + expected.len();
@@ -96,20 +97,6 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
             args.out.display(),
         )),
     }
-}
-
-/// A plane as it lies in memory. Pad channels never spike.
-fn plane_bytes(layout: &PlaneLayout, plane: &SpikePlane) -> Vec<u8> {
-    let mut bytes = vec![0; layout.bytes() as usize];
-    for token in 0..plane.tokens() {
-        for channel in 0..plane.channels() {
-            for chunk in 0..layout.chunks {
-                let at = layout.address(token, chunk, channel) - u64::from(layout.base);
-                bytes[at as usize] = plane.byte(token, channel, chunk as usize);
-            }
-        }
-    }
-    bytes
 }
 
 /// The logits as they lie in memory: four byte planes. Lanes without a class have nothing to add up.

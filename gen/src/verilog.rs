@@ -172,7 +172,7 @@ pub fn card_config(path: &Path) -> Result<PcieConfig, GenError> {
 }
 
 /// The sizes in a file.
-fn sizes<T: DeserializeOwned>(path: &Path) -> Result<T, GenError> {
+pub fn sizes<T: DeserializeOwned>(path: &Path) -> Result<T, GenError> {
     let text = std::fs::read_to_string(path).map_err(files::at(path))?;
     serde_json::from_str(&text).map_err(|error| files::at(path)(error.into()))
 }

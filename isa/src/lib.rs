@@ -7,6 +7,7 @@
 //! - [`errors`]: the codes with which the core refuses work.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
+//! - [`program`]: a network compiled for a core, and its file.
 //! - [`pcie`]: the address map of `mst_pcie`, its registers and its sizes (`mst_pcie.json`).
 //! - [`soc`]: the address map of `mst_soc`, its registers and its sizes (`mst_soc.json`).
 //! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
@@ -18,8 +19,10 @@ pub mod errors;
 pub mod layout;
 pub mod mask;
 pub mod pcie;
+pub mod program;
 pub mod reference;
 pub mod registers;
+mod shape;
 pub mod soc;
 pub mod systemrdl;
 
@@ -27,6 +30,7 @@ pub use config::CoreConfig;
 pub use descriptor::{Descriptor, Neuron, Op};
 pub use errors::ErrorCode;
 pub use pcie::PcieConfig;
+pub use shape::{Grid, ImageShape, Patch};
 pub use soc::SocConfig;
 
 /// Identity register value: `MST1` in ASCII, most significant byte first.

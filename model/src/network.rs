@@ -31,28 +31,13 @@
 //! one of `heads * windows * N` tokens (head, then window, then query) and `N` channels (keys).
 
 use isa::Neuron;
+pub use isa::{Grid, ImageShape, Patch};
 use serde::{Deserialize, Serialize};
 
 /// Index of a layer in its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LayerId(pub usize);
-
-/// Rows and columns of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grid {
-    /// Token rows.
-    pub rows: usize,
-    /// Token columns.
-    pub columns: usize,
-}
-
-impl Grid {
-    /// Number of tokens.
-    pub fn tokens(self) -> usize {
-        self.rows * self.columns
-    }
-}
 
 /// Attention windows: `size * size` tokens each, cyclically shifted by `shift < size`; `size` divides rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,18 +66,6 @@ pub enum Gather {
     Token,
     /// The four tokens `(2r, 2c), (2r, 2c+1), (2r+1, 2c), (2r+1, 2c+1)` of the input grid, concatenated: patch merging.
     Merge,
-}
-
-/// How patches are cut from the image: `analog` inputs are the pixels of a `kernel * kernel` patch, channel by channel, row
-/// by row; pixels outside the image are 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Patch {
-    /// Rows and columns of a patch.
-    pub kernel: usize,
-    /// Distance between patches.
-    pub stride: usize,
-    /// Pixels added on each side of the image.
-    pub padding: usize,
 }
 
 /// Rows of `i8` weights, `outputs * inputs`, row-major by output.
@@ -270,24 +243,6 @@ impl Layer {
             mask_site: None,
             mask_ratio: 0,
         }
-    }
-}
-
-/// The image that the network classifies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageShape {
-    /// Pixel rows.
-    pub height: usize,
-    /// Pixel columns.
-    pub width: usize,
-    /// Bytes a pixel; pixels are stored channel by channel.
-    pub channels: usize,
-}
-
-impl ImageShape {
-    /// Bytes of one image.
-    pub fn bytes(self) -> usize {
-        self.height * self.width * self.channels
     }
 }
 

@@ -1,5 +1,7 @@
 //! Spike planes: the spikes of one layer, bit-packed over time.
 
+use isa::program::{Plane, PlaneLayout};
+
 /// The spikes `s[token][channel][t]` of one layer.
 ///
 /// A cell (token, channel) holds `ceil(time_steps / 8)` bytes, time step `t` in bit `t mod 8` of byte `t / 8`: the spike bytes of the
@@ -113,6 +115,40 @@ impl SpikePlane {
         let bit = (self.bytes[at] ^ other.bytes[at]).trailing_zeros() as usize;
         let cell = at / self.cell_bytes;
         Some((cell / self.channels, cell % self.channels, at % self.cell_bytes * 8 + bit))
+    }
+}
+
+/// What a core left in memory, as the reference has it.
+impl From<&Plane> for SpikePlane {
+    fn from(memory: &Plane) -> SpikePlane {
+        let layout = &memory.layout;
+        let mut plane = SpikePlane::new(layout.tokens(), layout.channels(), memory.time_steps);
+        for (token, channel) in plane.cells() {
+            let cell = plane.row_mut(token, channel, 1);
+            for (byte, chunk) in cell.iter_mut().zip(0..) {
+                *byte = memory.bytes[memory.index(token, chunk, channel)];
+            }
+        }
+        plane
+    }
+}
+
+impl SpikePlane {
+    /// The plane as it lies in memory. Pad channels never spike.
+    pub fn in_memory(&self, layout: PlaneLayout) -> Plane {
+        let mut memory = Plane::new(layout, self.time_steps());
+        for (token, channel) in self.cells() {
+            for (&byte, chunk) in self.cell(token, channel).iter().zip(0..) {
+                let at = memory.index(token, chunk, channel);
+                memory.bytes[at] = byte;
+            }
+        }
+        memory
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (tokens, channels) = (self.tokens, self.channels);
+        (0..tokens).flat_map(move |token| (0..channels).map(move |channel| (token, channel)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the tokens of windows lie, and which pairs of a window are connected.
 
-use crate::network::{Gather, Grid, Patch, Walk, Windows};
+use crate::network::{Gather, Grid, Walk, Windows};
 
 impl Windows {
     /// Tokens of one window: N.
@@ -79,13 +79,6 @@ impl Gather {
             }
         };
         tokens.into_iter().take(count)
-    }
-}
-
-impl Patch {
-    /// Patches along one side of an image, or `None` if not even one fits.
-    pub fn along(self, pixels: usize) -> Option<usize> {
-        Some((pixels + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
     }
 }
 

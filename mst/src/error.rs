@@ -18,7 +18,7 @@ pub enum MstError {
     Driver(#[from] driver::DriverError),
     /// The network does not fit the core.
     #[error(transparent)]
-    Program(#[from] driver::ProgramError),
+    Program(#[from] compile::ProgramError),
     /// A network, a data set or a run option was refused.
     #[error(transparent)]
     Model(#[from] model::ModelError),

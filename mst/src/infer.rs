@@ -5,9 +5,11 @@ use crate::error::MstError;
 use crate::images::{Image, NetworkArgs, images};
 use crate::link::OpenLink;
 use clap::Args;
+use compile::ProgramOptions;
 use driver::pcie::Traffic;
-use driver::{Accelerator, Inference, Planes, Program, ProgramOptions};
+use driver::{Accelerator, Inference};
 use indicatif::{ProgressBar, ProgressStyle};
+use isa::program::Planes;
 use model::{Configured, Executor};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -101,7 +103,7 @@ pub fn infer(cli: &Cli, args: &InferArgs) -> Result<(), MstError> {
 /// Returns how many bytes that were.
 pub fn load(accelerator: &mut Accelerator<OpenLink>, network: &Configured) -> Result<usize, MstError> {
     let options = ProgramOptions { memory_size: accelerator.window_size(), planes: Planes::Reuse };
-    let program = Program::compile(network, accelerator.core(), &options)?;
+    let program = compile::compile(network, accelerator.core(), &options)?;
     let bytes: usize = program.image.iter().map(|segment| segment.bytes.len()).sum();
     let spinner = ProgressBar::new_spinner().with_message(format!("loading {}, {bytes} bytes", network.name));
     spinner.enable_steady_tick(Duration::from_millis(100));

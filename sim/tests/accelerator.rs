@@ -2,12 +2,14 @@
 
 mod network;
 
+use compile::ProgramOptions;
 use driver::link::{Link, LinkError};
-use driver::{Accelerator, DriverError, Planes, Program, ProgramOptions};
+use driver::{Accelerator, DriverError};
+use isa::program::{Planes, Program};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, ErrorCode, descriptor};
+use model::RunOptions;
 use model::reference::Executor;
-use model::{LayerId, RunOptions};
 use sim::SoftCore;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ fn core() -> CoreConfig {
 
 fn program(planes: Planes) -> Program {
     let configured = network::random(SEED).0.configure(&RunOptions::new(8)).unwrap();
-    Program::compile(&configured, &core(), &ProgramOptions { memory_size: MEMORY as u64, planes }).unwrap()
+    compile::compile(&configured, &core(), &ProgramOptions { memory_size: MEMORY as u64, planes }).unwrap()
 }
 
 fn soft_core() -> SoftCore {
@@ -120,7 +122,7 @@ fn a_run_can_be_repeated_when_planes_share_memory() {
     accelerator.load(&program(Planes::Reuse)).unwrap();
     let image = network::random(SEED).1;
     assert_eq!(accelerator.infer(&image).unwrap(), accelerator.infer(&image).unwrap());
-    let message = accelerator.read_plane(LayerId(0)).unwrap_err().to_string();
+    let message = accelerator.read_plane(0).unwrap_err().to_string();
     assert!(message.contains("Planes::Keep"), "{message}");
 }
 
@@ -222,9 +224,9 @@ fn misuse_is_named() {
     let (mut accelerator, image) = loaded();
     let message = accelerator.infer(&image[1..]).unwrap_err().to_string();
     assert!(message.contains(&format!("takes {}", image.len())), "{message}");
-    let message = accelerator.read_plane(LayerId(13)).unwrap_err().to_string();
+    let message = accelerator.read_plane(13).unwrap_err().to_string();
     assert!(message.contains("is the readout"), "{message}");
-    let message = accelerator.read_plane(LayerId(99)).unwrap_err().to_string();
+    let message = accelerator.read_plane(99).unwrap_err().to_string();
     assert!(message.contains("has layers 0..14"), "{message}");
     let outside = accelerator.link().write_memory(MEMORY as u64 - 1, &[0; 2]).unwrap_err().to_string();
     assert!(outside.contains("of a window of 1048576 bytes"), "{outside}");

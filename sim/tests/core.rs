@@ -2,10 +2,12 @@
 
 mod network;
 
-use driver::{Accelerator, DriverError, Inference, LinkError, Planes, Program, ProgramOptions};
+use compile::ProgramOptions;
+use driver::{Accelerator, DriverError, Inference, LinkError};
+use isa::program::Planes;
 use isa::{CoreConfig, ErrorCode};
 use model::reference::Executor;
-use model::{LayerId, RunOptions};
+use model::{RunOptions, SpikePlane};
 use sim::axi::{Fault, FaultTarget, Response, Stalls};
 use sim::{SimLink, SimOptions, Tracing, Verilated};
 use std::time::Duration;
@@ -26,7 +28,7 @@ fn loaded(seed: u64, time_steps: u32, options: &SimOptions) -> (Accelerator<SimL
     let mut accelerator = Accelerator::open_expecting(link, &core()).unwrap();
     accelerator.set_deadline(Duration::from_millis(10));
     let options = ProgramOptions { memory_size: accelerator.window_size(), planes: Planes::Keep };
-    accelerator.load(&Program::compile(&configured, &core(), &options).unwrap()).unwrap();
+    accelerator.load(&compile::compile(&configured, &core(), &options).unwrap()).unwrap();
     (accelerator, image)
 }
 
@@ -36,7 +38,7 @@ fn compare(seed: u64, time_steps: u32, options: &SimOptions) {
     let expected = Executor::new(&configured).trace(&image).unwrap();
     let found = accelerator.infer(&image).unwrap();
     for (index, plane) in expected.planes.iter().enumerate() {
-        let read = accelerator.read_plane(LayerId(index)).unwrap();
+        let read = SpikePlane::from(&accelerator.read_plane(index).unwrap());
         let name = &configured.layers[index].name;
         assert_eq!(read.first_difference(plane), None, "seed {seed}, T {time_steps}, layer {index} `{name}`");
     }

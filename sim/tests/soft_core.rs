@@ -2,10 +2,12 @@
 
 mod network;
 
-use driver::{Accelerator, Planes, Program, ProgramOptions};
+use compile::ProgramOptions;
+use driver::Accelerator;
 use isa::CoreConfig;
+use isa::program::Planes;
 use model::reference::Executor;
-use model::{LayerId, RunOptions};
+use model::{RunOptions, SpikePlane};
 use sim::SoftCore;
 
 const MEMORY: usize = 1 << 22;
@@ -26,7 +28,7 @@ fn compare(seed: u64, core: &CoreConfig, time_steps: u32, planes: Planes) {
     let run = RunOptions { membrane_bits: core.membrane_bits, ..RunOptions::new(time_steps) };
     let configured = network.configure(&run).unwrap();
     let options = ProgramOptions { memory_size: MEMORY as u64, planes };
-    let program = Program::compile(&configured, core, &options).unwrap();
+    let program = compile::compile(&configured, core, &options).unwrap();
     let expected = Executor::new(&configured).trace(&image).unwrap();
 
     let mut accelerator = Accelerator::open(SoftCore::new(core, MEMORY).unwrap()).unwrap();
@@ -34,7 +36,7 @@ fn compare(seed: u64, core: &CoreConfig, time_steps: u32, planes: Planes) {
     let found = accelerator.infer(&image).unwrap();
     if planes == Planes::Keep {
         for (index, plane) in expected.planes.iter().enumerate() {
-            let read = accelerator.read_plane(LayerId(index)).unwrap();
+            let read = SpikePlane::from(&accelerator.read_plane(index).unwrap());
             let name = &network.layers[index].name;
             assert_eq!(
                 read.first_difference(plane),

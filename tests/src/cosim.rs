@@ -26,11 +26,12 @@ pub mod walks;
 pub mod window;
 
 use crate::random::Random;
-use driver::program::{Planes, Program, ProgramOptions};
+use compile::ProgramOptions;
 use driver::{Accelerator, Counters, Link};
 use isa::layout::LOGIT_BYTES;
+use isa::program::{Planes, Program};
 use isa::{CoreConfig, registers};
-use model::{Configured, Executor, LayerId, Trace};
+use model::{Configured, Executor, SpikePlane, Trace};
 use sim::axi::Stalls;
 use sim::{SimLink, SimOptions, Tracing, Verilated};
 use std::ops::Range;
@@ -92,7 +93,7 @@ impl Cosim {
     /// # Errors
     /// If the core cannot run it.
     pub fn program(&self, network: &Configured, memory_size: u64) -> Result<Program, String> {
-        Program::compile(network, &self.core, &ProgramOptions { memory_size, planes: Planes::Keep })
+        compile::compile(network, &self.core, &ProgramOptions { memory_size, planes: Planes::Keep })
             .map_err(text)
     }
 
@@ -157,7 +158,7 @@ impl Session<'_> {
         let found = found.map_err(|e| format!("{e}; {counters:?}"))?;
         self.check_writes(before)?;
         for (index, plane) in expected.planes.iter().enumerate() {
-            let core = self.accelerator.read_plane(LayerId(index)).map_err(text)?;
+            let core = SpikePlane::from(&self.accelerator.read_plane(index).map_err(text)?);
             if let Some((token, channel, t)) = plane.first_difference(&core) {
                 let (name, expected) = (&self.network.layers[index].name, plane.get(token, channel, t));
                 return Err(format!(

@@ -1,8 +1,10 @@
 //! The shipped network on the PCIe card, through LitePCIe's own core and packets: bit-exact, whatever else goes on.
 
+use compile::ProgramOptions;
 use driver::pcie::{Buffer, Direction, Function, PcieLink, PcieOptions};
-use driver::{Accelerator, Link, Planes, Program, ProgramOptions};
+use driver::{Accelerator, Link};
 use isa::pcie::{self, card_control, card_status, interrupt, litepcie};
+use isa::program::{Planes, Program};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, PcieConfig};
 use model::{Dataset, Executor, Network, RunOptions};
@@ -37,7 +39,7 @@ fn setup(edit: impl FnOnce(&mut [hdl::rtl::VerilogFile])) -> Setup {
     let options = ProgramOptions { memory_size: config().memory_bytes.into(), planes: Planes::Keep };
     Setup {
         model: CardModel::build_edited(&config(), Tracing::None, edit).unwrap(),
-        program: Program::compile(&network, &config().core, &options).unwrap(),
+        program: compile::compile(&network, &config().core, &options).unwrap(),
         data: Dataset::load(&models("data/fashion-mnist")).unwrap(),
         network,
     }

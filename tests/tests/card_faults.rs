@@ -4,11 +4,13 @@
 #[path = "../../driver/tests/faults_page/mod.rs"]
 mod faults_page;
 
+use compile::ProgramOptions;
+use driver::Accelerator;
 use driver::link::{Link, LinkError};
 use driver::pcie::{Direction, Function, PcieLink, PcieOptions};
-use driver::{Accelerator, Planes, Program, ProgramOptions};
 use faults_page::expect_rows;
 use isa::pcie::{CARD_BASE, MEMORY_BYTES, litepcie};
+use isa::program::Planes;
 use isa::{CoreConfig, PcieConfig};
 use model::{Dataset, Executor, Network, RunOptions};
 use sim::pcie::{CardModel, Fault, RootOptions, SimBuffer, SimFunction};
@@ -177,7 +179,7 @@ fn a_reset_of_the_link_in_the_middle_of_an_inference_is_reported_and_mended() {
     let network =
         Network::load(&models("fashion-mnist/net.mst")).unwrap().configure(&RunOptions::new(8)).unwrap();
     let options = ProgramOptions { memory_size: config().memory_bytes.into(), planes: Planes::Reuse };
-    let program = Program::compile(&network, &config().core, &options).unwrap();
+    let program = compile::compile(&network, &config().core, &options).unwrap();
     let data = Dataset::load(&models("data/fashion-mnist")).unwrap();
     let expected = Executor::new(&network).trace(data.image(0)).unwrap().logits;
 

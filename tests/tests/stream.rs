@@ -1,7 +1,8 @@
 //! Images that overlap on the Verilated core, over random networks: logits and counters of one image at a time, and the reference's.
 
-use driver::program::{Planes, ProgramOptions};
-use driver::{Accelerator, Inference, Program};
+use compile::ProgramOptions;
+use driver::{Accelerator, Inference};
+use isa::program::{Planes, Program};
 use model::Executor;
 use sim::{SimLink, SimOptions};
 use tests::cosim::campaign::{Worlds, in_parallel};
@@ -32,7 +33,7 @@ fn answers(cosim: &Cosim, seed: u64, spoil: impl Fn(&mut Program)) -> Result<Ans
     let world = Worlds::Mixed.of(seed);
     let memory_size = cosim.accelerator(&world)?.window_size();
     let options = ProgramOptions { memory_size, planes: Planes::Reuse };
-    let alone = Program::compile(&network, &cosim.core, &options).map_err(text)?;
+    let alone = compile::compile(&network, &cosim.core, &options).map_err(text)?;
     let mut doubled = alone.clone();
     doubled.add_second_place(memory_size).map_err(text)?;
     spoil(&mut doubled);

@@ -8,9 +8,11 @@ use crate::files;
 use crate::inputs::{self, Images};
 use crate::screen::{Format, print, print_json, spinner};
 use crate::verilog::card_config;
+use compile::{ProgramError, ProgramOptions};
 use driver::pcie::{PcieLink, PcieOptions};
-use driver::{Accelerator, Link, Planes, Program, ProgramOptions};
+use driver::{Accelerator, Link};
 use efficiency::{Efficiency, Slave, Streams};
+use isa::program::Planes;
 use model::Executor;
 use serde::Serialize;
 use sim::pcie::{CardModel, RootOptions, SimFunction};
@@ -64,8 +66,8 @@ pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
     let network = inputs::network(&args.network, config.core.membrane_bits)?.configured;
     let images = Images::load(&args.source, args.images, &network)?;
     let options = ProgramOptions { memory_size: config.memory_bytes.into(), planes: Planes::Reuse };
-    let mut program = Program::compile(&network, &config.core, &options)?;
-    program.add_second_place(config.memory_bytes.into())?;
+    let mut program = compile::compile(&network, &config.core, &options)?;
+    program.add_second_place(config.memory_bytes.into()).map_err(ProgramError::from)?;
     let spinner = spinner("compiling the card");
     let model = CardModel::build(&config, Tracing::None)?;
     spinner.finish_and_clear();
@@ -84,7 +86,7 @@ pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
     let weights = measured(&mut card, max_payload, |card| card.load(&program))?;
     let mut inputs = Vec::new();
     for index in 0..images.count() {
-        for segment in program.inputs(images.image(index))? {
+        for segment in program.inputs(images.image(index)).map_err(driver::DriverError::from)? {
             inputs.push(measured(&mut card, max_payload, |card| {
                 Ok(card.link().write_memory(segment.offset, &segment.bytes)?)
             })?);

@@ -2,10 +2,11 @@
 
 use super::layers::LayerCost;
 use crate::error::GenError;
-use driver::{Accelerator, Counters, DriverError, Inference, LayerProfile, Link, Program};
+use driver::{Accelerator, Counters, DriverError, Inference, LayerProfile, Link};
 use isa::CoreConfig;
+use isa::program::Program;
 use model::work::{LayerWork, work};
-use model::{Configured, Executor, LayerId, Trace};
+use model::{Configured, Executor, SpikePlane, Trace};
 use serde::Serialize;
 use sim::{SimLink, SimOptions, Verilated};
 use std::time::Duration;
@@ -204,7 +205,7 @@ fn difference<L: Link>(
     counted: u64,
 ) -> Result<Option<Mismatch>, DriverError> {
     for (index, plane) in expected.planes.iter().enumerate() {
-        let core = accelerator.read_plane(LayerId(index))?;
+        let core = SpikePlane::from(&accelerator.read_plane(index)?);
         if let Some((token, channel, t)) = plane.first_difference(&core) {
             let layer = network.layers[index].name.clone();
             let core = !plane.get(token, channel, t);
@@ -237,8 +238,9 @@ fn costs(profile: &[LayerProfile], needed: &[LayerWork]) -> Vec<LayerCost> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use compile::ProgramOptions;
     use driver::link::LinkError;
-    use driver::{Planes, ProgramOptions};
+    use isa::program::Planes;
     use model::{Checkpoint, ConvertOptions, RunOptions};
     use sim::SoftCore;
     use std::path::Path;
@@ -294,7 +296,7 @@ mod tests {
         let network = network.configure(&RunOptions::new(8)).unwrap();
         let core = CoreConfig::preset("ecp5").unwrap();
         let options = ProgramOptions { memory_size: MEMORY as u64, planes: Planes::Keep };
-        let program = Program::compile(&network, &core, &options).unwrap();
+        let program = compile::compile(&network, &core, &options).unwrap();
         let image = vec![100; network.image.bytes()];
         let expected = Executor::new(&network).trace(&image).unwrap();
         let (index, token, channel, t) = (4, 20, 3, 6);

@@ -11,10 +11,11 @@ use crate::files;
 use crate::inputs::{self, Images, neuron_name};
 use crate::screen::{Format, bar, print, print_json, spinner};
 use compare::{Profiling, Setup};
+use compile::ProgramOptions;
 use driver::link::{LARGEST_WINDOW, PAGE};
-use driver::{Planes, Program, ProgramOptions};
 use indicatif::ProgressBar;
 use isa::CoreConfig;
+use isa::program::{Planes, Program};
 use model::Executor;
 use report::{Heading, Report};
 use sim::axi::Stalls;
@@ -32,7 +33,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     let network = inputs::network(&args.network, core.membrane_bits)?.configured;
     let images = Images::load(&args.source, args.images, &network)?;
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
-    let mut program = Program::compile(&network, &core, &options)?;
+    let mut program = compile::compile(&network, &core, &options)?;
     if args.simulation.step_by_step {
         program.walk_step_by_step();
     }

@@ -1,7 +1,7 @@
 //! How a layer's tokens are visited, and with which strides that reads or writes a plane.
 
-use super::plane::{PlaneLayout, TokenOrder};
-use model::network::{Grid, Walk};
+use isa::program::{PlaneLayout, TokenOrder};
+use model::network::{Grid, Walk, Windows};
 
 /// The four nested counts of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,9 @@ impl Strides {
                 let x = step * plane.token_bytes();
                 Some(Strides::raster(blocks, plane.grid.columns as u32 * x, x))
             }
-            TokenOrder::Windows(windows) if walk == Walk::Windows(windows) && step == 1 => {
+            TokenOrder::Windows { size, shift }
+                if walk == Walk::Windows(Windows { size, shift }) && step == 1 =>
+            {
                 Some(Strides::linear(blocks, plane.token_bytes()))
             }
             _ => None,

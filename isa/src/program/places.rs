@@ -1,15 +1,18 @@
 //! Where an image and its logits lie, and a second such place, so that one image is computed while the next is written and the last one's
 //! logits are read.
 
-use super::{InputLayout, LayerPlan, LogitsLayout, Program, ProgramError, Segment, write_descriptors};
-use crate::{DriverError, patches};
-use isa::{Op, descriptor, layout::LOGIT_BYTES};
+use super::{
+    ImageSizeError, InputLayout, LayerPlan, LogitsLayout, MemoryError, Program, Segment, patches,
+    write_descriptors,
+};
+use crate::{Op, descriptor, layout::LOGIT_BYTES};
+use serde::{Deserialize, Serialize};
 
 /// Alignment of the second place: descriptors begin at multiples of their size, and of every bus width.
 const ALIGNMENT: u64 = descriptor::BYTES as u64;
 
 /// A place for an image and its logits, with the descriptors that use it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Byte offset of the first descriptor.
     pub descriptor_base: u32,
@@ -33,8 +36,8 @@ impl Program {
     /// there before moves. A program that has one stays as it is.
     ///
     /// # Errors
-    /// [`ProgramError::Memory`] if it does not fit into `memory_size` bytes.
-    pub fn add_second_place(&mut self, memory_size: u64) -> Result<(), ProgramError> {
+    /// [`MemoryError`] if it does not fit into `memory_size` bytes.
+    pub fn add_second_place(&mut self, memory_size: u64) -> Result<(), MemoryError> {
         if self.second.is_some() {
             return Ok(());
         }
@@ -60,7 +63,7 @@ impl Program {
         };
         let available = memory_size.min(1 << 32);
         if end > available {
-            return Err(ProgramError::Memory { network: self.network.clone(), needed: end, available });
+            return Err(MemoryError { network: self.network.clone(), needed: end, available });
         }
         self.total_bytes = end;
         let bytes = vec![0; self.layers.len() * descriptor::BYTES];
@@ -71,12 +74,15 @@ impl Program {
     }
 
     /// The places: one or two.
-    pub(crate) fn places(&self) -> Vec<Place> {
+    pub fn places(&self) -> Vec<Place> {
         std::iter::once(self.first()).chain(self.second.clone()).collect()
     }
 
     /// What an image puts into a place.
-    pub(crate) fn inputs_at(&self, place: &Place, image: &[u8]) -> Result<Vec<Segment>, DriverError> {
+    ///
+    /// # Errors
+    /// [`ImageSizeError`] if the image has another size.
+    pub fn inputs_at(&self, place: &Place, image: &[u8]) -> Result<Vec<Segment>, ImageSizeError> {
         self.takes(image)?;
         let segment = |input: &InputLayout| Segment {
             offset: input.base.into(),
@@ -85,28 +91,32 @@ impl Program {
         Ok(place.inputs.iter().map(segment).collect())
     }
 
-    /// Writes the second place's descriptors: those of the first, with the input and the logits of the second.
-    pub(super) fn rewrite_second_place(&mut self) {
-        let Some(place) = &self.second else { return };
+    /// The layers as the second place has them: those of the first, with the input and the logits of the second.
+    pub(super) fn second_layers(&self) -> Option<Vec<LayerPlan>> {
+        let place = self.second.as_ref()?;
         let mut inputs = place.inputs.iter();
-        let mut moved: Vec<LayerPlan> = self.layers.clone();
-        for layer in &mut moved {
-            if let Some(first) = &layer.input {
+        let mut moved = self.layers.clone();
+        for LayerPlan { op, descriptor, input, .. } in &mut moved {
+            if let Some(first) = input {
                 let base = inputs.next().map_or(first.base, |second| second.base);
-                for segment in
-                    layer.descriptor.segment_bases.iter_mut().take(layer.descriptor.segments as usize)
-                {
-                    *segment = *segment - first.base + base;
+                for segment in descriptor.segment_bases.iter_mut().take(descriptor.segments as usize) {
+                    *segment = segment.wrapping_sub(first.base).wrapping_add(base);
                 }
             }
-            if layer.op == Op::Readout {
-                layer.descriptor.output_base =
-                    layer.descriptor.output_base - self.logits.base + place.logits.base;
+            if *op == Op::Readout {
+                let offset = descriptor.output_base.wrapping_sub(self.logits.base);
+                descriptor.output_base = place.logits.base.wrapping_add(offset);
             }
         }
+        Some(moved)
+    }
+
+    /// Writes the second place's descriptors.
+    pub(super) fn rewrite_second_place(&mut self) {
+        let (Some(place), Some(layers)) = (&self.second, self.second_layers()) else { return };
         let at = u64::from(place.descriptor_base);
         for segment in self.image.iter_mut().filter(|segment| segment.offset == at) {
-            write_descriptors(&mut segment.bytes, &moved);
+            write_descriptors(&mut segment.bytes, &layers);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Cuts an image into the rows that an analog layer reads.
 
-use crate::program::InputLayout;
-use model::network::ImageShape;
+use super::InputLayout;
+use crate::ImageShape;
 
 /// The rows of `input`, token by token in raster order: the pixels of a patch channel by channel and row by row, pixels outside
 /// the image 0, each row padded with zeros.
 ///
 /// `image` holds `shape.bytes()` pixels, channel by channel and row by row.
-pub(crate) fn rows(image: &[u8], shape: ImageShape, input: &InputLayout) -> Vec<u8> {
+pub(super) fn rows(image: &[u8], shape: ImageShape, input: &InputLayout) -> Vec<u8> {
     let patch = input.patch;
     let pixel = |channel: usize, y: usize, x: usize| {
         let y = y.checked_sub(patch.padding).filter(|&y| y < shape.height)?;
@@ -31,7 +31,7 @@ pub(crate) fn rows(image: &[u8], shape: ImageShape, input: &InputLayout) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::network::{Grid, Patch};
+    use crate::{Grid, Patch};
 
     #[test]
     fn patches_are_cut_channel_by_channel_with_a_border_of_zeros() {

@@ -1,11 +1,11 @@
 //! The bytes of a layer's parameter blocks, stored matrices and bias rows. See [`isa::layout`].
 
-use super::layer::Site;
-use super::plane::PlaneLayout;
-use super::walk::Blocks;
-use super::{ProgramError, limits};
+use crate::layer::Site;
+use crate::walk::Blocks;
+use crate::{ProgramError, limits};
 use isa::layout::{flag, parameter_row};
 use isa::mask;
+use isa::program::PlaneLayout;
 use model::network::{Operation, Weights};
 
 /// What the parameter block holds for one lane.

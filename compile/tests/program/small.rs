@@ -1,6 +1,7 @@
 //! A small network with every operation, compiled for a small core.
 
-use driver::program::{Planes, Program, ProgramOptions};
+use compile::ProgramOptions;
+use isa::program::{Planes, Program};
 use isa::{CoreConfig, Neuron};
 use model::RunOptions;
 use model::network::{
@@ -111,7 +112,7 @@ pub fn options(planes: Planes) -> ProgramOptions {
 pub fn compile(network: &Network, core: &CoreConfig, planes: Planes) -> Result<Program, String> {
     let run = RunOptions { membrane_bits: 32, ..RunOptions::new(TIME_STEPS) };
     let configured = network.configure(&run).map_err(|error| error.to_string())?;
-    Program::compile(&configured, core, &options(planes)).map_err(|error| error.to_string())
+    compile::compile(&configured, core, &options(planes)).map_err(|error| error.to_string())
 }
 
 pub fn program() -> Program {

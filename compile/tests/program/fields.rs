@@ -1,8 +1,8 @@
 //! Programs of a small network, field by field.
 
 use crate::small::*;
-use driver::program::{Planes, Program, TokenOrder};
 use isa::layout::{PARAMETER_ROWS, flag, parameter_row};
+use isa::program::{Planes, Program, TokenOrder};
 use isa::{Descriptor, mask};
 use model::network::{Operation, SlotOrder, Walk, Windows};
 
@@ -74,7 +74,7 @@ fn queries_are_gathered_from_shifted_windows_and_stored_window_by_window() {
     assert_eq!((d.tiles, d.output_words, d.segment_words, d.matrix_rows), (2, 2, 2, 16));
     assert_eq!((d.inputs_ready, d.weights_ready, d.rotate_by_block, d.chunks), (1, 0, 1, 2));
     let plane = program.layers[QUERY].plane.clone().unwrap();
-    assert_eq!(plane.order, TokenOrder::Windows(WINDOWS));
+    assert_eq!(plane.order, TokenOrder::Windows { size: WINDOWS.size, shift: WINDOWS.shift });
     // Token (0, 0) wraps to the end of the last window; channel 7 is the second of head 1.
     assert_eq!(plane.address(0, 1, 7), u64::from(plane.base) + 15 * 32 + 16 + 8 + 1);
 }

@@ -1,6 +1,7 @@
 //! Why a network cannot be laid out for a core.
 
 use isa::config::ConfigError;
+use isa::program::MemoryError;
 
 /// Why a network cannot run on a core.
 #[derive(Debug, thiserror::Error)]
@@ -38,18 +39,8 @@ pub enum ProgramError {
         reason: String,
     },
     /// The program does not fit into memory.
-    #[error(
-        "network `{network}` needs {needed} bytes of accelerator memory, the window has {available}; \
-         give the link a larger window, use fewer time steps or do not keep the planes"
-    )]
-    Memory {
-        /// Name of the network.
-        network: String,
-        /// Bytes needed.
-        needed: u64,
-        /// Bytes in the window.
-        available: u64,
-    },
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The network is not one that can be run.
     #[error("network `{network}`: {reason}")]
     Network {

@@ -1,8 +1,8 @@
 //! What the compiler of programs refuses, and how it says so.
 
 use crate::small::*;
-use driver::program::{Planes, Program};
 use isa::CoreConfig;
+use isa::program::Planes;
 use model::RunOptions;
 use model::network::{Gather, Grid, ImageShape, LayerId, Network, Operation, Walk, Weights, Windows};
 
@@ -60,7 +60,7 @@ fn windows_that_a_buffer_cannot_hold_are_refused() {
     // Eight chunks of 16 keys are the rows that 64 steps of context take.
     let long = network.configure(&RunOptions { membrane_bits: 32, ..RunOptions::new(64) }).unwrap();
     let narrow = CoreConfig { max_fan_in: 64, weight_rows: 64, membrane_bits: 32, ..tiny() };
-    let message = Program::compile(&long, &narrow, &options(Planes::Keep)).unwrap_err().to_string();
+    let message = compile::compile(&long, &narrow, &options(Planes::Keep)).unwrap_err().to_string();
     assert!(message.contains("matrix rows of a job is 128, allowed: at most 64"), "{message}");
     network.image = ImageShape { height: 16, width: 16, channels: 1 };
     let mut large = network.clone();
@@ -83,7 +83,7 @@ fn windows_that_a_buffer_cannot_hold_are_refused() {
 #[test]
 fn more_time_steps_than_the_core_runs_are_refused() {
     let configured = network().configure(&RunOptions { membrane_bits: 32, ..RunOptions::new(65) }).unwrap();
-    let message = Program::compile(&configured, &tiny(), &options(Planes::Keep)).unwrap_err().to_string();
+    let message = compile::compile(&configured, &tiny(), &options(Planes::Keep)).unwrap_err().to_string();
     assert!(message.contains("65 time steps asked for, the core runs 1..=64"), "{message}");
 }
 
@@ -91,12 +91,12 @@ fn more_time_steps_than_the_core_runs_are_refused() {
 fn too_little_memory_is_refused_with_the_bytes_needed() {
     let configured = network().configure(&RunOptions::new(TIME_STEPS)).unwrap();
     let mut options = options(Planes::Reuse);
-    let needed = Program::compile(&configured, &tiny(), &options).unwrap().total_bytes;
+    let needed = compile::compile(&configured, &tiny(), &options).unwrap().total_bytes;
     options.memory_size = 4096;
-    let message = Program::compile(&configured, &tiny(), &options).unwrap_err().to_string();
+    let message = compile::compile(&configured, &tiny(), &options).unwrap_err().to_string();
     assert!(message.contains("the window has 4096"), "{message}");
     options.memory_size = needed;
-    Program::compile(&configured, &tiny(), &options).unwrap();
+    compile::compile(&configured, &tiny(), &options).unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a core refuses, found before anything is sent to it.
 
-use super::ProgramError;
-use super::layer::Site;
+use crate::ProgramError;
+use crate::layer::Site;
 use isa::{CoreConfig, Descriptor, MAX_SEGMENTS, MAX_TIME_STEPS, descriptor};
 use model::network::{Network, Operation, Walk};
 use model::{Configured, LayerId};

@@ -1,9 +1,10 @@
 //! The descriptor of one layer: its operation, operands and walk. See [`isa::descriptor`].
 
-use super::parameters;
-use super::plane::{PlaneLayout, padded};
-use super::walk::{Blocks, Strides};
-use super::{InputLayout, LogitsLayout, ProgramError};
+use crate::ProgramError;
+use crate::parameters;
+use crate::plane::padded;
+use crate::walk::{Blocks, Strides};
+use isa::program::{InputLayout, LogitsLayout, PlaneLayout, TokenOrder};
 use isa::{CHUNK_STEPS, CoreConfig, Descriptor, Neuron, Op};
 use model::network::{Gather, Layer, LayerId, Operation};
 
@@ -372,7 +373,7 @@ impl<'a> Site<'a> {
                 let row = PlaneLayout {
                     base: 0,
                     grid: self.layer.grid,
-                    order: super::TokenOrder::Raster,
+                    order: TokenOrder::Raster,
                     groups: 1,
                     group_channels: self.layer.channels,
                     group_bytes: padded(self.layer.channels, self.core),
