@@ -2,10 +2,10 @@
 
 use crate::counters::Counters;
 use crate::error::{CoreFault, DriverError};
-use crate::link::{LARGEST_WINDOW, Link, PAGE};
+use crate::link::Link;
 use crate::program::{Place, Planes, Program};
 use isa::registers::{self, control, status};
-use isa::{CoreConfig, Op, layout::LOGIT_BYTES};
+use isa::{CoreConfig, LARGEST_WINDOW, Op, PAGE, layout::LOGIT_BYTES};
 use model::{LayerId, SpikePlane};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

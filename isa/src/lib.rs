@@ -42,5 +42,14 @@ pub const MAX_TIME_STEPS: u32 = 64;
 /// Time steps that one spike word carries for a channel.
 pub const CHUNK_STEPS: u32 = 8;
 
+/// Largest count that a field of a descriptor holds (12 bits): layers of a run, token rows and columns, rows of a window.
+pub const MAX_COUNT: u32 = (1 << 12) - 1;
+
+/// Size and alignment of a page: a memory window has whole ones.
+pub const PAGE: u64 = 4096;
+
+/// Bytes of the largest memory window: the most that the register `MEMORY_SIZE` can say in whole pages.
+pub const LARGEST_WINDOW: u64 = (1 << 32) - PAGE;
+
 /// Largest number of segments that one input row is gathered from.
 pub const MAX_SEGMENTS: u32 = 16;

@@ -168,4 +168,14 @@ mod tests {
             assert!(first.register < second.register || follows, "{} and {}", first.name, second.name);
         }
     }
+
+    #[test]
+    fn texts_say_the_largest_count() {
+        let count = REGISTERS.iter().find(|register| register.name == "DESCRIPTOR_COUNT").unwrap();
+        assert!(count.doc.contains(&format!("1..={}", crate::MAX_COUNT)), "{}", count.doc);
+        let error = crate::ErrorCode::BadRun.text();
+        assert!(error.contains(&format!("above {}", crate::MAX_COUNT)), "{error}");
+        let tokens = crate::descriptor::FIELDS.iter().find(|field| field.name == "inner_x").unwrap();
+        assert_eq!((1 << tokens.width) - 1, crate::MAX_COUNT);
+    }
 }

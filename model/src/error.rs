@@ -1,5 +1,6 @@
 //! Why a network, a run or a file was refused.
 
+use crate::names::NameFault;
 use std::path::PathBuf;
 
 /// Why a network, a run or a file was refused. Every message names the thing, the value found and what is allowed.
@@ -28,6 +29,16 @@ pub enum ModelError {
         found: String,
         /// The allowed values, in words.
         allowed: String,
+    },
+    /// A network, a layer or a class has a name that it cannot have.
+    #[error("{what}: its name is `{found}`, allowed: {fault}")]
+    Name {
+        /// What has the name: `network`, `layer 3`, `class 2`.
+        what: String,
+        /// The name, as [`shown`](crate::names::shown).
+        found: String,
+        /// What is allowed.
+        fault: NameFault,
     },
     /// A run option is out of range.
     #[error("option {option} is {found}, allowed: {allowed}")]
@@ -91,6 +102,29 @@ pub enum ModelError {
         needed_bits: u32,
         /// Signed bits there are.
         membrane_bits: u32,
+    },
+    /// One image would take more of the host than is allowed; see [`cost`](crate::cost).
+    #[error(
+        "network: one image takes {needed} {unit} in {time_steps} time steps, the limit for {what} is {allowed}; layer {index} \
+         `{layer}` takes most of it, {share}; use a smaller image or network, or fewer time steps (`--time-steps`)"
+    )]
+    Cost {
+        /// `memory` or `time`.
+        what: &'static str,
+        /// `bytes` or `additions`.
+        unit: &'static str,
+        /// What all layers take.
+        needed: u64,
+        /// The limit.
+        allowed: u64,
+        /// Position of the layer that takes the most.
+        index: usize,
+        /// Its name.
+        layer: String,
+        /// What it takes.
+        share: u64,
+        /// Time steps of the run.
+        time_steps: u32,
     },
     /// The start value of a scores accumulator does not fit the 16-bit bias rows.
     #[error(

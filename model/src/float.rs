@@ -140,7 +140,7 @@ impl Forward<'_, '_> {
         let k = self.linear(&format!("{name}.k"), &attention.k, h);
         let v = self.linear(&format!("{name}.v"), &attention.v, h);
         let (n, head_size, count) = (windows.tokens(), q.ncols() / heads, windows.count(grid));
-        let order: Vec<usize> = Walk::Windows(windows).steps(grid).iter().map(|step| step.token).collect();
+        let order: Vec<usize> = Walk::Windows(windows).steps(grid).map(|step| step.token).collect();
         let block = |x: &Array2<f32>, head: usize, window: usize| {
             let rows = x.select(Axis(0), &order[window * n..(window + 1) * n]);
             rows.slice(s![.., head * head_size..(head + 1) * head_size]).to_owned()

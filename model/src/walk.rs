@@ -54,16 +54,14 @@ pub struct Step {
 
 impl Walk {
     /// The tokens of `grid` in the order of evaluation.
-    pub fn steps(self, grid: Grid) -> Vec<Step> {
-        match self {
-            Walk::Raster => (0..grid.tokens()).map(|token| Step { token, index: token }).collect(),
-            Walk::Windows(windows) => (0..grid.tokens())
-                .map(|n| {
-                    let (window, index) = (n / windows.tokens(), n % windows.tokens());
-                    Step { token: windows.token(grid, window, index), index }
-                })
-                .collect(),
-        }
+    pub fn steps(self, grid: Grid) -> impl Iterator<Item = Step> {
+        (0..grid.tokens()).map(move |n| match self {
+            Walk::Raster => Step { token: n, index: n },
+            Walk::Windows(windows) => {
+                let (window, index) = (n / windows.tokens(), n % windows.tokens());
+                Step { token: windows.token(grid, window, index), index }
+            }
+        })
     }
 }
 
@@ -97,7 +95,7 @@ mod tests {
     fn a_shifted_walk_visits_every_token_once_and_wraps() {
         let (grid, windows) = (Grid { rows: 6, columns: 9 }, Windows { size: 3, shift: 1 });
         let steps = Walk::Windows(windows).steps(grid);
-        let mut tokens: Vec<_> = steps.iter().map(|s| s.token).collect();
+        let mut tokens: Vec<_> = steps.map(|s| s.token).collect();
         assert_eq!(tokens[..4], [10, 11, 12, 19], "the first window starts one row and one column later");
         assert_eq!(tokens.last(), Some(&0), "the last one wraps to the first token");
         tokens.sort_unstable();

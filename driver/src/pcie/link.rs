@@ -6,7 +6,8 @@
 use super::error::{DmaRegisters, PcieError, Stall};
 use super::function::{Buffer, Direction, Function};
 use super::stream::{STREAM_BYTES, Stream, card_register, descriptors, litepcie_register};
-use crate::link::{Link, LinkError, PAGE, window_range};
+use crate::link::{Link, LinkError, window_range};
+use isa::PAGE;
 use isa::pcie::{self, STREAM_ALIGN, card_control, interrupt, litepcie};
 use std::ops::Range;
 use std::time::Duration;
