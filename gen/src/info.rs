@@ -4,7 +4,7 @@ use crate::cli::InfoArgs;
 use crate::error::GenError;
 use crate::inputs::{self, Loaded, neuron_name};
 use crate::screen::{Align, Format, Table, count, grouped, print, print_json};
-use driver::{Planes, Program, ProgramError, ProgramOptions};
+use driver::{Planes, Program, ProgramOptions};
 use isa::{CoreConfig, LARGEST_WINDOW};
 use model::network::{Gather, Operation, Walk};
 use model::{Configured, Layer, LayerId};
@@ -155,9 +155,8 @@ fn walk_name(layer: &Layer) -> String {
 fn core(network: &Configured, preset: &'static str) -> CoreReport {
     let config = CoreConfig::preset(preset).expect("the name comes from the list of presets");
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Reuse };
-    let compiled: Result<Program, ProgramError> = Program::compile(network, &config, &options);
-    match compiled {
-        Ok(program) => CoreReport { preset, memory_bytes: Some(program.total_bytes), refused: None },
+    match Program::memory_bytes(network, &config, &options) {
+        Ok(bytes) => CoreReport { preset, memory_bytes: Some(bytes), refused: None },
         Err(error) => CoreReport { preset, memory_bytes: None, refused: Some(error.to_string()) },
     }
 }

@@ -22,6 +22,15 @@ pub struct CoreConfig {
     pub bias_rows: u32,
 }
 
+/// Largest `max_fan_in` of any core.
+pub const LARGEST_FAN_IN: u32 = 1024;
+/// Largest `weight_rows` of any core.
+pub const LARGEST_WEIGHT_ROWS: u32 = 1024;
+/// Largest `bias_rows` of any core.
+pub const LARGEST_BIAS_ROWS: u32 = 192;
+/// Largest `membrane_bits` of any core.
+pub const LARGEST_MEMBRANE_BITS: u32 = 32;
+
 /// What is wrong with a [`CoreConfig`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -78,20 +87,20 @@ impl CoreConfig {
             "8, 16, 32 or 64, and at least bus_bits / 8",
         )?;
         check((32..=64).contains(&self.address_bits), "address_bits", self.address_bits, "32..=64")?;
-        check((16..=32).contains(&self.membrane_bits), "membrane_bits", self.membrane_bits, "16..=32")?;
+        check((16..=LARGEST_MEMBRANE_BITS).contains(&self.membrane_bits), "membrane_bits", self.membrane_bits, "16..=32")?;
         check(
-            self.max_fan_in.is_multiple_of(64) && (64..=1024).contains(&self.max_fan_in),
+            self.max_fan_in.is_multiple_of(64) && (64..=LARGEST_FAN_IN).contains(&self.max_fan_in),
             "max_fan_in",
             self.max_fan_in,
             "a multiple of 64 in 64..=1024",
         )?;
         check(
-            self.weight_rows.is_power_of_two() && (self.max_fan_in..=1024).contains(&self.weight_rows),
+            self.weight_rows.is_power_of_two() && (self.max_fan_in..=LARGEST_WEIGHT_ROWS).contains(&self.weight_rows),
             "weight_rows",
             self.weight_rows,
             "a power of two from max_fan_in to 1024",
         )?;
-        check((16..=192).contains(&self.bias_rows), "bias_rows", self.bias_rows, "16..=192")
+        check((16..=LARGEST_BIAS_ROWS).contains(&self.bias_rows), "bias_rows", self.bias_rows, "16..=192")
     }
 
     /// Bytes of one bus beat: the alignment of every row in memory.
@@ -112,6 +121,27 @@ impl CoreConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_values_are_allowed_and_named_and_no_more() {
+        let largest = CoreConfig {
+            membrane_bits: LARGEST_MEMBRANE_BITS,
+            max_fan_in: LARGEST_FAN_IN,
+            weight_rows: LARGEST_WEIGHT_ROWS,
+            bias_rows: LARGEST_BIAS_ROWS,
+            ..CoreConfig::preset("tiny").unwrap()
+        };
+        largest.validate().unwrap();
+        for (beyond, largest) in [
+            (CoreConfig { membrane_bits: LARGEST_MEMBRANE_BITS + 1, ..largest.clone() }, LARGEST_MEMBRANE_BITS),
+            (CoreConfig { max_fan_in: LARGEST_FAN_IN + 64, ..largest.clone() }, LARGEST_FAN_IN),
+            (CoreConfig { weight_rows: 2 * LARGEST_WEIGHT_ROWS, ..largest.clone() }, LARGEST_WEIGHT_ROWS),
+            (CoreConfig { bias_rows: LARGEST_BIAS_ROWS + 1, ..largest.clone() }, LARGEST_BIAS_ROWS),
+        ] {
+            let error = beyond.validate().unwrap_err();
+            assert!(error.allowed.ends_with(&largest.to_string()), "{error}");
+        }
+    }
 
     #[test]
     fn presets_are_valid_and_others_name_their_field() {

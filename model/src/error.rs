@@ -1,6 +1,7 @@
 //! Why a network, a run or a file was refused.
 
 use crate::names::NameFault;
+use isa::config::LARGEST_MEMBRANE_BITS;
 use std::path::PathBuf;
 
 /// Why a network, a run or a file was refused. Every message names the thing, the value found and what is allowed.
@@ -64,8 +65,7 @@ pub enum ModelError {
     },
     /// A layer's explicit slot order is not a permutation of the run's time steps.
     #[error(
-        "layer {index} `{layer}`: its explicit slot order of {found} entries is no permutation of 0..{time_steps}; \
-         run {found} time steps or give the layer a computed order"
+        "layer {index} `{layer}`: its explicit slot order of {found} entries is no permutation of 0..{time_steps}; {}", slot_order_remedy(*.fits)
     )]
     SlotOrder {
         /// The layer's position.
@@ -74,14 +74,15 @@ pub enum ModelError {
         layer: String,
         /// Entries of the explicit order.
         found: usize,
+        /// The number of time steps that it fits, if there is one.
+        fits: Option<u32>,
         /// Time steps of the run.
         time_steps: u32,
     },
     /// A sum could leave the signed membrane.
     #[error(
         "layer {index} `{layer}`, neuron {neuron}: the {quantity} can take {low}..={high} in {time_steps} time steps, which \
-         needs {needed_bits} bits, but the membrane has {membrane_bits}; run fewer time steps or use a core with \
-         membrane_bits of {needed_bits} or more"
+         needs {needed_bits} bits, but the membrane has {membrane_bits}; {}", overflow_remedy(*.time_steps, *.needed_bits)
     )]
     Overflow {
         /// The layer's position.
@@ -129,7 +130,8 @@ pub enum ModelError {
     /// The start value of a scores accumulator does not fit the 16-bit bias rows.
     #[error(
         "layer {index} `{layer}`, head {head}, relative position {position}: the accumulator starts from {value}, allowed: \
-         -32768..=32767 (bias rows are 16 bits wide); run fewer time steps or convert with a smaller fraction"
+         -32768..=32767 (bias rows are 16 bits wide); run fewer time steps (`--time-steps`), or convert the checkpoint with room for \
+         these (`gen convert --room-for`)"
     )]
     ScoresBias {
         /// The layer's position.
@@ -245,5 +247,26 @@ impl ModelError {
     /// Adds the path of the file that the error lies in.
     pub(crate) fn in_file(self, path: &std::path::Path) -> ModelError {
         ModelError::InFile { path: path.to_owned(), source: Box::new(self) }
+    }
+}
+
+fn overflow_remedy(time_steps: u32, needed_bits: u32) -> String {
+    let fewer = if time_steps > 1 {
+        "run fewer time steps (`--time-steps`), or convert the checkpoint with room for these (`gen convert --room-for`)"
+    } else {
+        "use smaller weights or fewer inputs"
+    };
+    if needed_bits <= LARGEST_MEMBRANE_BITS {
+        format!("{fewer}, or use a core with wider membranes (`--membrane-bits {needed_bits}`)")
+    } else {
+        format!("{fewer}; no membrane is wider than {LARGEST_MEMBRANE_BITS} bits")
+    }
+}
+
+fn slot_order_remedy(fits: Option<u32>) -> String {
+    let order = "convert the checkpoint again, which gives layers a computed order";
+    match fits {
+        Some(time_steps) => format!("run {time_steps} time steps (`--time-steps {time_steps}`), or {order}"),
+        None => order.to_owned(),
     }
 }

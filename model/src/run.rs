@@ -140,6 +140,7 @@ fn slots(network: &Network, index: usize, time_steps: u32) -> Result<Slots, Mode
             index,
             layer: layer.name.clone(),
             found: explicit_entries(&layer.order),
+            fits: fitting(&layer.order),
             time_steps,
         })?,
     };
@@ -148,6 +149,12 @@ fn slots(network: &Network, index: usize, time_steps: u32) -> Result<Slots, Mode
 
 fn explicit_entries(order: &SlotOrder) -> usize {
     if let SlotOrder::Explicit(entries) = order { entries.len() } else { 0 }
+}
+
+/// The number of time steps that an explicit order is a permutation of, if a network can run that many.
+fn fitting(order: &SlotOrder) -> Option<u32> {
+    let entries = u32::try_from(explicit_entries(order)).ok()?;
+    ((1..=MAX_TIME_STEPS).contains(&entries) && order.permutation(entries).is_some()).then_some(entries)
 }
 
 #[cfg(test)]

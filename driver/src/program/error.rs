@@ -2,6 +2,19 @@
 
 use isa::config::ConfigError;
 
+/// What a layer has in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Index of the layer.
+    pub index: usize,
+    /// Name of the layer.
+    pub layer: String,
+    /// What it is: `parameters and weights`, `inputs`, `spikes`.
+    pub what: &'static str,
+    /// How much it takes.
+    pub bytes: u64,
+}
+
 /// Why a network cannot run on a core.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,7 +36,7 @@ pub enum ProgramError {
         /// The values allowed, in words.
         allowed: String,
         /// What to do about it.
-        advice: &'static str,
+        advice: String,
     },
     /// A plane is read in ways that no single order of tokens and channels in memory can serve.
     #[error("layer {index} `{layer}` and the plane of `{plane}`: {reason}")]
@@ -39,16 +52,41 @@ pub enum ProgramError {
     },
     /// The program does not fit into memory.
     #[error(
-        "network `{network}` needs {needed} bytes of accelerator memory, the window has {available}; \
-         give the link a larger window, use fewer time steps or do not keep the planes"
+        "network `{network}` needs {needed} bytes of accelerator memory, {available} are there; layer {} `{}` takes most of \
+         it, {} bytes of {}; use {advice}", largest.index, largest.layer, largest.bytes, largest.what
     )]
     Memory {
         /// Name of the network.
         network: String,
         /// Bytes needed.
         needed: u64,
-        /// Bytes in the window.
+        /// Bytes there are.
         available: u64,
+        /// The largest part.
+        largest: Box<Part>,
+        /// What would take less, or have more.
+        advice: String,
+    },
+    /// Two images and their logits do not fit into memory side by side.
+    #[error(
+        "network `{network}` needs {needed} bytes of accelerator memory for a second image beside the first, {available} are \
+         there; run one image at a time"
+    )]
+    SecondPlace {
+        /// Name of the network.
+        network: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+    },
+    /// The host has too little memory for what is written to the accelerator once.
+    #[error("network `{network}`: this machine has no {bytes} bytes of memory for its parameters and weights; use a machine with more")]
+    Host {
+        /// Name of the network.
+        network: String,
+        /// Bytes needed.
+        bytes: u64,
     },
     /// The network is not one that can be run.
     #[error("network `{network}`: {reason}")]

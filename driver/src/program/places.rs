@@ -3,7 +3,7 @@
 
 use super::{InputLayout, LayerPlan, LogitsLayout, Program, ProgramError, Segment, write_descriptors};
 use crate::{DriverError, patches};
-use isa::{Op, descriptor, layout::LOGIT_BYTES};
+use isa::{LARGEST_WINDOW, Op, descriptor, layout::LOGIT_BYTES};
 
 /// Alignment of the second place: descriptors begin at multiples of their size, and of every bus width.
 const ALIGNMENT: u64 = descriptor::BYTES as u64;
@@ -33,7 +33,7 @@ impl Program {
     /// there before moves. A program that has one stays as it is.
     ///
     /// # Errors
-    /// [`ProgramError::Memory`] if it does not fit into `memory_size` bytes.
+    /// [`ProgramError::SecondPlace`] if it does not fit into `memory_size` bytes.
     pub fn add_second_place(&mut self, memory_size: u64) -> Result<(), ProgramError> {
         if self.second.is_some() {
             return Ok(());
@@ -58,9 +58,9 @@ impl Program {
                 ..first.logits
             },
         };
-        let available = memory_size.min(1 << 32);
+        let available = memory_size.min(LARGEST_WINDOW);
         if end > available {
-            return Err(ProgramError::Memory { network: self.network.clone(), needed: end, available });
+            return Err(ProgramError::SecondPlace { network: self.network.clone(), needed: end, available });
         }
         self.total_bytes = end;
         let bytes = vec![0; self.layers.len() * descriptor::BYTES];
