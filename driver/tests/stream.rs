@@ -62,7 +62,10 @@ fn a_second_place_moves_nothing_and_overlaps_nothing() {
     assert!(taken.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{taken:?}");
     let mut small = small::program();
     let error = small.add_second_place(one.total_bytes).unwrap_err();
-    assert!(matches!(error, ProgramError::SecondPlace { needed, .. } if needed == two.total_bytes), "{error}");
+    assert!(
+        matches!(error, ProgramError::SecondPlace { needed, .. } if needed == two.total_bytes),
+        "{error}"
+    );
     assert_eq!(small, one);
 }
 

@@ -54,9 +54,10 @@ pub enum Command {
         fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
         peakrdl html rtl/mst_core.rdl -o registers\n\n\
         Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
-        compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
+        compares with the core's own), `mst_core.sha256` (all that was written, for `sha256sum -c`), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
         FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. Of a card they\n\
-        are `mst_pcie`, without a FuseSoC package; `litepcie.yml` is what `litepcie_gen` makes the module `litepcie_core` from. The same options give the same bytes. Other files in the folder stay.")]
+        are `mst_pcie`, without a FuseSoC package; `litepcie.yml` is what `litepcie_gen` makes the module `litepcie_core` from. The same options give the same bytes. A file of an\n\
+        earlier run that is not written again is removed if it is as that run left it; all other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \
@@ -97,7 +98,7 @@ pub enum Command {
         gen report net.mst --with masked.mst --images 10000 --sweep points.csv --out report.html\n\n\
         The page is one HTML file that needs no network and no script, in light and dark, for screens and paper. It has the\n\
         counterparts of the paper's Fig. 3 and 5 to 7 and of its Table 3. The float accuracy is that of the\n\
-        checkpoint.safetensors beside each network. With --sweep, points are taken from that file and new ones added to it, as\n\
+        checkpoint that each network was converted from, which its file remembers by path and hash; or `--float CHECKPOINT`. With --sweep, points are taken from that file and new ones added to it, as\n\
         `gen sweep` does, so that a report that was stopped goes on.")]
     Report(ReportArgs),
     /// Write every spike of the bit-exact reference to a file, for comparison with other simulators.
@@ -182,8 +183,8 @@ pub struct RunArgs {
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,
-    /// Also run the float network of a checkpoint [default: checkpoint.safetensors beside the network]
-    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, require_equals = true)]
+    /// Also run the float network of a checkpoint: of this one, or without a value of the one that the network was converted from
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
     pub float: Option<Option<PathBuf>>,
     /// Signed width that sums and membranes must fit, proven before the run: `if` neurons need 25 from T = 128 on.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32))]
@@ -227,6 +228,10 @@ pub struct ReportArgs {
     /// File to write.
     #[arg(long, value_name = "HTML")]
     pub out: PathBuf,
+    /// Show the accuracy of this checkpoint's float network beside the first network's; without a value, insist on that of the one
+    /// it was converted from [default: of each network the one that it was converted from, if it is still there]
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
+    pub float: Option<Option<PathBuf>>,
     /// Further networks to put beside it.
     #[arg(long, value_name = "NET,NET", value_delimiter = ',')]
     pub with: Vec<PathBuf>,

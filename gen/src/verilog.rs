@@ -4,13 +4,15 @@ use crate::cli::VerilogArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::fusesoc;
-use crate::screen::{Format, count, print, print_json};
+use crate::origin::hex;
+use crate::screen::{Format, count, json_path, print, print_json};
 use hdl::rtl::{Module, RtlError};
 use hdl::shell::litepcie::{self, Phy};
 use isa::{CoreConfig, PcieConfig, SocConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::Path;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// The core's registers.
@@ -25,6 +27,7 @@ const LITEPCIE: &str = "litepcie.yml";
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "json_path")]
     out: &'a Path,
     modules: Vec<String>,
     lines: usize,
@@ -194,22 +197,32 @@ fn write(
     // Last, so that whoever sees the list finds its files.
     let list = format!("{}.f", top.name());
     out.push((list.clone(), names.join("\n") + "\n"));
-    let earlier = std::fs::read_to_string(folder.join(list)).unwrap_or_default();
+    let sums = format!("{}.sha256", top.name());
+    out.push((sums.clone(), checksums(&out)));
+    let stale = stale(folder, &sums, &out);
     files::write_all(folder, &out)?;
-    remove_stale(folder, &earlier, &names)?;
+    for path in stale {
+        std::fs::remove_file(&path).map_err(files::at(&path))?;
+    }
     Ok((names, lines))
 }
 
-/// Removes modules that an earlier core had and this one lacks: a tool that takes every file of the folder would trip over them.
-fn remove_stale(folder: &Path, earlier: &str, names: &[String]) -> Result<(), GenError> {
-    let stale = earlier.lines().filter(|name| {
-        name.ends_with(".v") && !name.contains(['/', '\\']) && !names.iter().any(|kept| kept == name)
-    });
-    for name in stale {
+/// What `sha256sum` writes: the hash and the name of each file.
+fn checksums(files: &[(String, String)]) -> String {
+    files.iter().map(|(name, text)| format!("{}  {name}\n", hex(&Sha256::digest(text)))).collect()
+}
+
+/// Files that an earlier run wrote (the list `sums` says so), that nobody has changed since, and that are not written again: a tool
+/// that takes every file of the folder would trip over them.
+fn stale(folder: &Path, sums: &str, out: &[(String, String)]) -> Vec<PathBuf> {
+    let earlier = std::fs::read_to_string(folder.join(sums)).unwrap_or_default();
+    let listed = earlier.lines().filter_map(|line| line.split_once("  "));
+    let ours = listed.filter(|(sum, name)| {
+        let inside = !name.contains(['/', '\\']);
+        let again = out.iter().any(|(kept, _)| kept == name);
         let path = folder.join(name);
-        if path.is_file() {
-            std::fs::remove_file(&path).map_err(files::at(&path))?;
-        }
-    }
-    Ok(())
+        let unchanged = || std::fs::read(&path).is_ok_and(|bytes| hex(&Sha256::digest(bytes)) == *sum);
+        inside && !again && !path.is_symlink() && unchanged()
+    });
+    ours.map(|(_, name)| folder.join(name)).collect()
 }

@@ -81,7 +81,12 @@ fn reports_that_cannot_be_made_are_refused_and_write_nothing() {
     refuse(&["--time-steps", "200"], &["24", "fewer time steps"]);
     refuse(&["--with", "/nowhere.mst"], &["/nowhere.mst"]);
     refuse(&["--sweep", "points.txt"], &["points.txt", ".csv or .json"]);
-    std::fs::write(folder.path().join("checkpoint.safetensors"), "no checkpoint").unwrap();
-    refuse(&[], &["checkpoint.safetensors"]);
+    refuse(&["--float", text(&net)], &["--float is", "net.mst", "a checkpoint"]);
+    let copy = folder.path().join("copy.safetensors");
+    std::fs::copy(support::checkpoint(), &copy).unwrap();
+    succeeds(&["convert", text(&copy), "--out", text(&net)]);
+    std::fs::write(&copy, "no checkpoint").unwrap();
+    refuse(&["--float"], &["--float is", "has changed", "copy.safetensors", "`gen convert`"]);
+    refuse(&["--float", text(&copy)], &["copy.safetensors"]);
     assert!(!out.exists());
 }

@@ -87,7 +87,12 @@ impl CoreConfig {
             "8, 16, 32 or 64, and at least bus_bits / 8",
         )?;
         check((32..=64).contains(&self.address_bits), "address_bits", self.address_bits, "32..=64")?;
-        check((16..=LARGEST_MEMBRANE_BITS).contains(&self.membrane_bits), "membrane_bits", self.membrane_bits, "16..=32")?;
+        check(
+            (16..=LARGEST_MEMBRANE_BITS).contains(&self.membrane_bits),
+            "membrane_bits",
+            self.membrane_bits,
+            "16..=32",
+        )?;
         check(
             self.max_fan_in.is_multiple_of(64) && (64..=LARGEST_FAN_IN).contains(&self.max_fan_in),
             "max_fan_in",
@@ -95,7 +100,8 @@ impl CoreConfig {
             "a multiple of 64 in 64..=1024",
         )?;
         check(
-            self.weight_rows.is_power_of_two() && (self.max_fan_in..=LARGEST_WEIGHT_ROWS).contains(&self.weight_rows),
+            self.weight_rows.is_power_of_two()
+                && (self.max_fan_in..=LARGEST_WEIGHT_ROWS).contains(&self.weight_rows),
             "weight_rows",
             self.weight_rows,
             "a power of two from max_fan_in to 1024",
@@ -133,7 +139,10 @@ mod tests {
         };
         largest.validate().unwrap();
         for (beyond, largest) in [
-            (CoreConfig { membrane_bits: LARGEST_MEMBRANE_BITS + 1, ..largest.clone() }, LARGEST_MEMBRANE_BITS),
+            (
+                CoreConfig { membrane_bits: LARGEST_MEMBRANE_BITS + 1, ..largest.clone() },
+                LARGEST_MEMBRANE_BITS,
+            ),
             (CoreConfig { max_fan_in: LARGEST_FAN_IN + 64, ..largest.clone() }, LARGEST_FAN_IN),
             (CoreConfig { weight_rows: 2 * LARGEST_WEIGHT_ROWS, ..largest.clone() }, LARGEST_WEIGHT_ROWS),
             (CoreConfig { bias_rows: LARGEST_BIAS_ROWS + 1, ..largest.clone() }, LARGEST_BIAS_ROWS),

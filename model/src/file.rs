@@ -7,11 +7,11 @@
 use crate::container::{self, Tensors, format_error};
 use crate::error::ModelError;
 use crate::network::{Layer, Network, Operation};
+use crate::output;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 /// The metadata key of the header.
@@ -51,23 +51,13 @@ fn arrays(layer: &mut Layer) -> Vec<(&'static str, Array<'_>)> {
 }
 
 impl Network {
-    /// Writes the network to a file, in one step: readers see the old file or the whole new one.
+    /// Writes the network to a file as [`output::write`] does.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        let bytes = self.to_bytes()?;
-        let io = |source| ModelError::Io { path: path.to_owned(), source };
-        let name = path.file_name().ok_or_else(|| io(std::io::ErrorKind::InvalidInput.into()))?;
-        let partial = path.with_file_name(format!(".{}.{}.partial", name.display(), std::process::id()));
-        let written = std::fs::File::create(&partial)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&partial, path));
-        if written.is_err() {
-            // The first error is the one to report.
-            let _ = std::fs::remove_file(&partial);
-        }
-        written.map_err(io)
+        let written = output::write(path, &self.to_bytes()?);
+        written.map_err(|source| ModelError::Io { path: path.to_owned(), source })
     }
 
     /// Reads a network file and validates the network.

@@ -7,7 +7,7 @@
 //!   [`mask_rules`] say what it masks. [`proof`] shows that none of its sums can overflow.
 //! - [`reference`](mod@reference) runs it, bit for bit; [`synapses`] and [`work`] tell what the run costs: in additions, and
 //!   on the core.
-//! - [`cost`] bounds what a run may take of the host. [`names`] say what a name may be; [`images`] reads data sets.
+//! - [`cost`] bounds what a run may take of the host. [`names`] say what a name may be; [`output`] writes files; [`images`] reads data sets.
 
 pub mod checkpoint;
 mod container;
@@ -21,6 +21,7 @@ pub mod mask;
 pub mod mask_rules;
 pub mod names;
 pub mod network;
+pub mod output;
 pub mod proof;
 pub mod reference;
 pub mod run;

@@ -81,6 +81,20 @@ pub fn shown(text: &str) -> String {
     if printable(&cut) { format!("{cut}{mark}") } else { format!("{}{mark}", cut.escape_debug()) }
 }
 
+/// A message with what would control a terminal escaped; its line breaks and tabs stay.
+pub fn printable_lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Behind a letter, so that a combining mark counts as the part of a character that it is.
+        if matches!(character, '\n' | '\t') || printable(&format!("a{character}")) {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_debug());
+        }
+    }
+    shown
+}
+
 /// Whether the standard library would show the text as it is; it escapes quotes and backslashes, too, which are printable.
 fn printable(text: &str) -> bool {
     let plain = || text.chars().filter(|c| !matches!(c, '\'' | '"' | '\\'));
@@ -142,6 +156,7 @@ mod tests {
             let shown = shown(&text);
             prop_assert!(printable(&shown), "{shown:?}");
             prop_assert!(check(&text).is_err() || shown == text);
+            prop_assert!(!printable_lines(&text).contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')));
         }
     }
 }

@@ -81,7 +81,9 @@ pub enum ProgramError {
         available: u64,
     },
     /// The host has too little memory for what is written to the accelerator once.
-    #[error("network `{network}`: this machine has no {bytes} bytes of memory for its parameters and weights; use a machine with more")]
+    #[error(
+        "network `{network}`: this machine has no {bytes} bytes of memory for its parameters and weights; use a machine with more"
+    )]
     Host {
         /// Name of the network.
         network: String,

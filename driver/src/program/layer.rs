@@ -367,7 +367,8 @@ impl<'a> Site<'a> {
         let blocks = Blocks::new(self.layer.walk, self.layer.grid);
         let windows = u64::from(blocks.count());
         // Tiles of an output row, each with a block and `rows` rows of weights.
-        let stored = |row_bytes: u32, rows: u64| u64::from(row_bytes).div_ceil(lanes) * (block + rows * lanes);
+        let stored =
+            |row_bytes: u32, rows: u64| u64::from(row_bytes).div_ceil(lanes) * (block + rows * lanes);
         let own_row = || Ok::<_, ProgramError>(self.plane(LayerId(self.index))?.row_bytes());
         match &self.layer.operation {
             Operation::Analog { .. } => {

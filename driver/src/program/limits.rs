@@ -62,7 +62,9 @@ pub fn check_network(network: &Network, time_steps: u32, core: &CoreConfig) -> R
                 let tokens = if let Walk::Windows(windows) = layer.walk { windows.tokens() } else { 0 };
                 let advice = match larger_core("--bias-rows", tokens as u64, LARGEST_BIAS_ROWS) {
                     Some(core) => format!("{core}, or use smaller windows"),
-                    None => format!("use smaller windows, as no core has more than {LARGEST_BIAS_ROWS} bias rows"),
+                    None => {
+                        format!("use smaller windows, as no core has more than {LARGEST_BIAS_ROWS} bias rows")
+                    }
                 };
                 limit("tokens of a window", tokens, core.bias_rows as usize, &advice)?;
             }
@@ -83,7 +85,11 @@ fn larger_core(option: &str, needed: u64, largest: u32) -> Option<String> {
 
 /// What to do about sums that need `bits`.
 fn wider_membrane(bits: u32, time_steps: u32) -> String {
-    let fewer = if time_steps > 1 { "run fewer time steps (`--time-steps`)" } else { "use smaller weights or fewer inputs" };
+    let fewer = if time_steps > 1 {
+        "run fewer time steps (`--time-steps`)"
+    } else {
+        "use smaller weights or fewer inputs"
+    };
     match larger_core("--membrane-bits", bits.into(), LARGEST_MEMBRANE_BITS) {
         Some(core) => format!("{fewer}, or {core}"),
         None => format!("{fewer}, as no membrane is wider than {LARGEST_MEMBRANE_BITS} bits"),
@@ -137,35 +143,29 @@ pub fn check_descriptor(
     let op = isa::Op::ALL.get(d.op as usize).copied().unwrap_or(isa::Op::Dense);
     // A shortcut's row is its segments, whose number `check_network` bounds.
     let row = if op == isa::Op::Shortcut { 0 } else { d.segments * d.segment_words * 8 };
-    limit(
-        "fan-in (padded bytes of an input row)",
-        row,
-        core.max_fan_in,
-        &|| match larger_core("--max-fan-in", row.next_multiple_of(64).into(), LARGEST_FAN_IN) {
-            Some(larger) if row > core.weight_rows => {
-                format!("{larger} and `--weight-rows {}`, or use a narrower layer", row.next_power_of_two())
-            }
-            Some(larger) => format!("{larger}, or use a narrower layer"),
-            None => format!("use a narrower layer, as no core takes more than {LARGEST_FAN_IN}"),
-        },
-    )?;
+    limit("fan-in (padded bytes of an input row)", row, core.max_fan_in, &|| match larger_core(
+        "--max-fan-in",
+        row.next_multiple_of(64).into(),
+        LARGEST_FAN_IN,
+    ) {
+        Some(larger) if row > core.weight_rows => {
+            format!("{larger} and `--weight-rows {}`, or use a narrower layer", row.next_power_of_two())
+        }
+        Some(larger) => format!("{larger}, or use a narrower layer"),
+        None => format!("use a narrower layer, as no core takes more than {LARGEST_FAN_IN}"),
+    })?;
     let rows = if op.is_attention() { d.chunks * d.segment_words * 8 } else { d.matrix_rows };
-    limit(
-        "matrix rows of a job",
-        rows,
-        core.weight_rows,
-        &|| {
-            let fewer = if op.is_attention() && d.chunks > 1 {
-                "use fewer time steps (`--time-steps`) or a narrower layer"
-            } else {
-                "use a narrower layer"
-            };
-            match larger_core("--weight-rows", rows.next_power_of_two().into(), LARGEST_WEIGHT_ROWS) {
-                Some(larger) => format!("{larger}, or {fewer}"),
-                None => format!("{fewer}, as no core has more than {LARGEST_WEIGHT_ROWS} weight rows"),
-            }
-        },
-    )?;
+    limit("matrix rows of a job", rows, core.weight_rows, &|| {
+        let fewer = if op.is_attention() && d.chunks > 1 {
+            "use fewer time steps (`--time-steps`) or a narrower layer"
+        } else {
+            "use a narrower layer"
+        };
+        match larger_core("--weight-rows", rows.next_power_of_two().into(), LARGEST_WEIGHT_ROWS) {
+            Some(larger) => format!("{larger}, or {fewer}"),
+            None => format!("{fewer}, as no core has more than {LARGEST_WEIGHT_ROWS} weight rows"),
+        }
+    })?;
     check_fields(index, layer, d)
 }
 

@@ -25,7 +25,7 @@ pub struct Subject<'a> {
     pub part: &'static str,
     /// T of everything that does not vary it.
     pub time_steps: u32,
-    /// Share of the images that the float network beside the file gets right, if there is one.
+    /// Share of the images that the float network that it was converted from gets right, if it is there.
     pub float_accuracy: Option<f64>,
 }
 
