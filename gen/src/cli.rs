@@ -4,6 +4,7 @@ mod core_args;
 mod export_args;
 mod run_args;
 
+use crate::report::SpeedArgs;
 use crate::screen::Format;
 use crate::synth::Family;
 use clap::{Args, Parser, Subcommand};
@@ -96,7 +97,9 @@ pub enum Command {
         gen report net.mst --out report.html\n  \
         gen report net.mst --with masked.mst --images 10000 --sweep points.csv --out report.html\n\n\
         The page is one HTML file that needs no network and no script, in light and dark, for screens and paper. It has the\n\
-        counterparts of the paper's Fig. 3 and 5 to 7 and of its Table 3. The float accuracy is that of the\n\
+        counterparts of the paper's Fig. 3 and 5 to 7 and of its Table 3. Cycles an image are an estimate from the spikes, for the\n\
+        core of --preset (or --lanes, --bus-bits, …): a lower bound, which `gen cosim` replaces by a measurement; images a second\n\
+        are those at --clock. The float accuracy is that of the\n\
         checkpoint.safetensors beside each network. With --sweep, points are taken from that file and new ones added to it, as\n\
         `gen sweep` does, so that a report that was stopped goes on.")]
     Report(ReportArgs),
@@ -121,7 +124,9 @@ pub enum Command {
         gen cosim --stalls 7 --preset tiny     with random stalls on all bus channels\n  \
         gen cosim --images 1 --trace out.fst   with waves of every signal\n\n\
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
-        `useful` is the share of busy cycles that the network's spikes need on that many lanes.")]
+        `useful` is the share of busy cycles that the network's spikes need on that many lanes: their events, a cycle for each\n\
+        row without one (null events), and T cycles a token at least. The shares of the busy cycles are another cut of the same\n\
+        whole and sum to 100 %: cycles with an event, null events, and waits by cause (docs/architecture.md, Counters).")]
     Cosim(CosimArgs),
     /// Run images on the generated PCIe card, packet by packet; compare every logit, measure the link.
     #[command(after_help = "Examples:\n  \
@@ -242,6 +247,9 @@ pub struct ReportArgs {
     /// Where the images are.
     #[command(flatten)]
     pub source: ImageArgs,
+    /// What cycles and images a second are told for.
+    #[command(flatten)]
+    pub speed: SpeedArgs,
 }
 
 /// `gen cosim`.

@@ -13,13 +13,6 @@ use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::rc::Rc;
 
-/// The core's registers.
-const REGISTERS: &str = "mst_core.rdl";
-/// A system's own.
-const SOC_REGISTERS: &str = "mst_soc.rdl";
-
-/// A card's own.
-const PCIE_REGISTERS: &str = "mst_pcie.rdl";
 /// What LitePCIe's core is made from.
 const LITEPCIE: &str = "litepcie.yml";
 
@@ -80,15 +73,25 @@ impl Design {
         text.expect("sizes are numbers") + "\n"
     }
 
-    /// Register descriptions: the core's, then those of what is around it.
+    /// Register descriptions, in SystemRDL and as C headers: the core's, then those of what is around it.
     fn registers(&self) -> Vec<(String, String)> {
-        let around = match self {
-            Design::Core(_) => None,
-            Design::Soc(soc) => Some((SOC_REGISTERS, isa::systemrdl::soc_text(soc))),
-            Design::Pcie(card, _) => Some((PCIE_REGISTERS, isa::systemrdl::pcie_text(card))),
-        };
-        let core = (REGISTERS, isa::systemrdl::text(self.core()));
-        std::iter::once(core).chain(around).map(|(name, text)| (name.to_owned(), text)).collect()
+        let core = self.core();
+        let mut files = vec![
+            ("mst_core.rdl", isa::systemrdl::text(core)),
+            ("mst_core.h", isa::c_header::text(core)),
+        ];
+        match self {
+            Design::Core(_) => {}
+            Design::Soc(soc) => files.extend([
+                ("mst_soc.rdl", isa::systemrdl::soc_text(soc)),
+                ("mst_soc.h", isa::c_header::soc_text(soc)),
+            ]),
+            Design::Pcie(card, _) => files.extend([
+                ("mst_pcie.rdl", isa::systemrdl::pcie_text(card)),
+                ("mst_pcie.h", isa::c_header::pcie_text(card)),
+            ]),
+        }
+        files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
     }
 
     /// What other tools need.
@@ -158,7 +161,7 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
                 core.address_bits,
                 core.membrane_bits,
                 design.around(),
-                register_files.join(" and "),
+                register_files.join(", "),
             ))
         }
     }

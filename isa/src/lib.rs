@@ -5,6 +5,7 @@
 //! - [`descriptor`]: the 256-byte record that describes one layer.
 //! - [`layout`]: how spikes, weights, parameters and logits lie in memory.
 //! - [`errors`]: the codes with which the core refuses work.
+//! - [`c_header`]: renders registers, descriptors and error codes as a C header.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
 //! - [`pcie`]: the address map of `mst_pcie`, its registers and its sizes (`mst_pcie.json`).
@@ -12,6 +13,7 @@
 //! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
 //! - [`systemrdl`]: renders the registers for register tools.
 
+pub mod c_header;
 pub mod config;
 pub mod descriptor;
 pub mod errors;
@@ -19,6 +21,7 @@ pub mod layout;
 pub mod mask;
 pub mod pcie;
 pub mod reference;
+mod register_map;
 pub mod registers;
 pub mod soc;
 pub mod systemrdl;

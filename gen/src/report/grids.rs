@@ -45,6 +45,11 @@ impl Subject<'_> {
         &self.file.network.name
     }
 
+    /// A class by its name, or by its number if it has none.
+    pub fn class(&self, class: usize) -> String {
+        self.network().class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+
     fn network(&self) -> &Network {
         &self.file.network
     }
