@@ -76,10 +76,8 @@ impl Design {
     /// Register descriptions, in SystemRDL and as C headers: the core's, then those of what is around it.
     fn registers(&self) -> Vec<(String, String)> {
         let core = self.core();
-        let mut files = vec![
-            ("mst_core.rdl", isa::systemrdl::text(core)),
-            ("mst_core.h", isa::c_header::text(core)),
-        ];
+        let mut files =
+            vec![("mst_core.rdl", isa::systemrdl::text(core)), ("mst_core.h", isa::c_header::text(core))];
         match self {
             Design::Core(_) => {}
             Design::Soc(soc) => files.extend([

@@ -100,7 +100,8 @@ fn printed(compiler: &[&str], source: &str, folder: &Path, headers: &[&str], nam
     assert!(output.status.success(), "{compiler:?}: {}", String::from_utf8_lossy(&output.stderr));
     let output = Command::new(folder.join("print")).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
-    let line = |line: &str| line.split_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
+    let line =
+        |line: &str| line.split_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
     lines.lines().filter_map(line).collect()
 }
 

@@ -35,7 +35,8 @@ fn header(map: &RegisterMap, more: &str) -> String {
         map.name, map.doc
     );
     for base in &map.bases {
-        let _ = write!(text, "\n/* {} */\n#define {prefix}_{} 0x{:08x}u\n", base.doc, base.name, base.address);
+        let _ =
+            write!(text, "\n/* {} */\n#define {prefix}_{} 0x{:08x}u\n", base.doc, base.name, base.address);
     }
     for register in map.registers {
         let access = match register.access {

@@ -63,8 +63,7 @@ impl RegisterMap {
 
     /// The system's own registers ([`crate::soc`]).
     pub fn soc(config: &SocConfig) -> RegisterMap {
-        let base =
-            |name, address: u32, doc| Base { name, address: address.into(), doc };
+        let base = |name, address: u32, doc| Base { name, address: address.into(), doc };
         RegisterMap {
             name: "mst_soc",
             doc: "The system's own registers; those of the core are in mst_core.",

@@ -131,7 +131,8 @@ impl Place {
             }
             LinkArg::Sim { preset } => {
                 let core = CoreConfig::preset(preset).expect("checked when it was read");
-                let spinner = spinner(format!("compiling the simulation of `{preset}` (half a minute, once)"));
+                let spinner =
+                    spinner(format!("compiling the simulation of `{preset}` (half a minute, once)"));
                 let link = SimLink::new(&hdl::core::mst_core(&core)?, &core, &SimOptions::default())?;
                 spinner.finish_and_clear();
                 OpenLink::Other(Box::new(link))
@@ -145,7 +146,8 @@ impl Place {
 
 /// A spinner on stderr if that is a terminal.
 fn spinner(what: String) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("the template is well-formed");
+    let style =
+        ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("the template is well-formed");
     let spinner = ProgressBar::new_spinner().with_style(style).with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner

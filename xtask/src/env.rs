@@ -72,7 +72,8 @@ impl Shell {
 
 /// Writes a script for each program that is installed and prints the line for the shell.
 pub fn env(args: &EnvArgs) -> Result<(), XtaskError> {
-    let shell = args.shell.unwrap_or_else(|| Shell::of_program(&std::env::var_os("SHELL").unwrap_or_default()));
+    let shell =
+        args.shell.unwrap_or_else(|| Shell::of_program(&std::env::var_os("SHELL").unwrap_or_default()));
     let folder = tools();
     let folder = std::path::absolute(&folder).map_err(at(&folder))?;
     let scripts = write_scripts(&folder)?;
@@ -151,7 +152,8 @@ mod tests {
         let scripts = write_scripts(&tools).unwrap();
         let line = String::from_utf8(Shell::Sh.path_line(&scripts)).unwrap();
         let mut sh = Command::new("sh");
-        sh.args(["-c", "eval \"$1\"; verilator 1 '2  3'; yosys", "sh", &line]).env("VERILATOR_ROOT", "/other");
+        sh.args(["-c", "eval \"$1\"; verilator 1 '2  3'; yosys", "sh", &line])
+            .env("VERILATOR_ROOT", "/other");
         let output = sh.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(said, "verilator root= 1 2  3\nyowasp-yosys root=\n");

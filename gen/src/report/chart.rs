@@ -8,6 +8,7 @@ use super::page::{Figure, LegendEntry, Picture};
 use crate::error::GenError;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::fmt::Display;
 use std::ops::Range;
 
@@ -239,7 +240,10 @@ fn shape<'a>(index: usize, point: (f64, f64), color: RGBColor) -> Shape<'a> {
         1 => TriangleMarker::new(point, 6, filled).into_dyn(),
         2 => Cross::new(point, 5, line).into_dyn(),
         3 => Circle::new(point, 5, line).into_dyn(),
-        _ => (EmptyElement::at(point) + Rectangle::new([(-4, -4), (4, 4)], filled)).into_dyn(),
+        _ => {
+            let middle = Pos::new(HPos::Center, VPos::Center);
+            Text::new("■", point, ("sans-serif", 16).into_font().color(&color).pos(middle)).into_dyn()
+        }
     }
 }
 

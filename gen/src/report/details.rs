@@ -114,7 +114,10 @@ fn mistakes(subject: &Subject<'_>, confusion: &[Vec<usize>], caption: String) ->
         ]
     };
     DataTable {
-        caption: format!("{caption}; the {MISTAKES} most frequent mistakes among {} classes", confusion.len()),
+        caption: format!(
+            "{caption}; the {MISTAKES} most frequent mistakes among {} classes",
+            confusion.len()
+        ),
         head: ["label", "taken for", "images", "of"].map(str::to_owned).to_vec(),
         rows: wrong.iter().take(MISTAKES).map(row).collect(),
         columns: Columns::Natural,

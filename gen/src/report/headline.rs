@@ -49,7 +49,8 @@ fn cost(subject: &Subject<'_>, network: &Configured, core: &CoreConfig) -> Resul
     let executor = Executor::new(network);
     let mut cycles = 0;
     for image in (0..images).map(|i| subject.images.image(i)) {
-        let layers = work(network, image, &executor.trace(image)?, core.lanes as usize, core.bus_bytes() as usize);
+        let layers =
+            work(network, image, &executor.trace(image)?, core.lanes as usize, core.bus_bytes() as usize);
         cycles += layers.iter().map(|layer| layer.needed_cycles).sum::<u64>();
     }
     Ok(Cost::Cycles { mean: cycles / images as u64, images })
@@ -64,7 +65,9 @@ pub fn headline(
 ) -> Result<Headline, GenError> {
     let core = speed.core.config()?;
     let float = match subject.float_accuracy {
-        Some(accuracy) => figure("float accuracy", percent(accuracy), "the network that it was converted from".to_owned()),
+        Some(accuracy) => {
+            figure("float accuracy", percent(accuracy), "the network that it was converted from".to_owned())
+        }
         None => figure("float accuracy", NONE.to_owned(), "its checkpoint was not found".to_owned()),
     };
     let sizes = format!("{} lanes, {}-bit bus", core.lanes, core.bus_bits);
@@ -95,7 +98,8 @@ pub fn headline(
         count(evaluation.images, "image"),
         subject.time_steps
     );
-    let figures = vec![figure("integer accuracy", percent(evaluation.accuracy), correct), float, cycles, rate];
+    let figures =
+        vec![figure("integer accuracy", percent(evaluation.accuracy), correct), float, cycles, rate];
     Ok(Headline { network: subject.name().to_owned(), figures })
 }
 

@@ -96,8 +96,9 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
 
     let progress = spinner("maps and distributions");
     let each = subjects.iter().zip(&sources).zip(&evaluations);
-    let headlines =
-        each.map(|((subject, source), evaluation)| headline(subject, &source.configured, evaluation, &args.speed));
+    let headlines = each.map(|((subject, source), evaluation)| {
+        headline(subject, &source.configured, evaluation, &args.speed)
+    });
     let page = Page {
         title: format!("Masked Spiking Transformer: {}", names(&subjects)),
         lead: format!(

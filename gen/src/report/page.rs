@@ -220,8 +220,7 @@ mod tests {
                 columns: Columns::Natural,
             }],
         };
-        let figure =
-            KeyFigure { label: "accuracy", value: hostile.to_owned(), note: hostile.to_owned() };
+        let figure = KeyFigure { label: "accuracy", value: hostile.to_owned(), note: hostile.to_owned() };
         let page = Page {
             title: hostile.to_owned(),
             lead: hostile.to_owned(),
