@@ -45,7 +45,7 @@ impl Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write the Verilog of a core, with its file list and its sizes.
+    /// Write the Verilog of a core, with port table, registers (SystemRDL, C) and packages for other tools.
     #[command(after_help = "Examples:\n  \
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
@@ -54,10 +54,17 @@ pub enum Command {
         verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n  \
         fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
         peakrdl html rtl/mst_core.rdl -o registers\n\n\
-        Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
-        compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
-        FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. Of a card they\n\
-        are `mst_pcie`, without a FuseSoC package; `litepcie.yml` is what `litepcie_gen` makes the module `litepcie_core` from. The same options give the same bytes. Other files in the folder stay.")]
+        Writes one file a module, and beside them:\n  \
+        mst_core.f         the files, children first\n  \
+        mst_core.json      the sizes, which the driver compares with the core's own\n  \
+        mst_core_ports.md  the ports: direction, width, clock, meaning\n  \
+        mst_core.rdl, .h   the registers in SystemRDL and as a C header\n  \
+        mst_core.core      the package for FuseSoC\n  \
+        mst_core_ip.tcl    a script that packages the core for Vivado's block designs\n\
+        Of a system (--soc) the names are `mst_soc`, with `csr.csv` for LiteX's clients in place of the script; of a card (--pcie) they are\n\
+        `mst_pcie`, with `litepcie.yml`, from which `litepcie_gen` makes the module `litepcie_core`, in place of package and script.\n\
+        `mst_core.rdl` and `mst_core.h` stay, and `mst_soc` or `mst_pcie` has what is around the core.\n\
+        The same options give the same bytes. Other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \

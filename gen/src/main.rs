@@ -13,6 +13,7 @@ mod files;
 mod fusesoc;
 mod info;
 mod inputs;
+mod port_table;
 mod precision;
 mod report;
 mod run;
@@ -22,6 +23,7 @@ mod sweep;
 mod synth;
 mod vectors;
 mod verilog;
+mod vivado_ip;
 
 use clap::Parser;
 use cli::{Cli, Command};

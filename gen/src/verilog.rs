@@ -4,7 +4,9 @@ use crate::cli::VerilogArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::fusesoc;
+use crate::port_table;
 use crate::screen::{Format, count, print, print_json};
+use crate::vivado_ip;
 use hdl::rtl::{Module, RtlError};
 use hdl::shell::litepcie::{self, Phy};
 use isa::{CoreConfig, PcieConfig, SocConfig};
@@ -93,13 +95,22 @@ impl Design {
     }
 
     /// What other tools need.
-    fn for_others(&self) -> Option<(String, String)> {
+    fn for_others(&self, top: &Module) -> Option<(String, String)> {
         match self {
-            Design::Core(_) => None,
+            Design::Core(core) => Some(("mst_core_ip.tcl".to_owned(), vivado_ip::script(top, core))),
             // What LiteX's clients call it.
             Design::Soc(soc) => Some(("csr.csv".to_owned(), isa::soc::csr_csv(soc))),
             Design::Pcie(card, phy) => Some((LITEPCIE.to_owned(), litepcie::yaml(card, *phy))),
         }
+    }
+
+    /// The sizes in words.
+    fn words(&self) -> String {
+        let CoreConfig { lanes, bus_bits, address_bits, membrane_bits, .. } = self.core();
+        format!(
+            "{lanes} lanes, {bus_bits}-bit bus, {address_bits}-bit addresses, {membrane_bits}-bit membranes{}",
+            self.around()
+        )
     }
 
     /// What a line for people says beyond the core's sizes.
@@ -122,8 +133,12 @@ impl Design {
 pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     let design = Design::of(args)?;
     let top = design.top()?;
-    let mut beside = vec![(format!("{}.json", top.name()), design.sizes())];
-    beside.extend(design.for_others());
+    let ports = format!("{}_ports.md", top.name());
+    let mut beside = vec![
+        (format!("{}.json", top.name()), design.sizes()),
+        (ports.clone(), port_table::markdown(&top, &design.words())),
+    ];
+    beside.extend(design.for_others(&top));
     let registers = design.registers();
     let register_files: Vec<String> = registers.iter().map(|(name, _)| name.clone()).collect();
     beside.extend(registers);
@@ -135,9 +150,9 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     });
     let (names, lines) = write(&args.out, &top, beside, package)?;
     let modules: Vec<String> = names.iter().map(|name| name.trim_end_matches(".v").to_owned()).collect();
-    let core = design.core().clone();
     match format {
         Format::Json => {
+            let core = design.core().clone();
             let (soc, pcie) = match design {
                 Design::Core(_) => (None, None),
                 Design::Soc(soc) => (Some(soc), None),
@@ -147,18 +162,17 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
         }
         Format::Text => {
             let top = top.name();
-            let with =
-                if packaged { format!("FuseSoC package {top}.core") } else { format!("LitePCIe {LITEPCIE}") };
+            let with = match design {
+                Design::Core(_) => format!("FuseSoC package {top}.core, Vivado IP script {top}_ip.tcl"),
+                Design::Soc(_) => format!("FuseSoC package {top}.core"),
+                Design::Pcie(..) => format!("LitePCIe {LITEPCIE}"),
+            };
             print(&format!(
-                "{} of Verilog in {}, {lines} lines: top `{top}`, {} lanes, {}-bit bus, {}-bit addresses, \
-                 {}-bit membranes{}\nfile list {top}.f, sizes {top}.json, registers {}, {with}\n",
+                "{} of Verilog in {}, {lines} lines: top `{top}`, {}\n\
+                 file list {top}.f, sizes {top}.json, ports {ports}, registers {}, {with}\n",
                 count(modules.len(), "module"),
                 args.out.display(),
-                core.lanes,
-                core.bus_bits,
-                core.address_bits,
-                core.membrane_bits,
-                design.around(),
+                design.words(),
                 register_files.join(", "),
             ))
         }

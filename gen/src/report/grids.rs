@@ -1,4 +1,4 @@
-//! Which points a report needs, and what came of them.
+//! Which points a report needs, and their results.
 
 use super::REPORT_TIME_STEPS;
 use crate::error::GenError;
