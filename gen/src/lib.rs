@@ -14,6 +14,7 @@ mod fusesoc;
 mod info;
 mod inputs;
 mod origin;
+mod port_table;
 mod precision;
 mod report;
 mod run;
@@ -23,6 +24,7 @@ mod sweep;
 mod synth;
 mod vectors;
 mod verilog;
+mod vivado_ip;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};

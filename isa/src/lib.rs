@@ -5,6 +5,7 @@
 //! - [`descriptor`]: the 256-byte record that describes one layer.
 //! - [`layout`]: how spikes, weights, parameters and logits lie in memory.
 //! - [`errors`]: the codes with which the core refuses work.
+//! - [`c_header`]: renders registers, descriptors and error codes as a C header.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
 //! - [`pcie`]: the address map of `mst_pcie`, its registers and its sizes (`mst_pcie.json`).
@@ -12,6 +13,7 @@
 //! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
 //! - [`systemrdl`]: renders the registers for register tools.
 
+pub mod c_header;
 pub mod config;
 pub mod descriptor;
 pub mod errors;
@@ -19,6 +21,7 @@ pub mod layout;
 pub mod mask;
 pub mod pcie;
 pub mod reference;
+mod register_map;
 pub mod registers;
 pub mod soc;
 pub mod systemrdl;
@@ -35,6 +38,9 @@ pub const IDENTITY: u32 = 0x4d53_5431;
 /// Version of the register map, the descriptor and the layouts: major in the upper, minor in the lower 16 bits. The
 /// driver refuses a core whose major version differs from its own.
 pub const VERSION: u32 = 0x0001_0000;
+
+/// Most layers of one run: what a descriptor's counts of completed layers can say.
+pub const MAX_LAYERS: u32 = 4095;
 
 /// Largest number of time steps the hardware runs.
 pub const MAX_TIME_STEPS: u32 = 64;

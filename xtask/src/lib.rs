@@ -4,6 +4,7 @@ mod bench;
 mod board;
 mod check;
 mod demo;
+mod env;
 mod error;
 mod formal;
 mod guest;
@@ -41,6 +42,9 @@ enum Command {
         #[arg(value_enum, default_value_t = Tools::All)]
         tools: Tools,
     },
+    /// Print the line that puts the pinned tools (verilator, yosys, …) on your shell's search path: `eval "$(cargo xtask env)"`, or in
+    /// fish `cargo xtask env | source`.
+    Env(env::EnvArgs),
     /// Generate the core for an ECP5 board and run real images on it, spike by spike beside the reference.
     Demo,
     /// Run everything that CI runs: formatting, lints, documentation, tests.
@@ -131,6 +135,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Setup { tools } => setup::setup(tools.list()),
+        Command::Env(args) => env::env(&args),
         Command::Demo => demo::demo(),
         Command::Test { selection } => check::check(selection),
         Command::Ci => check::check(Selection::All),

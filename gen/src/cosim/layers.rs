@@ -43,6 +43,24 @@ pub fn stalls(counters: &Counters) -> [(&'static str, u64); 7] {
     ]
 }
 
+/// What the busy cycles were spent on: parts of one whole. `other` are the few cycles a job in which nothing is counted. Threshold steps that
+/// wait for the output path do so beside events, so they are no part.
+pub fn spent(counters: &Counters) -> [(&'static str, u64); 8] {
+    let mut parts = [
+        ("events", counters.events),
+        ("null events", counters.null_events),
+        ("weights", counters.stall_weights),
+        ("inputs", counters.stall_inputs),
+        ("fire", counters.stall_fire),
+        ("order", counters.stall_order),
+        ("switch", counters.stall_switch),
+        ("other", 0),
+    ];
+    let counted: u64 = parts.iter().map(|(_, cycles)| cycles).sum();
+    parts[7].1 = counters.busy_cycles.saturating_sub(counted);
+    parts
+}
+
 /// Sums of the layers with the same operation, in the order in which operations first appear.
 pub fn totals(layers: &[LayerCost]) -> Vec<LayerCost> {
     let mut totals: Vec<LayerCost> = Vec::new();

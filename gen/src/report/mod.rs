@@ -4,6 +4,7 @@ mod chart;
 mod details;
 mod distributions;
 mod grids;
+mod headline;
 mod maps;
 mod page;
 mod sections;
@@ -19,8 +20,10 @@ use crate::sweep::fill;
 use crate::sweep::point::{NetworkFile, Settings};
 use crate::sweep::store::Store;
 use grids::Subject;
+pub use headline::SpeedArgs;
+use headline::headline;
 use model::{Checkpoint, Configured};
-use page::{DataTable, Page, Section};
+use page::{Columns, DataTable, Page, Section, plain};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -103,6 +106,10 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     let evaluations = sources.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
 
     let progress = spinner("maps and distributions");
+    let each = subjects.iter().zip(&sources).zip(&evaluations);
+    let headlines = each.map(|((subject, source), evaluation)| {
+        headline(subject, &source.configured, evaluation, &args.speed)
+    });
     let page = Page {
         title: format!("Masked Spiking Transformer: {}", names(&subjects)),
         lead: format!(
@@ -111,6 +118,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
             args.source.part.name(),
             args.source.first
         ),
+        headlines: headlines.collect::<Result<_, _>>()?,
         sections: vec![
             networks_section(&sources, &subjects),
             sections::time_steps(&subjects, &store)?,
@@ -188,7 +196,8 @@ fn networks_section(sources: &[Source], subjects: &[Subject<'_>]) -> Section {
         tables: vec![DataTable {
             caption: "What was measured, as converted".to_owned(),
             head: head.map(str::to_owned).to_vec(),
-            rows: sources.iter().zip(subjects).map(row).collect(),
+            rows: plain(sources.iter().zip(subjects).map(row).collect()),
+            columns: Columns::Natural,
         }],
     }
 }

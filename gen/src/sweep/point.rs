@@ -1,4 +1,4 @@
-//! One point of a sweep: a network, how it runs, on which images, and what came of it.
+//! One point of a sweep: a network, how it runs, on which images, and its results.
 
 use crate::error::GenError;
 use crate::evaluation::{evaluate, power};
