@@ -89,7 +89,7 @@ fn impossible_cores_are_refused_and_write_nothing() {
         ("--membrane-bits", "33", "16..=32"),
         ("--max-fan-in", "100", "a multiple of 64"),
         ("--weight-rows", "65", "a power of two"),
-        ("--bias-rows", "8", "16..=192"),
+        ("--bias-rows", "8", "16..=1024"),
     ] {
         let field = option.trim_start_matches('-').replace('-', "_");
         refuses(&["verilog", option, value, "--out", text(&out)], &[&field, value, allowed]);

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Largest memory of a system or card in bytes: as much as a core with 32 address bits finds from its base on, and far more than the
+/// block RAM of any device that they are made for.
+pub const LARGEST_MEMORY: u32 = 8 << 20;
+
 /// The sizes of one generated core: written beside the Verilog as `mst_core.json`, read back by the driver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,7 +22,8 @@ pub struct CoreConfig {
     pub max_fan_in: u32,
     /// Rows of one bank of the weight buffer: a power of two, `max_fan_in`..=1024.
     pub weight_rows: u32,
-    /// Rows of one bank of the bias buffer: the largest number of tokens in an attention block. 16..=192.
+    /// Rows of one bank of the bias buffer: the largest number of tokens in an attention block. 16..=1024: `context` has a row of weights
+    /// for each of them, and no bank has more.
     pub bias_rows: u32,
 }
 
@@ -65,14 +70,30 @@ impl CoreConfig {
         }
     }
 
-    /// Checks every field.
+    /// Checks every field: the shape, and that no size is larger than those that are built and tested.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.check_shape()?;
+        for (field, found, largest, allowed) in [
+            ("lanes", self.lanes, 64, "8, 16, 32 or 64, and at least bus_bits / 8"),
+            ("max_fan_in", self.max_fan_in, 1024, "a multiple of 64 in 64..=1024"),
+            ("weight_rows", self.weight_rows, 1024, "a power of two from max_fan_in to 1024"),
+            ("bias_rows", self.bias_rows, 1024, "16..=1024"),
+        ] {
+            if found > largest {
+                return Err(ConfigError { field, found, allowed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what the structure of the core takes for granted, whatever its size.
+    pub fn check_shape(&self) -> Result<(), ConfigError> {
         let check = |ok: bool, field, found, allowed| {
             if ok { Ok(()) } else { Err(ConfigError { field, found, allowed }) }
         };
         check(matches!(self.bus_bits, 64 | 128), "bus_bits", self.bus_bits, "64 or 128")?;
         check(
-            self.lanes.is_power_of_two() && (8..=64).contains(&self.lanes) && self.lanes >= self.bus_bytes(),
+            self.lanes.is_power_of_two() && self.lanes >= self.bus_bytes(),
             "lanes",
             self.lanes,
             "8, 16, 32 or 64, and at least bus_bits / 8",
@@ -80,18 +101,18 @@ impl CoreConfig {
         check((32..=64).contains(&self.address_bits), "address_bits", self.address_bits, "32..=64")?;
         check((16..=32).contains(&self.membrane_bits), "membrane_bits", self.membrane_bits, "16..=32")?;
         check(
-            self.max_fan_in.is_multiple_of(64) && (64..=1024).contains(&self.max_fan_in),
+            self.max_fan_in.is_multiple_of(64) && self.max_fan_in > 0,
             "max_fan_in",
             self.max_fan_in,
             "a multiple of 64 in 64..=1024",
         )?;
         check(
-            self.weight_rows.is_power_of_two() && (self.max_fan_in..=1024).contains(&self.weight_rows),
+            self.weight_rows.is_power_of_two() && self.weight_rows >= self.max_fan_in,
             "weight_rows",
             self.weight_rows,
             "a power of two from max_fan_in to 1024",
         )?;
-        check((16..=192).contains(&self.bias_rows), "bias_rows", self.bias_rows, "16..=192")
+        check(self.bias_rows >= 16, "bias_rows", self.bias_rows, "16..=1024")
     }
 
     /// Bytes of one bus beat: the alignment of every row in memory.
@@ -122,5 +143,8 @@ mod tests {
         assert_eq!(wrong.validate().unwrap_err().field, "lanes");
         let wrong = CoreConfig { max_fan_in: 1024, ..CoreConfig::preset("tiny").unwrap() };
         assert_eq!(wrong.validate().unwrap_err().field, "weight_rows");
+        let large = CoreConfig { lanes: 128, ..CoreConfig::preset("tiny").unwrap() };
+        large.check_shape().unwrap();
+        assert_eq!(large.validate().unwrap_err().field, "lanes");
     }
 }

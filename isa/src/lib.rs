@@ -36,6 +36,9 @@ pub const IDENTITY: u32 = 0x4d53_5431;
 /// driver refuses a core whose major version differs from its own.
 pub const VERSION: u32 = 0x0001_0000;
 
+/// Most layers of one run: what a descriptor's counts of completed layers can say.
+pub const MAX_LAYERS: u32 = 4095;
+
 /// Largest number of time steps the hardware runs.
 pub const MAX_TIME_STEPS: u32 = 64;
 

@@ -1,5 +1,8 @@
 //! The AXI4-Lite register map of `mst_core`. Every register is 32 bits wide; offsets are in bytes.
 
+/// Bytes of address space that the registers take.
+pub const BYTES: u32 = 0x1000;
+
 /// How the host may use a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

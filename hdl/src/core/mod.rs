@@ -50,10 +50,21 @@ pub mod stream_fifo;
 pub mod token_walker;
 pub mod weight_buffer;
 
-use crate::rtl::{Fault, RtlError};
+use crate::rtl::{Fault, RtlError, index_width};
+use isa::CoreConfig;
 use isa::config::ConfigError;
 
 pub use mst_core::mst_core;
+
+/// Bits of a number of layers.
+pub(crate) fn layer_bits() -> u32 {
+    index_width(isa::MAX_LAYERS + 1)
+}
+
+/// Refuses a configuration for whose shape `module` is not made. How large a size may be is each width's own matter.
+pub(crate) fn shaped(module: &'static str, config: &CoreConfig) -> Result<(), RtlError> {
+    config.check_shape().map_err(refused(module, "core configuration"))
+}
 
 /// The error of a top `module` whose configuration, called `place`, is invalid.
 pub(crate) fn refused(module: &'static str, place: &'static str) -> impl FnOnce(ConfigError) -> RtlError {

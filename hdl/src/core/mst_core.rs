@@ -231,7 +231,11 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
         };
         m.assign(wire, &value);
     }
-    m.output("irq", &control.output("irq"));
+    m.output_doc(
+        "irq",
+        &control.output("irq"),
+        "interrupt: done or error, as `INTERRUPT_ENABLE` says; level",
+    );
     let flag = |mask: u32| control.output("status").bit(mask.trailing_zeros());
     m.output_doc("busy", &flag(status::BUSY), "a run is in progress, or about to begin");
     m.output_doc("error", &flag(status::ERROR), "a run failed, and no soft reset followed");

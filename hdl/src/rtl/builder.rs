@@ -30,8 +30,10 @@ pub struct Builder {
     pub(super) unused: Vec<Expr>,
     pub(super) names: HashSet<String>,
     pub(super) faults: Vec<RtlError>,
-    /// `clk` and `rst` are wires, not ports.
-    pub(super) own_clock: bool,
+    /// What `clk` comes from if it and `rst` are wires, not ports.
+    pub(super) own_clock: Option<String>,
+    /// Ports that belong to no clock.
+    pub(super) asynchronous: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -123,7 +125,8 @@ impl Builder {
             unused: Vec::new(),
             names: ["clk", "rst", "_unused_ok"].map(str::to_owned).into(),
             faults: Vec::new(),
-            own_clock: false,
+            own_clock: None,
+            asynchronous: Vec::new(),
         }
     }
 
@@ -373,6 +376,28 @@ impl Builder {
             self.items[old] = Item::Moved;
         }
         self.items.push(Item::Always(index));
+    }
+
+    /// States the largest value that a signal has to carry in this configuration; one that is too narrow for it is refused.
+    pub fn carries(&mut self, signal: &Expr, largest: u64) {
+        self.fits(&signal.brief(), largest, signal.width());
+    }
+
+    /// The same for a field or port of `available` bits that this module does not read as a whole.
+    pub fn fits(&mut self, signal: &str, largest: u64, available: u32) {
+        let needed = ops::bits_of(largest);
+        if needed > available {
+            let fault = Fault::TooNarrow { signal: signal.to_owned(), largest, needed, available };
+            self.report(format!("signal `{signal}`"), fault);
+        }
+    }
+
+    /// Refuses a size for which this module is not made.
+    pub fn requires(&mut self, what: &str, found: u64, holds: bool, expected: &str) {
+        if !holds {
+            let (what, expected) = (what.to_owned(), expected.to_owned());
+            self.report("its sizes", Fault::BadSize { what, found, expected });
+        }
     }
 
     /// A register without reset that follows `value` one cycle later.

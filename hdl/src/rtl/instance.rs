@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::builder::{Builder, Item, Role};
 use super::error::Fault;
 use super::expr::Expr;
-use super::module::{Module, Port};
+use super::module::Module;
+use super::ports::Port;
 
 /// An instance of a module inside another one.
 #[derive(Debug, Clone)]
@@ -89,7 +90,7 @@ impl Builder {
 
     /// Takes clock and reset from inside, say from an instance, instead of from ports: before anything that uses them.
     pub fn clock_from(&mut self, clk: &Expr, rst: &Expr) {
-        self.own_clock = true;
+        self.own_clock = Some(clk.brief());
         for (name, value) in [("clk", clk), ("rst", rst)] {
             self.names.remove(name);
             if self.accept_width(&format!("wire `{name}`"), "value", value, 1) {

@@ -7,7 +7,7 @@ use super::always::{Always, Chunk, join};
 use super::builder::{Builder, Item, Register, Role, Signal};
 use super::expr::Expr;
 use super::lower::Design;
-use super::module::Port;
+use super::ports::PortDirection;
 use super::print::{Printer, declaration, shape};
 use super::unread;
 
@@ -345,33 +345,29 @@ fn header(builder: &Builder, doc: &str) -> String {
         text.push('\n');
     }
     text += "\n`default_nettype none\n\n";
-    let mut ports: Vec<[String; 4]> = Vec::new();
-    let (clock, reset) = builder.clock_ports();
-    for name in [clock.then_some("clk"), reset.then_some("rst")].into_iter().flatten() {
-        ports.push(["input  wire".into(), String::new(), name.into(), String::new()]);
-    }
-    let (inputs, outputs) = builder.ports();
-    for port in inputs {
-        ports.push(["input  wire".into(), shape(port.width, port.signed), port.name, port.doc]);
-    }
-    for port in outputs {
-        let signal = builder.signals.iter().find(|signal| *signal.name == *port.name);
-        let kind = match signal.map(|signal| &signal.role) {
-            Some(Role::Register(_) | Role::MemoryOutput { .. }) => "output reg ",
-            _ => "output wire",
-        };
-        ports.push([kind.into(), shape(port.width, port.signed), port.name, port.doc]);
-    }
-    let column = |n: usize| ports.iter().map(|port| port[n].len()).max().unwrap_or(0);
-    let (shapes, names) = (column(1), column(2));
+    let ports = builder.header_ports();
+    let shapes = ports.iter().map(|(port, _)| shape(port.width, port.signed).len()).max().unwrap_or(0);
+    let names = ports.iter().map(|(port, _)| port.name.len()).max().unwrap_or(0);
     text += &format!("module {} (\n", builder.name);
     let last = ports.len().saturating_sub(1);
-    for (position, [kind, shape, name, doc]) in ports.iter().enumerate() {
-        let name = if position == last { name.clone() } else { format!("{name},") };
-        let mut line = format!("    {kind} {shape:shapes$}{name}");
-        if !doc.is_empty() {
+    let mut channel = None;
+    for (position, (port, title)) in ports.iter().enumerate() {
+        if *title != channel {
+            text += &title.map_or(String::new(), |title| format!("    // AXI {title} channel\n"));
+            channel = *title;
+        }
+        let signal = builder.signals.iter().find(|signal| *signal.name == *port.name);
+        let kind = match (port.direction, signal.map(|signal| &signal.role)) {
+            (PortDirection::Output, Some(Role::Register(_) | Role::MemoryOutput { .. })) => "reg ",
+            _ => "wire",
+        };
+        let direction = port.direction.verilog();
+        let shape = shape(port.width, port.signed);
+        let name = if position == last { port.name.clone() } else { format!("{},", port.name) };
+        let mut line = format!("    {direction:6} {kind} {shape:shapes$}{name}");
+        if !port.doc.is_empty() {
             let pad = names + 1 - name.len().min(names + 1);
-            line += &format!("{}  // {}", " ".repeat(pad), doc.lines().collect::<Vec<_>>().join(" "));
+            line += &format!("{}  // {}", " ".repeat(pad), port.doc.lines().collect::<Vec<_>>().join(" "));
         }
         text += line.trim_end();
         text.push('\n');
@@ -398,7 +394,7 @@ impl Builder {
     /// Whether the module has ports `clk` and `rst`.
     pub(super) fn clock_ports(&self) -> (bool, bool) {
         let (clock, reset) = self.implicit_ports();
-        (clock && !self.own_clock, reset && !self.own_clock)
+        (clock && self.own_clock.is_none(), reset && self.own_clock.is_none())
     }
 
     /// Whether anything in the module needs `clk` and `rst`.
@@ -426,23 +422,5 @@ impl Builder {
             reset |= instance.module.uses_reset && instance.reset.is_none();
         }
         (clock, reset)
-    }
-
-    /// Inputs and outputs, without `clk` and `rst`.
-    pub(super) fn ports(&self) -> (Vec<Port>, Vec<Port>) {
-        let inputs = self.signals.iter().filter(|signal| matches!(signal.role, Role::Input));
-        let inputs = inputs.map(|signal| Port {
-            name: signal.name.to_string(),
-            width: signal.expr.width(),
-            signed: signal.expr.is_signed(),
-            doc: signal.doc.clone(),
-        });
-        let outputs = self.outputs.iter().map(|output| Port {
-            name: output.name.to_string(),
-            width: output.value.width(),
-            signed: output.value.is_signed(),
-            doc: output.doc.clone(),
-        });
-        (inputs.collect(), outputs.collect())
     }
 }
