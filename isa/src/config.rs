@@ -1,5 +1,6 @@
 //! The sizes of one generated core.
 
+use crate::registers::{BitField, CONFIG0, CONFIG1, CONFIG2, FIELDS};
 use serde::{Deserialize, Serialize};
 
 /// Largest memory of a system or card in bytes: as much as a core with 32 address bits finds from its base on, and far more than the
@@ -95,11 +96,19 @@ impl CoreConfig {
         Ok(())
     }
 
-    /// Checks what the structure of the core takes for granted, whatever its size.
+    /// Checks what the structure of the core takes for granted, whatever its size, and that registers can tell the size.
     pub fn check_shape(&self) -> Result<(), ConfigError> {
         let check = |ok: bool, field, found, allowed| {
             if ok { Ok(()) } else { Err(ConfigError { field, found, allowed }) }
         };
+        for (field, found) in [
+            ("lanes", self.lanes),
+            ("max_fan_in", self.max_fan_in),
+            ("weight_rows", self.weight_rows),
+            ("bias_rows", self.bias_rows),
+        ] {
+            check(found < 1 << 16, field, found, "less than 65536")?;
+        }
         check(matches!(self.bus_bits, 64 | 128), "bus_bits", self.bus_bits, "64 or 128")?;
         check(
             self.lanes.is_power_of_two() && self.lanes >= self.bus_bytes(),
@@ -134,13 +143,29 @@ impl CoreConfig {
         self.bus_bits / 8
     }
 
-    /// The values of registers `CONFIG0`, `CONFIG1` and `CONFIG2`.
+    /// The parts of registers `CONFIG0`, `CONFIG1` and `CONFIG2`, with their values.
+    pub fn register_fields(&self) -> impl Iterator<Item = (&'static BitField, u32)> {
+        FIELDS.iter().filter_map(|field| {
+            let value = match field.name {
+                "LANES" => self.lanes,
+                "BUS_BYTES" => self.bus_bytes(),
+                "MEMBRANE_BITS" => self.membrane_bits,
+                "MAX_FAN_IN" => self.max_fan_in,
+                "WEIGHT_ROWS" => self.weight_rows,
+                "BIAS_ROWS" => self.bias_rows,
+                "ADDRESS_BITS" => self.address_bits,
+                _ => return None,
+            };
+            Some((field, value))
+        })
+    }
+
+    /// The values of registers `CONFIG0`, `CONFIG1` and `CONFIG2`. Bits of a value beyond its part of the register are dropped.
     pub fn registers(&self) -> [u32; 3] {
-        [
-            self.lanes | self.bus_bytes() << 16 | self.membrane_bits << 24,
-            self.max_fan_in | self.weight_rows << 16,
-            self.bias_rows | self.address_bits << 16,
-        ]
+        [CONFIG0, CONFIG1, CONFIG2].map(|register| {
+            let parts = self.register_fields().filter(|(field, _)| field.register == register);
+            parts.map(|(field, value)| (value & ((1 << field.width) - 1)) << field.lsb).sum()
+        })
     }
 }
 
@@ -177,6 +202,8 @@ mod tests {
         for name in CoreConfig::PRESETS {
             CoreConfig::preset(name).unwrap().validate().unwrap();
         }
+        let ecp5 = CoreConfig::preset("ecp5").unwrap();
+        assert_eq!(ecp5.registers(), [32 | 16 << 16 | 24 << 24, 512 | 512 << 16, 64 | 32 << 16]);
         let wrong = CoreConfig { lanes: 12, ..CoreConfig::preset("tiny").unwrap() };
         assert_eq!(wrong.validate().unwrap_err().field, "lanes");
         let wrong = CoreConfig { max_fan_in: 1024, ..CoreConfig::preset("tiny").unwrap() };

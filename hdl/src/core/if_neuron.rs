@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use isa::CoreConfig;
+use isa::{CoreConfig, MAX_TIME_STEPS};
 
 use super::lfsr_mask_gate::lfsr_mask_gate;
+use super::shaped;
 use crate::rtl::{Builder, Module, RtlError, cat, lit, mux, select, slit};
 
 /// Bits of an operand: an int8 weight, or up to eight coincidences.
@@ -12,7 +13,7 @@ const OPERAND_BITS: u32 = 8;
 /// Bits of a shifted operand: times 2^7 at most.
 const ADDEND_BITS: u32 = 15;
 /// Bits of a spike count: 0..=64.
-pub(super) const COUNT_BITS: u32 = 7;
+pub(super) const COUNT_BITS: u32 = (MAX_TIME_STEPS + 1).ilog2() + 1;
 
 /// One integrate-and-fire neuron: accumulator, hand-over register, membrane, threshold, soft reset and mask gate.
 ///
@@ -22,6 +23,7 @@ pub(super) const COUNT_BITS: u32 = 7;
 /// threshold. *Emit*: one spike a cycle passes the mask gate and enters the spike byte in the cycle after. All enables come from
 /// `neuron_control`.
 pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("if_neuron", config)?;
     let bits = config.membrane_bits;
     let gate = lfsr_mask_gate()?;
     let doc = "One integrate-and-fire neuron. Three stages work at the same time on consecutive tokens: events accumulate,\n\

@@ -22,6 +22,7 @@
 pub mod csr;
 pub mod descriptor_check;
 pub mod dma_read;
+pub mod dma_read_stream;
 pub mod dma_write;
 pub mod engine;
 mod fields;
@@ -41,6 +42,7 @@ pub mod neuron_control;
 pub mod parameter_buffer;
 pub mod perf_counters;
 mod read_back;
+mod request;
 pub mod run_control;
 pub mod sparse_attention;
 pub mod spike_buffer;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, lit};
 
 /// Counters that go up by one in each cycle in which the input of the same name is high.
@@ -23,6 +24,7 @@ const BY_ONE: [&str; 11] = [
 
 /// Counts the cycles of a run by what they were spent on; 32 bits each, wrapping, cleared by the host. A count follows a cycle later.
 pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("perf_counters", config)?;
     let doc = "Counts a run's cycles by what they were spent on, and its spikes.";
     Module::build("perf_counters", doc, |m: &mut Builder| {
         let clear = m.input("clear", 1);

@@ -18,6 +18,8 @@ pub struct Builder {
     pub(super) id: u64,
     pub(super) signals: Vec<Signal>,
     pub(super) outputs: Vec<Output>,
+    /// Registers that the parent's proofs may read.
+    pub(super) proof_outputs: Vec<usize>,
     pub(super) memories: Vec<MemoryUse>,
     pub(super) instances: Vec<InstanceUse>,
     /// The text in order of appearance.
@@ -68,6 +70,8 @@ pub(super) enum Role {
         instance: usize,
         port: usize,
     },
+    /// What an instance shows of its proofs' registers.
+    ProofOutput,
     /// Chosen freely by a proof.
     AnyConstant,
 }
@@ -115,6 +119,7 @@ impl Builder {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             signals: Vec::new(),
             outputs: Vec::new(),
+            proof_outputs: Vec::new(),
             memories: Vec::new(),
             instances: Vec::new(),
             items: Vec::new(),

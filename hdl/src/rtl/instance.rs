@@ -38,6 +38,8 @@ pub(super) struct InstanceUse {
     pub reset: Option<Expr>,
     /// The signals that carry the module's outputs.
     pub outputs: Vec<usize>,
+    /// Those that carry what only proofs read.
+    pub proof_outputs: Vec<usize>,
 }
 
 impl Builder {
@@ -77,13 +79,20 @@ impl Builder {
             let role = Role::InstanceOutput { instance: index, port };
             outputs.push((output.clone(), self.declare(&format!("{name}_{output}"), *width, *signed, role)));
         }
+        let (last, outer) = (self.signals.len(), std::mem::replace(&mut self.in_formal, true));
+        for Port { name: output, width, signed, .. } in &module.proof_outputs {
+            let role = Role::ProofOutput;
+            outputs.push((output.clone(), self.declare(&format!("{name}_{output}"), *width, *signed, role)));
+        }
+        self.in_formal = outer;
         self.items.push(Item::Instance(index));
         self.instances.push(InstanceUse {
             name: name.to_owned(),
             module: Rc::clone(module),
             inputs: connections,
             reset,
-            outputs: (first..first + outputs.len()).collect(),
+            outputs: (first..last).collect(),
+            proof_outputs: (last..self.signals.len()).collect(),
         });
         Instance { module: module.name.clone(), outputs }
     }

@@ -17,6 +17,8 @@ pub struct Module {
     pub(super) outputs: Vec<Port>,
     /// All of them, in the order of the Verilog.
     pub(super) ports: Vec<Port>,
+    /// Registers of its proofs that the proofs of the module around it may read.
+    pub(super) proof_outputs: Vec<Port>,
     /// For each output, the inputs that reach it without a register between.
     pub(super) paths: Vec<Vec<usize>>,
     pub(super) uses_clock: bool,
@@ -66,6 +68,7 @@ impl Module {
             inputs,
             outputs,
             ports,
+            proof_outputs: builder.proof_ports(),
             paths,
             uses_clock,
             uses_reset,
@@ -97,6 +100,7 @@ impl Module {
                 .filter(|port| !["clk", "rst"].contains(&port.name.as_str()))
                 .collect(),
             outputs: outputs_of,
+            proof_outputs: Vec::new(),
             paths: vec![Vec::new(); outputs.len()],
             uses_clock: has("clk"),
             uses_reset: has("rst"),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::builder::{Builder, Role};
+use super::builder::{Builder, Role, Signal};
 
 /// Whether a port brings a value in or out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +200,20 @@ impl Builder {
         (inputs, outputs)
     }
 
+    /// The registers of proofs that the proofs of the module around this one may read.
+    pub(super) fn proof_ports(&self) -> Vec<Port> {
+        let signals = self.proof_outputs.iter().map(|index| &self.signals[*index]);
+        let port = |signal: &Signal| Port {
+            name: signal.name.to_string(),
+            direction: PortDirection::Output,
+            width: signal.expr.width(),
+            signed: signal.expr.is_signed(),
+            clock: self.clock_of(&signal.name),
+            doc: "for proofs".to_owned(),
+        };
+        signals.map(port).collect()
+    }
+
     /// All ports in the order of the Verilog: `clk`, `rst`, then the others. Beside each port of a bus the title of its channel.
     pub(super) fn header_ports(&self) -> Vec<(Port, Option<&'static str>)> {
         let (clock, reset) = self.clock_ports();
@@ -212,8 +226,8 @@ impl Builder {
             doc: doc.to_owned(),
         };
         let mut all = Vec::new();
-        all.extend(clock.then(|| one("clk", None, "clock; everything happens at its rising edges")));
-        all.extend(reset.then(|| one("rst", Some("clk"), "reset, active high; one cycle is enough")));
+        all.extend(clock.then(|| one("clk", None, "clock, rising edges")));
+        all.extend(reset.then(|| one("rst", Some("clk"), "synchronous reset, active high")));
         let (inputs, outputs) = self.ports();
         all.extend(inputs);
         all.extend(outputs);

@@ -12,7 +12,7 @@ use super::print::{Printer, declaration, shape};
 use super::unread;
 
 /// Memories with a registered read and more bits than this are asked for as block RAM.
-const DISTRIBUTED_BITS: u32 = 1024;
+const DISTRIBUTED_BITS: u64 = 1024;
 
 /// Writes a module that has passed its checks.
 pub(super) fn module(builder: &mut Builder, doc: &str) -> String {
@@ -123,7 +123,7 @@ impl Writer<'_> {
                 let text = builder.comments[index].lines().map(|line| format!("// {line}")).collect();
                 self.chunks.push(Chunk::Comment(text));
             }
-            Item::Declare(index) if self.is_port(index) => {}
+            Item::Declare(index) if self.is_port(index) || builder.proof_outputs.contains(&index) => {}
             Item::Declare(index) => {
                 let signal = &builder.signals[index];
                 let kind = match signal.role {
@@ -168,7 +168,7 @@ impl Writer<'_> {
                 // A read of the word being written is unspecified; without this, tools add logic to specify it.
                 // And left to themselves some build kilobits from look-up tables.
                 let block = match builder.signals.iter().any(registered) {
-                    true if memory.width * memory.depth > DISTRIBUTED_BITS => {
+                    true if u64::from(memory.width) * u64::from(memory.depth) > DISTRIBUTED_BITS => {
                         "(* no_rw_check, ram_style = \"block\" *) "
                     }
                     true => "(* no_rw_check *) ",
@@ -272,7 +272,17 @@ impl Writer<'_> {
         self.lines(wires);
         let widest = connections.iter().map(|(port, _)| port.len()).max().unwrap_or(0);
         let last = connections.len().saturating_sub(1);
+        let shown = || module.proof_outputs.iter().zip(&instance.proof_outputs);
+        if shown().next().is_some() {
+            let declared = shown().map(|(port, signal)| {
+                declaration("    wire", port.width, port.signed, &builder.signals[*signal].name) + ";\n"
+            });
+            self.chunks.push(Chunk::Formal(declared.collect()));
+        }
         let mut lines = vec![format!("{} {} (", module.name, instance.name)];
+        let connected = shown()
+            .map(|(port, signal)| format!("    .{:widest$} ({}),", port.name, builder.signals[*signal].name));
+        lines.extend(in_proofs(connected.collect()));
         for (position, (port, value)) in connections.iter().enumerate() {
             let comma = if position == last { "" } else { "," };
             lines.push(format!("    .{port:widest$} ({value}){comma}"));
@@ -349,6 +359,13 @@ fn header(builder: &Builder, doc: &str) -> String {
     let shapes = ports.iter().map(|(port, _)| shape(port.width, port.signed).len()).max().unwrap_or(0);
     let names = ports.iter().map(|(port, _)| port.name.len()).max().unwrap_or(0);
     text += &format!("module {} (\n", builder.name);
+    let shown = builder.proof_ports();
+    let shown =
+        shown.iter().map(|port| format!("    output reg  {}{},", shape(port.width, port.signed), port.name));
+    for line in in_proofs(shown.collect()) {
+        text += &line;
+        text.push('\n');
+    }
     let last = ports.len().saturating_sub(1);
     let mut channel = None;
     for (position, (port, title)) in ports.iter().enumerate() {
@@ -373,6 +390,14 @@ fn header(builder: &Builder, doc: &str) -> String {
         text.push('\n');
     }
     text + ");\n\n"
+}
+
+/// Lines for formal tools alone.
+fn in_proofs(lines: Vec<String>) -> Vec<String> {
+    match lines.is_empty() {
+        true => lines,
+        false => [vec!["`ifdef FORMAL".to_owned()], lines, vec!["`endif".to_owned()]].concat(),
+    }
 }
 
 /// The declaration of a module whose body is elsewhere, as Yosys and vendor tools take it.
