@@ -6,6 +6,7 @@ use crate::files;
 use crate::inputs::neuron_name;
 use crate::precision::{self, PrecisionReport};
 use crate::screen::{Format, count, grouped, print, print_json};
+use model::checkpoint::Agreement;
 use model::network::Operation;
 use model::{Checkpoint, ConvertOptions, Network};
 use serde::Serialize;
@@ -20,19 +21,30 @@ struct Report<'a> {
     classes: usize,
     neuron: &'static str,
     bytes: u64,
+    /// What the checkpoint's file left unsaid, or said in vain.
+    warnings: Vec<String>,
+    /// How well the checkpoint computes its own example; null if it has none.
+    example: Option<Agreement>,
     #[serde(flatten)]
     precision: Option<PrecisionReport>,
 }
 
-/// Converts and writes the network.
+/// Checks the checkpoint against its own example, converts it and writes the network.
 pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
     let checkpoint = Checkpoint::load(&args.checkpoint)?;
+    let warnings: Vec<String> = checkpoint.warnings.iter().map(ToString::to_string).collect();
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    let example = checkpoint.check_example().map_err(|error| error.in_file(&args.checkpoint))?;
     let options = ConvertOptions {
         neuron: args.neuron.into(),
         time_steps: args.room_for,
         ..ConvertOptions::new(args.name.clone().unwrap_or_else(|| name_of(&args.checkpoint)))
     };
-    let (network, layers) = model::convert::convert_and_measure(&checkpoint, &options)?;
+    let converted = model::convert::convert_and_measure(&checkpoint, &options)
+        .map_err(|error| error.in_file(&args.checkpoint))?;
+    let network = &converted.network;
     if let Some(folder) = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(files::at(folder))?;
     }
@@ -41,24 +53,40 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
         out: &args.out,
         name: &network.name,
         layers: network.layers.len(),
-        weights: weights(&network),
+        weights: weights(network),
         classes: network.classes,
-        neuron: neuron_name(&network),
+        neuron: neuron_name(network),
         bytes: std::fs::metadata(&args.out).map_err(files::at(&args.out))?.len(),
-        precision: args.report.then(|| precision::report(&network, &layers, args.room_for)),
+        warnings,
+        example,
+        precision: args.report.then(|| precision::report(&converted)),
     };
     match format {
         Format::Json => print_json(&report),
         Format::Text => print(&format!(
-            "network `{}` in {}: {}, {} 8-bit weights, {} bytes, {} neurons\n{}",
+            "network `{}` in {}: {}, {} 8-bit weights, {} bytes, {} neurons\n{}\n{}",
             report.name,
             args.out.display(),
             count(report.layers, "layer"),
             grouped(report.weights as u64),
             grouped(report.bytes),
             report.neuron,
+            example_text(report.example.as_ref()),
             report.precision.as_ref().map(PrecisionReport::text).unwrap_or_default(),
         )),
+    }
+}
+
+fn example_text(example: Option<&Agreement>) -> String {
+    match example {
+        Some(Agreement { images, difference, image, class, tolerance }) => format!(
+            "example: the logits of {} are the framework's; the largest difference is {difference:.1e} (image {image}, class {class}), \
+             rounding explains {tolerance:.1e}",
+            count(*images, "image")
+        ),
+        None => "example: none in the checkpoint, so nothing shows that it computes what was trained; train/export_example.py shows how \
+                 to add one"
+            .to_owned(),
     }
 }
 
