@@ -211,6 +211,37 @@ pub enum ModelError {
         /// The allowed values, in words.
         allowed: String,
     },
+    /// An entry of a checkpoint's metadata says that the network computes what has no spiking counterpart.
+    #[error(
+        "metadata entry {entry} is {found}, which changes what the network computes and does not convert; {remedy}"
+    )]
+    Meaning {
+        /// The entry.
+        entry: String,
+        /// The value.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A checkpoint's network does not compute what its file says that the framework computed.
+    #[error(
+        "example, image {image}, class {class}: the framework computed a logit of {expected}, this network differs by {difference}, \
+         rounding explains {tolerance}; tensors or metadata are not what the framework ran: compare names and orders with \
+         docs/checkpoint.md, also `mean`, `std` and `bn_eps`, and compute the example's logits in evaluation mode, in float32, \
+         from the tensors as they are exported"
+    )]
+    Example {
+        /// The image.
+        image: usize,
+        /// The class.
+        class: usize,
+        /// The framework's logit.
+        expected: f32,
+        /// Distance of this network's.
+        difference: f32,
+        /// What rounding explains.
+        tolerance: f32,
+    },
     /// A tensor has another shape or element type than the architecture says.
     #[error("tensor `{name}` is {found}, expected {expected}")]
     TensorType {
@@ -233,6 +264,45 @@ pub enum ModelError {
         /// What is expected: `finite`, `positive`, ...
         expected: &'static str,
     },
+    /// A float64 element that no float32 holds.
+    #[error(
+        "tensor `{name}`, element {index}: {value:e} is no float32, and rounding it is not the converter's to do; save float32: \
+         `tensor.float()`"
+    )]
+    Narrowing {
+        /// The tensor's name.
+        name: String,
+        /// Index of the element in row-major order.
+        index: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A threshold is smaller than what its neuron adds up can resolve.
+    #[error(
+        "tensor `{tensor}`, channel {channel}: the threshold {threshold:e} is too small for what the neuron adds up, allowed: {least:e} \
+         or more; start thresholds near the top of what a site sees (train/ takes the 99th percentile), with the same for its inputs, \
+         and train again"
+    )]
+    Threshold {
+        /// The tensor.
+        tensor: String,
+        /// The channel; for scores the head.
+        channel: usize,
+        /// The threshold.
+        threshold: f64,
+        /// The smallest that converts.
+        least: f64,
+    },
+    /// A converted network cannot run for the time steps that it was to have room for.
+    #[error(
+        "the network does not fit its integers for the {time_steps} time steps that it is to have room for (`--room-for`): {source}"
+    )]
+    Room {
+        /// Time steps.
+        time_steps: u32,
+        /// What does not fit.
+        source: Box<ModelError>,
+    },
     /// Another error, with the file that it lies in.
     #[error("{path}: {source}")]
     InFile {
@@ -245,7 +315,7 @@ pub enum ModelError {
 
 impl ModelError {
     /// Adds the path of the file that the error lies in.
-    pub(crate) fn in_file(self, path: &std::path::Path) -> ModelError {
+    pub fn in_file(self, path: &std::path::Path) -> ModelError {
         ModelError::InFile { path: path.to_owned(), source: Box::new(self) }
     }
 }

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// The metadata key of the header.
-pub const KEY: &str = "mst-network";
+pub const KEY: &str = container::NETWORK.key;
 /// The header's `version`.
 pub const VERSION: u64 = 1;
 
@@ -106,7 +106,7 @@ impl Network {
     /// # Errors
     /// As [`Network::load`], without the path.
     pub fn from_bytes(bytes: &[u8]) -> Result<Network, ModelError> {
-        let (text, mut tensors) = container::open(bytes, KEY, "a network file of this project")?;
+        let (text, mut tensors) = container::open(bytes, &container::NETWORK)?;
         let Header { mut network, .. } = container::header(&text, KEY, VERSION)?;
         for (index, layer) in network.layers.iter_mut().enumerate() {
             fill(index, layer, &mut tensors)?;
