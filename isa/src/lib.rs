@@ -13,6 +13,7 @@
 //! - [`systemrdl`]: renders the registers for register tools.
 
 pub mod config;
+pub mod counters;
 pub mod descriptor;
 pub mod errors;
 pub mod layout;
@@ -24,6 +25,7 @@ pub mod soc;
 pub mod systemrdl;
 
 pub use config::CoreConfig;
+pub use counters::{COUNTERS, Counter, Counters};
 pub use descriptor::{Descriptor, Neuron, Op};
 pub use errors::ErrorCode;
 pub use pcie::PcieConfig;

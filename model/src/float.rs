@@ -5,7 +5,7 @@
 
 use crate::checkpoint::{Architecture, Attention, BatchNorm, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
-use crate::network::{Grid, Walk, Windows};
+use crate::network::{Grid, Patch, Walk, Windows};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -74,13 +74,12 @@ impl Checkpoint {
 /// Patches x pixels in 0..1, channel by channel, row by row.
 fn patches(architecture: &Architecture, image: &[u8]) -> Array2<f32> {
     let Architecture { image: shape, patch, .. } = *architecture;
-    let Grid { rows, columns } = architecture.grid(0);
-    Array2::from_shape_fn((rows * columns, shape.channels * patch * patch), |(token, pixel)| {
-        let (channel, inside) = (pixel / (patch * patch), pixel % (patch * patch));
-        let y = token / columns * patch + inside / patch;
-        let x = token % columns * patch + inside % patch;
-        f32::from(image[(channel * shape.height + y) * shape.width + x]) / 255.0
-    })
+    let grid = architecture.grid(0);
+    let patch = Patch { kernel: patch, stride: patch, padding: 0 };
+    let rows = (0..grid.tokens()).flat_map(|token| patch.pixels(shape, grid, token));
+    let pixels = rows.map(|at| at.map_or(0.0, |at| f32::from(image[at]) / 255.0)).collect();
+    let inputs = shape.channels * patch.kernel * patch.kernel;
+    Array2::from_shape_vec((grid.tokens(), inputs), pixels).expect("as many pixels as patches have")
 }
 
 /// Each 2x2 square of tokens as one token of four times the channels.

@@ -11,6 +11,7 @@ mod stretched;
 
 use crate::random::Random;
 use isa::Neuron;
+pub use limits::furthest;
 use model::network::{
     Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
     Windows,

@@ -78,6 +78,21 @@ bugs! {
         "& valid & connected" => "& (valid | BUG) & connected";
     "networks" "if_neuron" "the upper half of the bias is lost":
         "bias <= $signed({half[7:0], bias[15:0]})" => "bias <= $signed({half[7:0] & {8{~BUG}}, bias[15:0]})";
+    "networks" "if_neuron" "the bias takes its sign from the bit below":
+        "half[7:0] & " => "{BUG ? half[6] : half[7], half[6:0]} & ";
+    "networks" "if_neuron" "the threshold loses its top bit":
+        "theta <= $signed({half[7:0]," => "theta <= $signed({half[7], half[6] & ~BUG, half[5:0],";
+    "networks" "if_neuron" "the initial membrane takes its sign from the bit below":
+        "v0 <= $signed({half[7:0]," => "v0 <= $signed({BUG ? half[6] : half[7], half[6:0],";
+    "networks" "if_neuron" "the sum loses its top bit when it is added to":
+        "(first ? bias : accumulator)" => "(first ? bias : $signed({BUG ? accumulator[22] : accumulator[23], accumulator[22:0]}))";
+    "networks" "if_neuron" "the drive is clipped to a bit less":
+        "drive <= accumulator;" =>
+            "drive <= (BUG & (accumulator[23] ^ accumulator[22])) ? {accumulator[23], {23{~accumulator[23]}}} : accumulator;";
+    "networks" "if_neuron" "the membrane is a bit narrow":
+        "$signed(moved[24:1])" => "$signed({BUG ? moved[23] : moved[24], moved[23:1]})";
+    "networks" "if_neuron" "the comparison is a bit narrow":
+        "~moved[25]" => "~(BUG ? moved[24] : moved[25])";
     "networks" "neuron_control" "a sum starts from the one before":
         "first <= last_2;" => "first <= last_2 & ~BUG;";
     "networks" "neuron_control" "events do not wait for the threshold steps":

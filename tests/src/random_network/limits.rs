@@ -352,7 +352,7 @@ impl Limits {
 }
 
 /// The last number from `from`, which fits, towards `to` that fits.
-fn furthest(from: i64, to: i64, fits: impl Fn(i64) -> bool) -> i64 {
+pub fn furthest(from: i64, to: i64, mut fits: impl FnMut(i64) -> bool) -> i64 {
     let (mut good, mut bad) = (from, to);
     if fits(to) {
         return to;
