@@ -60,7 +60,7 @@ enum Command {
     Guest(guest::GuestArgs),
     /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
     Formal(formal::FormalArgs),
-    /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
+    /// Plant errors in the core, sampled and chosen, and count those that the tests find; fails if they are too few.
     Mutate(mutate::Options),
     /// Measure simulation, reference, and what merged events save.
     Bench {
