@@ -11,7 +11,7 @@ use tests::cosim::campaign::{Worlds, random_networks};
 use tests::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
 use tests::cosim::order::reads_wait_for_writes;
 use tests::cosim::{Cosim, DEADLINE};
-use tests::cosim::{checks, recovery};
+use tests::cosim::{checks, recovery, walks};
 
 /// A check, by its name in the list of bugs.
 type Check = (&'static str, fn(&Cosim) -> Result<(), String>);
@@ -24,6 +24,7 @@ const CHECKS: &[Check] = &[
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..20)),
     ("counters", tests::cosim::counters::counters_count_one_run),
+    ("windows", walks::windows_of_every_size_and_shift),
     ("interrupts", checks::interrupts_follow_their_enables),
     ("refusals", |core| malformed_descriptors(core, MALFORMED)),
     ("bad runs", recovery::bad_runs),
@@ -159,6 +160,12 @@ bugs! {
         "step_events ? 3'd0 : bits_plane" => "(step_events & ~BUG) ? 3'd0 : bits_plane";
     "counters" "perf_counters" "one counter is not cleared":
         "end else if (clears) begin\n            count_read_beats <= 32'd0;" => "end else if (clears & ~BUG) begin\n            count_read_beats <= 32'd0;";
+    "counters" "perf_counters" "the counters are not cleared in a run":
+        "clears <= clear;" => "clears <= clear & ~(BUG & busy);";
+    "counters" "perf_counters" "the counters are not cleared before a run":
+        "clears <= clear &" => "clears <= clear & ~(BUG & ~busy) &";
+    "windows" "token_walker" "a shift of 15 is taken as 14":
+        "shift_size = {8'd0, shift};" => "shift_size = {8'd0, shift[3:1], shift[0] & ~(BUG & (&shift))};";
     "interrupts" "run_control" "the enable of errors enables done":
         "done_flag & interrupt_enable[0]" => "done_flag & (BUG ? interrupt_enable[1] : interrupt_enable[0])";
     "refusals" "descriptor_check" "a shift as large as the block passes":

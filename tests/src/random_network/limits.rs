@@ -43,6 +43,9 @@ impl Case {
             };
             limits.layer(&mut case.network.layers[index], neuron, inputs);
         }
+        if limits.random.chance(1, 4) {
+            case.options.seed = Some(limits.random.pick(&[0, 1, u32::MAX]));
+        }
         case
     }
 }
@@ -166,11 +169,12 @@ impl Limits {
         (bias, neuron): (&mut i32, Option<(&mut i32, &mut i32)>),
     ) {
         let aim = self.random.pick(&[Aim::High, Aim::High, Aim::Low, Aim::Threshold]);
-        let style = self.random.between(0, 3);
+        let style = self.random.between(0, 4);
         for weight in &mut weights {
             let size = weight.unsigned_abs().min(127) as i8;
             **weight = match (style, aim) {
                 (0, _) => 0,
+                (4, _) => self.random.pick(&[i8::MIN, i8::MAX, i8::MAX, 0]),
                 (1 | 2, Aim::High) if **weight == i8::MIN => i8::MIN,
                 (1 | 2, Aim::High) => -size,
                 (1 | 2, Aim::Low) => size,
