@@ -1,5 +1,6 @@
 //! The reference executor against plain loops, on random networks.
 
+use isa::Neuron;
 use model::{Executor, LayerId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ proptest! {
 /// Membranes of every operation and neuron reach both ends of their range, and none leaves it.
 #[test]
 fn networks_at_the_limits_reach_them() {
+    let mut all = Vec::new();
     for bits in [16, 17, 24, 32] {
         let half = 1i64 << (bits - 1);
         let (mut met, mut layers) = (0, 0);
@@ -63,7 +65,21 @@ fn networks_at_the_limits_reach_them() {
                 counts[1] += usize::from(greatest == half - 1);
             }
         }
-        eprintln!("{bits} bits: {met} of {layers} layers meet the proof exactly; {ends:?}");
+        assert!(2 * met >= layers, "{bits} bits: {met} of {layers} layers meet the proof exactly");
+        for kind in ["analog", "dense", "shortcut"] {
+            for neuron in [Neuron::If, Neuron::TwoPhase] {
+                let [low, high] = ends[&format!("{kind} {neuron:?}")];
+                assert!(low >= 2 && high >= 2, "{bits} bits: layers at either end: {ends:?}");
+            }
+        }
+        all.extend(ends);
+    }
+    // These have fewer ways to get there.
+    for kind in ["scores", "context", "readout"] {
+        let at_an_end = all
+            .iter()
+            .filter(|(name, ends): &&(String, [usize; 2])| name.starts_with(kind) && *ends != [0, 0]);
+        assert!(at_an_end.count() > 0, "no {kind} at an end: {all:?}");
     }
 }
 
