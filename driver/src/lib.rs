@@ -6,10 +6,8 @@
 //! - [`program`]: a network compiled for a core: descriptors, parameters, the places of planes in memory.
 //! - [`accelerator`]: load, infer, profile, read back; errors say which register held what.
 //! - [`fleet`]: several accelerators that share a batch.
-//! - [`counters`]: what the core counted.
 
 pub mod accelerator;
-pub mod counters;
 pub mod error;
 pub mod fleet;
 pub mod link;
@@ -19,9 +17,9 @@ pub mod program;
 pub mod serial;
 
 pub use accelerator::{Accelerator, Inference, LayerProfile};
-pub use counters::Counters;
 pub use error::{CoreFault, DriverError};
 pub use fleet::{Batch, CardFailure, CardId, Fleet, FleetError};
+pub use isa::Counters;
 pub use link::{Link, LinkError};
 pub use program::{Planes, Program, ProgramError, ProgramOptions};
 pub use serial::{SerialError, SerialLink};

@@ -15,6 +15,7 @@
 
 pub mod c_header;
 pub mod config;
+pub mod counters;
 pub mod descriptor;
 pub mod errors;
 pub mod layout;
@@ -27,6 +28,7 @@ pub mod soc;
 pub mod systemrdl;
 
 pub use config::CoreConfig;
+pub use counters::{COUNTERS, Counter, Counters};
 pub use descriptor::{Descriptor, Neuron, Op};
 pub use errors::ErrorCode;
 pub use pcie::PcieConfig;
@@ -40,7 +42,7 @@ pub const IDENTITY: u32 = 0x4d53_5431;
 pub const VERSION: u32 = 0x0001_0000;
 
 /// Most layers of one run: what a descriptor's counts of completed layers can say.
-pub const MAX_LAYERS: u32 = 4095;
+pub const MAX_LAYERS: u32 = MAX_COUNT;
 
 /// Largest number of time steps the hardware runs.
 pub const MAX_TIME_STEPS: u32 = 64;
@@ -48,7 +50,7 @@ pub const MAX_TIME_STEPS: u32 = 64;
 /// Time steps that one spike word carries for a channel.
 pub const CHUNK_STEPS: u32 = 8;
 
-/// Largest count that a field of a descriptor holds (12 bits): layers of a run, token rows and columns, rows of a window.
+/// Largest count that a field of a descriptor holds (12 bits): completed layers, token rows and columns, rows of a window.
 pub const MAX_COUNT: u32 = (1 << 12) - 1;
 
 /// Size and alignment of a page: a memory window has whole ones.

@@ -5,7 +5,7 @@
 
 use crate::checkpoint::{Architecture, Attention, BatchNorm, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
-use crate::network::{Grid, Walk, Windows};
+use crate::network::{Grid, Patch, Walk, Windows};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -90,13 +90,16 @@ impl Checkpoint {
     /// Patches x normalised pixels, channel by channel, row by row.
     fn patches(&self, image: &[u8]) -> Array2<f32> {
         let Architecture { image: shape, patch, .. } = self.architecture;
-        let Grid { rows, columns } = self.architecture.grid(0);
-        Array2::from_shape_fn((rows * columns, shape.channels * patch * patch), |(token, pixel)| {
-            let (channel, inside) = (pixel / (patch * patch), pixel % (patch * patch));
-            let y = token / columns * patch + inside / patch;
-            let x = token % columns * patch + inside % patch;
-            self.input.pixel(channel, image[(channel * shape.height + y) * shape.width + x])
-        })
+        let grid = self.architecture.grid(0);
+        let patch = Patch { kernel: patch, stride: patch, padding: 0 };
+        let area = patch.kernel * patch.kernel;
+        let inputs = (0..grid.tokens()).flat_map(|token| patch.pixels(shape, grid, token).enumerate());
+        let pixel = |(input, at): (usize, Option<usize>)| {
+            at.map_or(0.0, |at| self.input.pixel(input / area, image[at]))
+        };
+        let pixels = inputs.map(pixel).collect();
+        Array2::from_shape_vec((grid.tokens(), shape.channels * area), pixels)
+            .expect("as many pixels as patches have")
     }
 }
 

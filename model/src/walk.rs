@@ -1,6 +1,6 @@
-//! Where the tokens of windows lie, and which pairs of a window are connected.
+//! Where the tokens of windows and the pixels of patches lie, and which pairs of a window are connected.
 
-use crate::network::{Gather, Grid, Patch, Walk, Windows};
+use crate::network::{Gather, Grid, ImageShape, Patch, Walk, Windows};
 
 impl Windows {
     /// Tokens of one window: N.
@@ -33,12 +33,19 @@ impl Windows {
         (2 * self.size - 1) * (2 * self.size - 1)
     }
 
-    /// Region of a token of a window: tokens of different regions were no neighbours before the shift and never attend.
+    /// Whether a token of a window lies in the row band and in the column band: in its last `shift` rows, in its last `shift` columns.
+    pub fn bands(self, inner: usize) -> (bool, bool) {
+        let band = |position: usize| position >= self.size - self.shift;
+        (band(inner / self.size), band(inner % self.size))
+    }
+
+    /// Region of a token of a window: tokens of different regions were no neighbours before the shift and never attend. Only the last row
+    /// and the last column of windows have several.
     pub fn region(self, grid: Grid, window: usize, inner: usize) -> usize {
         let (down, across) = (grid.rows / self.size, grid.columns / self.size);
-        let band = |position: usize| position >= self.size - self.shift;
-        let row_band = window / across == down - 1 && band(inner / self.size);
-        let column_band = window % across == across - 1 && band(inner % self.size);
+        let (row_band, column_band) = self.bands(inner);
+        let row_band = row_band && window / across == down - 1;
+        let column_band = column_band && window % across == across - 1;
         usize::from(row_band) * 2 + usize::from(column_band)
     }
 }
@@ -85,6 +92,29 @@ impl Patch {
     pub fn along(self, pixels: usize) -> Option<usize> {
         Some((pixels + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
     }
+
+    /// Where in the image the inputs of `token`, a token of `grid`, lie: channel by channel, row by row. `None` outside the image, where an
+    /// input is 0.
+    pub fn pixels(
+        self,
+        image: ImageShape,
+        grid: Grid,
+        token: usize,
+    ) -> impl Iterator<Item = Option<usize>> + Clone {
+        let (top, left) = (token / grid.columns * self.stride, token % grid.columns * self.stride);
+        // Wraps below 0 to a position far outside.
+        let from = move |start: usize, i: usize| (start + i).wrapping_sub(self.padding);
+        (0..image.channels).flat_map(move |channel| {
+            (0..self.kernel).flat_map(move |y| {
+                let row = from(top, y);
+                let start = (row < image.height).then(|| (channel * image.height + row) * image.width);
+                (0..self.kernel).map(move |x| {
+                    let column = from(left, x);
+                    start.filter(|_| column < image.width).map(|start| start + column)
+                })
+            })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +140,17 @@ mod tests {
         assert_eq!(regions(1), [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1]);
         assert_eq!(regions(2), [0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2]);
         assert_eq!(regions(3), [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]);
+    }
+
+    #[test]
+    fn patches_are_cut_channel_by_channel_with_a_border() {
+        let image = ImageShape { height: 2, width: 2, channels: 2 };
+        let (grid, patch) = (Grid { rows: 1, columns: 2 }, Patch { kernel: 3, stride: 1, padding: 1 });
+        let pixels = |token| -> Vec<i32> {
+            patch.pixels(image, grid, token).map(|at| at.map_or(-1, |at| at as i32)).collect()
+        };
+        assert_eq!(pixels(0), [-1, -1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7]);
+        assert_eq!(pixels(1), [-1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7, -1]);
     }
 
     #[test]

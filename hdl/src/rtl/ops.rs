@@ -18,11 +18,6 @@ pub(super) fn bits_of(value: u64) -> u32 {
     value.checked_ilog2().map_or(1, |log| log + 1)
 }
 
-/// Bits of a number, at least 1.
-pub(super) fn bits_of(value: u64) -> u32 {
-    value.checked_ilog2().map_or(1, |log| log + 1)
-}
-
 pub(super) fn max_of(width: u32) -> u64 {
     if width >= 64 { u64::MAX } else { (1 << width) - 1 }
 }
