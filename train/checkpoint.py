@@ -9,9 +9,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import dataset
 from network import Architecture, MaskedSpikingTransformer
 
 FORMAT, VERSION = "mst-checkpoint", 1
+# What the modules of `network.py` compute: nothing in the names of tensors would tell.
+KINDS = {"activation": "qcfs", "attention": "qcfs", "norm": "batch_norm", "residual": "add"}
 
 
 def tensors(network: MaskedSpikingTransformer) -> dict[str, torch.Tensor]:
@@ -24,15 +27,34 @@ def tensors(network: MaskedSpikingTransformer) -> dict[str, torch.Tensor]:
     return exported
 
 
-def save(path: Path, network: MaskedSpikingTransformer, training: dict) -> None:
-    """Writes the file in one step, so that a reader never sees half of it."""
+@torch.no_grad()
+def example(network: MaskedSpikingTransformer, images: torch.Tensor) -> dict:
+    """Images [count, channels, rows, columns] of bytes and their logits: what shows a reader that it computes the same.
+
+    Logits are those of expected activations: masks pass on what survives on average, spike trains meet as often as on average.
+    """
+    expected = MaskedSpikingTransformer(network.arch)
+    expected.load_state_dict(network.state_dict())
+    expected.set_masks({layer: mask.ratio for layer, mask in network.masks().items()})
+    for mask in expected.masks().values():
+        mask.expected = True
+    logits = expected.eval()(dataset.to_pixels(images))
+    return {"pixels": images.flatten(1).tolist(), "logits": logits.tolist()}
+
+
+def save(
+    path: Path, network: MaskedSpikingTransformer, training: dict, images: torch.Tensor, class_names: tuple[str, ...] = ()
+) -> None:
+    """Writes the file in one step, so that a reader never sees half of it; `images` become its example."""
     exported = tensors(network)
     fields = dataclasses.asdict(network.arch)
     image = {name: fields.pop(name) for name in ("height", "width", "channels")}
     thresholds = {name: value.item() for name, value in exported.items() if name.endswith("threshold")}
     masks = {layer: mask.ratio for layer, mask in network.masks().items() if mask.ratio}
     header = {"format": FORMAT, "version": VERSION, "image": image, **fields}
-    header |= {"thresholds": thresholds, "masks": masks, "training": training}
+    header |= {**KINDS, "thresholds": thresholds, "masks": masks, "training": training}
+    header |= {"class_names": class_names} if class_names else {}
+    header["example"] = example(network, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(exported, partial, {"mst": json.dumps(header)})
@@ -45,6 +67,8 @@ def load(path: Path) -> tuple[MaskedSpikingTransformer, dict]:
         header = json.loads((file.metadata() or {}).get("mst", "{}"))
         if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
             raise ValueError(f"{path}: format {header.get('format')} version {header.get('version')}, not {FORMAT} {VERSION}")
+        if header.keys() & {"mean", "std"}:
+            raise ValueError(f"{path}: it normalises pixels by mean and std, and networks of train/ take them as bytes / 255")
         state = {name: file.get_tensor(name) for name in file.keys()}
     names = {field.name for field in dataclasses.fields(Architecture)}
     fields = {name: value for name, value in {**header, **header["image"]}.items() if name in names}

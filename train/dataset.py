@@ -9,6 +9,9 @@ import torch
 # Where Debian's package dataset-fashion-mnist puts the files.
 DEFAULT_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 HELD_OUT = 5000
+CLASS_NAMES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+)  # fmt: skip
 
 
 def read_idx(path: Path) -> torch.Tensor:

@@ -173,7 +173,9 @@ def header(own: OwnSwin) -> dict:
     """The architecture, as the converter reads it."""
     image = {"height": SIDE, "width": SIDE, "channels": CHANNELS}
     shape = {"patch": PATCH, "dims": DIMS, "depths": DEPTHS, "heads": HEADS, "window": WINDOW, "mlp_ratio": MLP_RATIO}
-    kinds = {"activation": "qcfs", "attention": "qcfs", "norm": "batch_norm"}
+    # What `forward` computes: nothing in the names of tensors would tell. Pixels are bytes / 255 here; if yours are normalised
+    # after that, add "mean" and "std", a number or one a channel. "class_names" is optional.
+    kinds = {"activation": "qcfs", "attention": "qcfs", "norm": "batch_norm", "residual": "add"}
     rest = {"levels": LEVELS, "classes": CLASSES, "bn_eps": own.norm.eps, "masks": {}}
     return {"format": "mst-checkpoint", "version": 1, "image": image, **shape, **rest, **kinds}
 
@@ -197,7 +199,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="safetensors file to write")
     args = parser.parse_args()
     own, image = example()
-    # With an image and its logits in it, the file shows whether a reader computes what this network computes.
+    # With an image and its logits in it, the converter sees whether it computes what this network computes, and refuses if not.
     expected = {"pixels": image.flatten().tolist(), "logits": own(image / 255).flatten().tolist()}
     save_file(tensors(own), args.out, {"mst": json.dumps({**header(own), "example": expected})})
 

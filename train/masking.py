@@ -44,6 +44,8 @@ class SpikeMask(nn.Module):
         super().__init__()
         self.levels = levels
         self.ratio = 0.0
+        # Passes on what survives on average, instead of a draw.
+        self.expected = False
         self.register_buffer("survivors", None, persistent=False)
 
     def set_ratio(self, ratio: float) -> None:
@@ -61,6 +63,8 @@ class SpikeMask(nn.Module):
     def forward(self, x: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         if not self.ratio:
             return x
+        if self.expected:
+            return x * (1 - self.ratio)
         spikes = (x.detach() * (self.levels / threshold)).round().int()
         draw = torch.randint(1 << 16, x.shape, dtype=torch.int32)
         return x * self.survivors[(spikes << 16) + draw].to(x.dtype)

@@ -64,6 +64,8 @@ def from_checkpoint(path: Path) -> Network:
     """Batch norms folded into weights, thresholds as they are."""
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()["mst"])
+        if header.keys() & {"mean", "std"}:
+            raise ValueError(f"{path}: it normalises pixels by mean and std, which is not built here")
         tensors = {name: file.get_tensor(name).double() for name in file.keys()}
     image, patch, dims, window = header["image"], header["patch"], header["dims"], header["window"]
     network = Network([])

@@ -46,6 +46,16 @@ def test_the_mapped_tensors_compute_the_same_logits(exported):
     torch.testing.assert_close(network.eval()(pixels), own(pixels), rtol=1e-4, atol=1e-4)
 
 
+def test_the_program_writes_an_example_of_what_it_computes(exported, tmp_path, monkeypatch):
+    own, pixels, _, header = exported
+    monkeypatch.setattr("sys.argv", ["export_example.py", str(tmp_path / "own.safetensors")])
+    export_example.main()
+    with safe_open(tmp_path / "own.safetensors", "pt") as file:
+        found = json.loads(file.metadata()["mst"])
+    torch.testing.assert_close(torch.tensor(found["example"]["logits"]), own(pixels).flatten())
+    assert found["residual"] == header["residual"] == "add"
+
+
 def test_the_sample_of_the_converter_is_what_the_example_writes(exported):
     _, _, tensors, header = exported
     with safe_open(SAMPLE, "pt") as file:

@@ -73,7 +73,7 @@ def test_masks_and_what_they_leave_survive_the_export(tmp_path):
     network = MaskedSpikingTransformer(Architecture())
     ratios = parse("q=0.75,stages.1.blocks.0:fc1=0.5", network.arch.depths)
     network.set_masks(ratios)
-    checkpoint.save(tmp_path / "a.safetensors", network, {})
+    checkpoint.save(tmp_path / "a.safetensors", network, {}, torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
     reloaded, header = checkpoint.load(tmp_path / "a.safetensors")
     assert header["masks"] == ratios
     assert {layer: mask.ratio for layer, mask in reloaded.masks().items() if mask.ratio} == ratios

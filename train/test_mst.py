@@ -1,6 +1,7 @@
 """Run with `pytest` in this folder; needs no data set and a few seconds."""
 
 import gzip
+import json
 import struct
 
 import pytest
@@ -32,9 +33,50 @@ def randomised_network(arch: Architecture) -> MaskedSpikingTransformer:
     return network.eval()
 
 
+def bytes_like(arch: Architecture, count: int = 1) -> torch.Tensor:
+    return torch.randint(256, (count, arch.channels, arch.height, arch.width), dtype=torch.uint8)
+
+
+def test_an_export_says_what_it_computes_and_shows_it(tmp_path):
+    network = randomised_network(Architecture(dims=(8,), depths=(1,), heads=(2,), classes=2))
+    images = bytes_like(network.arch, 3)
+    checkpoint.save(tmp_path / "a.safetensors", network, {}, images, ("left", "right"))
+    _, header = checkpoint.load(tmp_path / "a.safetensors")
+    assert {name: header[name] for name in checkpoint.KINDS} == checkpoint.KINDS
+    assert header["class_names"] == ["left", "right"]
+    assert torch.equal(torch.tensor(header["example"]["pixels"], dtype=torch.uint8), images.flatten(1))
+    torch.testing.assert_close(torch.tensor(header["example"]["logits"]), network(images / 255))
+
+
+def test_the_example_of_a_masked_network_has_expected_activations(tmp_path):
+    """Half of the queries' spikes are dropped, so half of each is expected; a draw would differ from run to run."""
+    network = randomised_network(Architecture(dims=(8,), depths=(1,), heads=(2,)))
+    images = bytes_like(network.arch)
+    plain = checkpoint.example(network, images)
+    network.set_masks({"stages.0.blocks.0.attn.q": 0.5})
+    network.set_meetings(True)
+    masked = checkpoint.example(network, images)
+    assert masked == checkpoint.example(network, images) and masked != plain
+    # Queries enter scores alone, and linearly.
+    network.set_masks({})
+    network.set_meetings(False)
+    q = network.stages[0].blocks[0].attn.q
+    q.register_forward_hook(lambda module, inputs, out: out / 2)
+    torch.testing.assert_close(torch.tensor(masked["logits"]), network(images / 255))
+
+
+def test_normalised_pixels_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    header = {"format": "mst-checkpoint", "version": 1, "mean": 0.5, "std": 0.5}
+    save_file({"x": torch.zeros(1)}, tmp_path / "a.safetensors", {"mst": json.dumps(header)})
+    with pytest.raises(ValueError, match="mean and std"):
+        checkpoint.load(tmp_path / "a.safetensors")
+
+
 def test_export_and_reload_give_the_same_logits(tmp_path):
     network = randomised_network(Architecture())
-    checkpoint.save(tmp_path / "a.safetensors", network, {"seed": 3})
+    checkpoint.save(tmp_path / "a.safetensors", network, {"seed": 3}, bytes_like(network.arch))
     reloaded, header = checkpoint.load(tmp_path / "a.safetensors")
     pixels = torch.rand(4, 1, 28, 28)
     # A threshold is trained as a logarithm, so it can come back one bit off.
@@ -45,7 +87,7 @@ def test_export_and_reload_give_the_same_logits(tmp_path):
 
 def test_other_architectures_survive_the_export(tmp_path):
     arch = Architecture(height=16, width=16, channels=3, dims=(8,), depths=(1,), heads=(2,), window=4, levels=4, classes=3)
-    checkpoint.save(tmp_path / "a.safetensors", MaskedSpikingTransformer(arch), {})
+    checkpoint.save(tmp_path / "a.safetensors", MaskedSpikingTransformer(arch), {}, bytes_like(arch))
     assert checkpoint.load(tmp_path / "a.safetensors")[0].arch == arch
 
 

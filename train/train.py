@@ -222,7 +222,13 @@ class Run:
         return {name: getattr(self.args, name) for name in RECIPE}
 
     def export(self, path: Path, **measured: float) -> None:
-        checkpoint.save(path, self.averaged, {**self.recipe(), "data": "fashion-mnist", "epoch": self.epoch, **measured})
+        training = {**self.recipe(), "data": "fashion-mnist", "epoch": self.epoch, **measured}
+        self.save(path, self.averaged, training)
+
+    def save(self, path: Path, network: MaskedSpikingTransformer, training: dict) -> None:
+        # Names belong to as many classes as the data set has.
+        names = dataset.CLASS_NAMES if network.arch.classes == len(dataset.CLASS_NAMES) else ()
+        checkpoint.save(path, network, training, self.held_out[0][:2], names)
 
     def finish_epoch(self, loss: float, seconds: float) -> None:
         """Measures, exports and keeps the run as it is after an epoch."""
@@ -253,7 +259,7 @@ class Run:
         best = self.folder / "best.safetensors"
         network, header = checkpoint.load(best)
         header["training"]["test_accuracy"] = accuracy(network, *dataset.load(self.args.data, "test"))
-        checkpoint.save(best, network, header["training"])
+        self.save(best, network, header["training"])
         self.publish(best)
         print({"finished": header["training"]}, flush=True)
 

@@ -1,7 +1,20 @@
 //! Why a network cannot be laid out for a core.
 
 use isa::config::ConfigError;
-use isa::program::MemoryError;
+use isa::program::SecondPlaceError;
+
+/// What a layer has in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Index of the layer.
+    pub index: usize,
+    /// Name of the layer.
+    pub layer: String,
+    /// What it is: `parameters and weights`, `inputs`, `spikes`.
+    pub what: &'static str,
+    /// How much it takes.
+    pub bytes: u64,
+}
 
 /// Why a network cannot run on a core.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +37,7 @@ pub enum ProgramError {
         /// The values allowed, in words.
         allowed: String,
         /// What to do about it.
-        advice: &'static str,
+        advice: String,
     },
     /// A plane is read in ways that no single order of tokens and channels in memory can serve.
     #[error("layer {index} `{layer}` and the plane of `{plane}`: {reason}")]
@@ -39,8 +52,35 @@ pub enum ProgramError {
         reason: String,
     },
     /// The program does not fit into memory.
+    #[error(
+        "network `{network}` needs {needed} bytes of accelerator memory, {available} are there; layer {} `{}` takes most of \
+         it, {} bytes of {}; use {advice}", largest.index, largest.layer, largest.bytes, largest.what
+    )]
+    Memory {
+        /// Name of the network.
+        network: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+        /// The largest part.
+        largest: Box<Part>,
+        /// What would take less, or have more.
+        advice: String,
+    },
+    /// Two images and their logits do not fit into memory side by side.
     #[error(transparent)]
-    Memory(#[from] MemoryError),
+    SecondPlace(#[from] SecondPlaceError),
+    /// The host has too little memory for what is written to the accelerator once.
+    #[error(
+        "network `{network}`: this machine has no {bytes} bytes of memory for its parameters and weights; use a machine with more"
+    )]
+    Host {
+        /// Name of the network.
+        network: String,
+        /// Bytes needed.
+        bytes: u64,
+    },
     /// The network is not one that can be run.
     #[error("network `{network}`: {reason}")]
     Network {

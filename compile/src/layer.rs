@@ -4,6 +4,7 @@ use crate::ProgramError;
 use crate::parameters;
 use crate::plane::padded;
 use crate::walk::{Blocks, Strides};
+use isa::layout::PARAMETER_ROWS;
 use isa::program::{InputLayout, LogitsLayout, PlaneLayout, TokenOrder};
 use isa::{CHUNK_STEPS, CoreConfig, Descriptor, Neuron, Op};
 use model::network::{Gather, Layer, LayerId, Operation};
@@ -355,6 +356,44 @@ impl<'a> Site<'a> {
         d.output_words = logits.plane_bytes / 8;
         d.output_base = logits.base;
         d.output_chunk_stride = logits.plane_bytes;
+    }
+
+    /// Bytes of the layer's parameter blocks and stored matrices, and of its bias rows.
+    ///
+    /// # Errors
+    /// [`ProgramError::Layout`] if the layer reads a plane that is none.
+    pub fn stored_bytes(&self, input: Option<&InputLayout>) -> Result<[u64; 2], ProgramError> {
+        let lanes = u64::from(self.core.lanes);
+        let block = u64::from(PARAMETER_ROWS) * 2 * lanes;
+        let blocks = Blocks::new(self.layer.walk, self.layer.grid);
+        let windows = u64::from(blocks.count());
+        // Tiles of an output row, each with a block and `rows` rows of weights.
+        let stored =
+            |row_bytes: u32, rows: u64| u64::from(row_bytes).div_ceil(lanes) * (block + rows * lanes);
+        let own_row = || Ok::<_, ProgramError>(self.plane(LayerId(self.index))?.row_bytes());
+        match &self.layer.operation {
+            Operation::Analog { .. } => {
+                Ok([stored(own_row()?, input.map_or(0, |input| input.row_bytes).into()), 0])
+            }
+            Operation::Dense { input, .. } => {
+                let segments = if self.merges() { 4 } else { 1 };
+                Ok([stored(own_row()?, segments * u64::from(self.plane(*input)?.row_bytes())), 0])
+            }
+            Operation::Readout { input, .. } => {
+                let row = padded(self.layer.channels, self.core);
+                Ok([stored(row, self.plane(*input)?.row_bytes().into()), 0])
+            }
+            Operation::Shortcut { inputs, .. } => Ok([stored(own_row()?, inputs.len() as u64), 0]),
+            Operation::Scores { heads, .. } => {
+                let keys = u64::from(blocks.tokens());
+                let tiles = *heads as u64 * keys.div_ceil(lanes);
+                Ok([tiles * windows * block, tiles * keys * 2 * lanes])
+            }
+            Operation::Context { heads, .. } => {
+                let tiles = *heads as u64 * ((self.layer.channels / heads) as u64).div_ceil(lanes);
+                Ok([tiles * windows * block, 0])
+            }
+        }
     }
 
     /// Appends the layer's parameter blocks and stored matrices.

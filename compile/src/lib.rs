@@ -9,14 +9,13 @@ mod parameters;
 mod plane;
 mod walk;
 
-pub use error::ProgramError;
+pub use error::{Part, ProgramError};
 
 use allocate::{Placement, Request, Reuse};
 use isa::program::{
-    InputLayout, LayerPlan, LogitsLayout, MemoryError, PlaneLayout, Planes, Program, Segment,
-    write_descriptors,
+    InputLayout, LayerPlan, LogitsLayout, PlaneLayout, Planes, Program, Segment, write_descriptors,
 };
-use isa::{CHUNK_STEPS, CoreConfig, Op, descriptor, layout::LOGIT_BYTES};
+use isa::{CHUNK_STEPS, CoreConfig, LARGEST_WINDOW, Op, descriptor, layout::LOGIT_BYTES};
 use layer::Site;
 use model::network::Operation;
 use model::{Configured, LayerId};
@@ -44,10 +43,19 @@ pub fn compile(
     core: &CoreConfig,
     options: &ProgramOptions,
 ) -> Result<Program, ProgramError> {
-    core.validate()?;
-    limits::check_network(network, network.time_steps(), core)?;
-    limits::check_membranes(network, core)?;
-    Compiler::new(network, core)?.program(options)
+    Compiler::plan_for(network, core, options)?.program()
+}
+
+/// How many bytes of the accelerator's memory `network` needs on `core`; takes next to none of the host's.
+///
+/// # Errors
+/// Those of [`compile`].
+pub fn memory_bytes(
+    network: &Configured,
+    core: &CoreConfig,
+    options: &ProgramOptions,
+) -> Result<u64, ProgramError> {
+    Ok(Compiler::plan_for(network, core, options)?.total_bytes)
 }
 
 struct Compiler<'a> {
@@ -60,6 +68,18 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
+    /// Checks everything that can be refused, then says where everything lies.
+    fn plan_for(
+        network: &'a Configured,
+        core: &'a CoreConfig,
+        options: &ProgramOptions,
+    ) -> Result<Plan<'a>, ProgramError> {
+        core.validate()?;
+        limits::check_network(network, network.time_steps(), core)?;
+        limits::check_membranes(network, core)?;
+        Compiler::new(network, core)?.plan(options)
+    }
+
     fn new(network: &'a Configured, core: &'a CoreConfig) -> Result<Self, ProgramError> {
         let chunks = network.time_steps().div_ceil(CHUNK_STEPS);
         let inputs = network.layers.iter().map(|layer| match &layer.operation {
@@ -98,30 +118,29 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn program(mut self, options: &ProgramOptions) -> Result<Program, ProgramError> {
+    /// Says where everything lies. Nothing is made that is larger than a list of the layers.
+    fn plan(mut self, options: &ProgramOptions) -> Result<Plan<'a>, ProgramError> {
         let count = self.network.layers.len();
-        let mut bytes = vec![0; count * descriptor::BYTES];
-        let mut bases = Vec::with_capacity(count);
+        let alignment = ALIGNMENT as u64;
+        let mut end = (count * descriptor::BYTES) as u64;
+        let mut take = |bytes: u64| {
+            let base = end.next_multiple_of(alignment);
+            end = base + bytes;
+            base
+        };
+        let mut stored = Vec::with_capacity(count);
         for index in 0..count {
-            let site = self.site(index);
-            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
-            let parameter_base = bytes.len();
-            site.push_parameters(&mut bytes, self.inputs[index].as_ref())?;
-            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
-            let bias_base = bytes.len();
-            if let Operation::Scores { heads, bias, .. } = &site.layer.operation {
-                parameters::push_bias_rows(&mut bytes, &site, *heads, bias)?;
-            }
-            bases.push((parameter_base, bias_base));
+            let [parameters, biases] = self.site(index).stored_bytes(self.inputs[index].as_ref())?;
+            stored.push(Stored { bases: [take(parameters), take(biases)], bytes: parameters + biases });
         }
-        let (placements, total_bytes) = self.place(bytes.len() as u64, options)?;
+        let (placements, total_bytes) = self.place(end, &stored, options)?;
 
         let mut layers = Vec::with_capacity(count);
-        for (index, (parameter_base, bias_base)) in bases.into_iter().enumerate() {
+        for (index, Stored { bases: [parameter_base, bias_base], .. }) in stored.iter().enumerate() {
             let site = self.site(index);
             let mut d = site.descriptor(self.inputs[index].as_ref(), &self.logits)?;
-            d.parameter_base = parameter_base as u32;
-            d.bias_base = if d.op == Op::Scores as u32 { bias_base as u32 } else { 0 };
+            d.parameter_base = *parameter_base as u32;
+            d.bias_base = if d.op == Op::Scores as u32 { *bias_base as u32 } else { 0 };
             d.inputs_ready = placements[index].inputs_ready;
             d.weights_ready = site.reads().1.map_or(0, |id| id.0 as u32 + 1);
             limits::check_descriptor(self.core, index, &site.layer.name, &d)?;
@@ -133,26 +152,17 @@ impl<'a> Compiler<'a> {
                 input: self.inputs[index].clone(),
             });
         }
-        write_descriptors(&mut bytes, &layers);
-        Ok(Program {
-            network: self.network.name.clone(),
-            core: self.core.clone(),
-            image_shape: self.network.image,
-            time_steps: self.network.time_steps(),
-            layers,
-            image: vec![Segment { offset: 0, bytes }],
-            descriptor_base: 0,
-            logits: self.logits,
-            logit_ranges: logits::ranges(self.network),
-            total_bytes,
-            planes: options.planes,
-            second: None,
-        })
+        Ok(Plan { compiler: self, layers, stored, stored_bytes: end, total_bytes, planes: options.planes })
     }
 
     /// Gives inputs, logits and planes their places behind the `start` bytes written once, and returns the planes' placements
     /// and the bytes used in all.
-    fn place(&mut self, start: u64, options: &ProgramOptions) -> Result<(Vec<Placement>, u64), ProgramError> {
+    fn place(
+        &mut self,
+        start: u64,
+        stored: &[Stored],
+        options: &ProgramOptions,
+    ) -> Result<(Vec<Placement>, u64), ProgramError> {
         let alignment = ALIGNMENT as u64;
         let mut end = start.next_multiple_of(alignment);
         let mut take = |bytes: u64| {
@@ -168,7 +178,7 @@ impl<'a> Compiler<'a> {
         let start = end;
 
         let requests = self.requests();
-        let available = options.memory_size.min(1 << 32);
+        let available = options.memory_size.min(LARGEST_WINDOW);
         let attempts: &[Reuse] = match options.planes {
             Planes::Keep => &[Reuse::Never],
             Planes::Reuse => &[Reuse::WithoutWaiting, Reuse::Always],
@@ -186,7 +196,37 @@ impl<'a> Compiler<'a> {
                 return Ok((placements, needed));
             }
         }
-        Err(MemoryError { network: self.network.name.clone(), needed, available }.into())
+        Err(self.too_large(needed, available, stored))
+    }
+
+    fn too_large(&self, needed: u64, available: u64, stored: &[Stored]) -> ProgramError {
+        let part = |index: usize, what, bytes| Part {
+            index,
+            layer: self.network.layers[index].name.clone(),
+            what,
+            bytes,
+        };
+        let parts = (0..self.network.layers.len()).flat_map(|index| {
+            let inputs = self.inputs[index].as_ref().map_or(0, |input| input.bytes() as u64);
+            let spikes = self.planes[index].as_ref().map_or(0, PlaneLayout::bytes);
+            let stored = stored.get(index).map_or(0, |stored| stored.bytes);
+            [(index, "parameters and weights", stored), (index, "inputs", inputs), (index, "spikes", spikes)]
+        });
+        let (index, what, bytes) = parts.max_by_key(|&(_, _, bytes)| bytes).unwrap_or((0, "spikes", 0));
+        let mut advice = vec!["a smaller image or network"];
+        if self.network.time_steps() > CHUNK_STEPS {
+            advice.push("fewer time steps (`--time-steps`)");
+        }
+        if available < LARGEST_WINDOW {
+            advice.push("an accelerator with more memory");
+        }
+        ProgramError::Memory {
+            network: self.network.name.clone(),
+            needed,
+            available,
+            largest: Box::new(part(index, what, bytes)),
+            advice: advice.join(", or "),
+        }
     }
 
     fn requests(&self) -> Vec<Request> {
@@ -209,5 +249,60 @@ impl<'a> Compiler<'a> {
             requests[index].inputs_ready = latest.unwrap_or(0);
         }
         requests
+    }
+}
+
+/// What is written to memory once for one layer.
+struct Stored {
+    /// Byte offsets of its parameters and of its bias rows.
+    bases: [u64; 2],
+    /// How much that is.
+    bytes: u64,
+}
+
+/// Where everything lies, before the bytes are made.
+struct Plan<'a> {
+    compiler: Compiler<'a>,
+    layers: Vec<LayerPlan>,
+    stored: Vec<Stored>,
+    /// Bytes written once.
+    stored_bytes: u64,
+    total_bytes: u64,
+    planes: Planes,
+}
+
+impl Plan<'_> {
+    fn program(self) -> Result<Program, ProgramError> {
+        let Plan { compiler, layers, stored, stored_bytes, total_bytes, planes } = self;
+        let network = compiler.network;
+        let mut bytes = Vec::new();
+        let refused = |_| ProgramError::Host { network: network.name.clone(), bytes: stored_bytes };
+        bytes.try_reserve_exact(stored_bytes as usize).map_err(refused)?;
+        bytes.resize(layers.len() * descriptor::BYTES, 0);
+        write_descriptors(&mut bytes, &layers);
+        for (index, Stored { bases: [parameter_base, bias_base], .. }) in stored.iter().enumerate() {
+            let site = compiler.site(index);
+            bytes.resize(*parameter_base as usize, 0);
+            site.push_parameters(&mut bytes, compiler.inputs[index].as_ref())?;
+            bytes.resize(*bias_base as usize, 0);
+            if let Operation::Scores { heads, bias, .. } = &site.layer.operation {
+                parameters::push_bias_rows(&mut bytes, &site, *heads, bias)?;
+            }
+        }
+        assert_eq!(bytes.len() as u64, stored_bytes, "`stored_bytes` counts what is written");
+        Ok(Program {
+            network: network.name.clone(),
+            core: compiler.core.clone(),
+            image_shape: network.image,
+            time_steps: network.time_steps(),
+            layers,
+            image: vec![Segment { offset: 0, bytes }],
+            descriptor_base: 0,
+            logits: compiler.logits,
+            logit_ranges: logits::ranges(network),
+            total_bytes,
+            planes,
+            second: None,
+        })
     }
 }

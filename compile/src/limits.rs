@@ -2,12 +2,13 @@
 
 use crate::ProgramError;
 use crate::layer::Site;
-use isa::{CoreConfig, Descriptor, MAX_SEGMENTS, MAX_TIME_STEPS, descriptor};
+use isa::config::{LARGEST_BIAS_ROWS, LARGEST_FAN_IN, LARGEST_MEMBRANE_BITS, LARGEST_WEIGHT_ROWS};
+use isa::{CoreConfig, Descriptor, MAX_COUNT, MAX_SEGMENTS, MAX_TIME_STEPS, descriptor};
 use model::network::{Network, Operation, Walk};
 use model::{Configured, LayerId};
 
-/// Largest count that a 12-bit field of the descriptor holds.
-const COUNT_MAX: usize = (1 << 12) - 1;
+/// Largest count that a field of the descriptor holds.
+const COUNT_MAX: usize = MAX_COUNT as usize;
 /// Largest cyclic shift that a descriptor holds.
 const SHIFT_MAX: usize = 15;
 
@@ -18,13 +19,18 @@ const SHIFT_MAX: usize = 15;
 pub fn check_network(network: &Network, time_steps: u32, core: &CoreConfig) -> Result<(), ProgramError> {
     let refuse = |reason: String| Err(ProgramError::Network { network: network.name.clone(), reason });
     if !(1..=MAX_TIME_STEPS).contains(&time_steps) {
-        return refuse(format!("{time_steps} time steps asked for, the core runs 1..={MAX_TIME_STEPS}"));
+        return refuse(format!(
+            "{time_steps} time steps asked for, the core runs 1..={MAX_TIME_STEPS}; use fewer (`--time-steps`)"
+        ));
     }
     if network.layers.is_empty() || network.layers.len() > COUNT_MAX {
-        return refuse(format!("{} layers, the core runs 1..={COUNT_MAX}", network.layers.len()));
+        return refuse(format!(
+            "{} layers, the core runs 1..={COUNT_MAX}; use a network with fewer",
+            network.layers.len()
+        ));
     }
     for (index, layer) in network.layers.iter().enumerate() {
-        let limit = |what: &str, found: usize, max: usize, advice: &'static str| {
+        let limit = |what: &str, found: usize, max: usize, advice: &str| {
             if (1..=max).contains(&found) {
                 return Ok(());
             }
@@ -34,7 +40,7 @@ pub fn check_network(network: &Network, time_steps: u32, core: &CoreConfig) -> R
                 what: what.to_owned(),
                 found: found as i64,
                 allowed: format!("1..={max}"),
-                advice,
+                advice: advice.to_owned(),
             })
         };
         limit("token rows", layer.grid.rows, COUNT_MAX, "use a smaller image or larger patches")?;
@@ -54,25 +60,40 @@ pub fn check_network(network: &Network, time_steps: u32, core: &CoreConfig) -> R
                     ));
                 }
                 let tokens = if let Walk::Windows(windows) = layer.walk { windows.tokens() } else { 0 };
-                limit(
-                    "tokens of a window",
-                    tokens,
-                    core.bias_rows as usize,
-                    "use a core with more bias_rows or smaller windows",
-                )?;
+                let advice = match larger_core("--bias-rows", tokens as u64, LARGEST_BIAS_ROWS) {
+                    Some(core) => format!("{core}, or use smaller windows"),
+                    None => {
+                        format!("use smaller windows, as no core has more than {LARGEST_BIAS_ROWS} bias rows")
+                    }
+                };
+                limit("tokens of a window", tokens, core.bias_rows as usize, &advice)?;
             }
             Operation::Shortcut { inputs, .. } => {
-                limit(
-                    "inputs of the shortcut",
-                    inputs.len(),
-                    MAX_SEGMENTS as usize,
-                    "add the planes in two layers",
-                )?;
+                let advice = "add fewer planes in one layer";
+                limit("inputs of the shortcut", inputs.len(), MAX_SEGMENTS as usize, advice)?;
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// How to get a core whose size in `option` is at least `needed`, if there can be one.
+fn larger_core(option: &str, needed: u64, largest: u32) -> Option<String> {
+    (needed <= largest.into()).then(|| format!("generate a core with `{option} {needed}`"))
+}
+
+/// What to do about sums that need `bits`.
+fn wider_membrane(bits: u32, time_steps: u32) -> String {
+    let fewer = if time_steps > 1 {
+        "run fewer time steps (`--time-steps`)"
+    } else {
+        "use smaller weights or fewer inputs"
+    };
+    match larger_core("--membrane-bits", bits.into(), LARGEST_MEMBRANE_BITS) {
+        Some(core) => format!("{fewer}, or {core}"),
+        None => format!("{fewer}, as no membrane is wider than {LARGEST_MEMBRANE_BITS} bits"),
+    }
 }
 
 /// Checks that no sum of any layer can leave the core's membrane.
@@ -89,7 +110,7 @@ pub fn check_membranes(network: &Configured, core: &CoreConfig) -> Result<(), Pr
                 what: "membrane width that its sums can need".to_owned(),
                 found: i64::from(needed),
                 allowed: format!("at most {} bits", core.membrane_bits),
-                advice: "run fewer time steps or use a core with more membrane_bits",
+                advice: wider_membrane(needed, network.time_steps()),
             });
         }
     }
@@ -106,7 +127,7 @@ pub fn check_descriptor(
     layer: &str,
     d: &Descriptor,
 ) -> Result<(), ProgramError> {
-    let limit = |what: &str, found: u32, max: u32, advice: &'static str| {
+    let limit = |what: &str, found: u32, max: u32, advice: &dyn Fn() -> String| {
         if found <= max {
             return Ok(());
         }
@@ -116,25 +137,35 @@ pub fn check_descriptor(
             what: what.to_owned(),
             found: i64::from(found),
             allowed: format!("at most {max}"),
-            advice,
+            advice: advice(),
         })
     };
     let op = isa::Op::ALL.get(d.op as usize).copied().unwrap_or(isa::Op::Dense);
     // A shortcut's row is its segments, whose number `check_network` bounds.
     let row = if op == isa::Op::Shortcut { 0 } else { d.segments * d.segment_words * 8 };
-    limit(
-        "fan-in (padded bytes of an input row)",
-        row,
-        core.max_fan_in,
-        "use a core with a larger max_fan_in or a narrower layer",
-    )?;
+    limit("fan-in (padded bytes of an input row)", row, core.max_fan_in, &|| match larger_core(
+        "--max-fan-in",
+        row.next_multiple_of(64).into(),
+        LARGEST_FAN_IN,
+    ) {
+        Some(larger) if row > core.weight_rows => {
+            format!("{larger} and `--weight-rows {}`, or use a narrower layer", row.next_power_of_two())
+        }
+        Some(larger) => format!("{larger}, or use a narrower layer"),
+        None => format!("use a narrower layer, as no core takes more than {LARGEST_FAN_IN}"),
+    })?;
     let rows = if op.is_attention() { d.chunks * d.segment_words * 8 } else { d.matrix_rows };
-    limit(
-        "matrix rows of a job",
-        rows,
-        core.weight_rows,
-        "use a core with more weight_rows, fewer time steps or a narrower layer",
-    )?;
+    limit("matrix rows of a job", rows, core.weight_rows, &|| {
+        let fewer = if op.is_attention() && d.chunks > 1 {
+            "use fewer time steps (`--time-steps`) or a narrower layer"
+        } else {
+            "use a narrower layer"
+        };
+        match larger_core("--weight-rows", rows.next_power_of_two().into(), LARGEST_WEIGHT_ROWS) {
+            Some(larger) => format!("{larger}, or {fewer}"),
+            None => format!("{fewer}, as no core has more than {LARGEST_WEIGHT_ROWS} weight rows"),
+        }
+    })?;
     check_fields(index, layer, d)
 }
 
@@ -154,7 +185,7 @@ fn check_fields(index: usize, layer: &str, d: &Descriptor) -> Result<(), Program
         what: format!("descriptor field {name}"),
         found: wanted[name].as_i64().unwrap_or(-1),
         allowed: format!("0..{}", 1u64 << width),
-        advice: "use a smaller network or a smaller image",
+        advice: "use a smaller network or a smaller image".to_owned(),
     })
 }
 
@@ -177,7 +208,7 @@ pub fn membrane(
             what: format!("{what} of {}", place()),
             found: value,
             allowed: format!("{}..={} ({} membrane bits)", -half, half - 1, site.core.membrane_bits),
-            advice: "run fewer time steps or use a core with more membrane_bits",
+            advice: wider_membrane(i64::BITS - value.unsigned_abs().leading_zeros() + 1, site.time_steps),
         }),
     }
 }
@@ -193,6 +224,6 @@ pub fn bias_row(site: &Site<'_>, head: usize, value: i64) -> Result<i16, Program
         what: format!("position bias times time steps plus initial membrane of head {head}"),
         found: value,
         allowed: "-32768..=32767".to_owned(),
-        advice: "run fewer time steps or convert with a smaller fraction",
+        advice: "run fewer time steps (`--time-steps`), or convert the checkpoint with room for these (`gen convert --room-for`)".to_owned(),
     })
 }

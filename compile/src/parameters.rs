@@ -6,7 +6,7 @@ use crate::{ProgramError, limits};
 use isa::layout::{flag, parameter_row};
 use isa::mask;
 use isa::program::PlaneLayout;
-use model::network::{Operation, Weights};
+use model::network::{Operation, Walk, Weights, Windows};
 
 /// What the parameter block holds for one lane.
 #[derive(Clone, Copy)]
@@ -133,7 +133,7 @@ pub fn push_scores(bytes: &mut Vec<u8>, site: &Site<'_>, heads: usize) -> Result
                     }
                     let channel = (block * heads as u32 + head as u32) * keys + key;
                     let seed = mask::seed(site.seed, site.index as u32, channel);
-                    Lane { bias: 0, theta, v0, seed, flags: flag::VALID | band_flags(blocks, key) }
+                    Lane { bias: 0, theta, v0, seed, flags: flag::VALID | band_flags(windows(site), key) }
                 };
                 push_block(bytes, &(0..site.core.lanes).map(lane).collect::<Vec<_>>());
             }
@@ -142,17 +142,18 @@ pub fn push_scores(bytes: &mut Vec<u8>, site: &Site<'_>, heads: usize) -> Result
     Ok(())
 }
 
+/// The windows of an attention layer.
+fn windows(site: &Site<'_>) -> Windows {
+    match site.layer.walk {
+        Walk::Windows(windows) => windows,
+        Walk::Raster => unreachable!("`check_network` refuses attention in raster order"),
+    }
+}
+
 /// In which bands a key of a window lies.
-fn band_flags(blocks: Blocks, key: u32) -> u16 {
-    let in_band = |position: u32, count: u32| blocks.shift > 0 && position >= count - blocks.shift;
-    let mut flags = 0;
-    if in_band(key / blocks.inner_x, blocks.inner_y) {
-        flags |= flag::ROW_BAND;
-    }
-    if in_band(key % blocks.inner_x, blocks.inner_x) {
-        flags |= flag::COLUMN_BAND;
-    }
-    flags
+fn band_flags(windows: Windows, key: u32) -> u16 {
+    let (row_band, column_band) = windows.bands(key as usize);
+    u16::from(row_band) * flag::ROW_BAND | u16::from(column_band) * flag::COLUMN_BAND
 }
 
 /// Appends the parameter blocks of every job of `context`: head, tile, window. Lane `l` of tile `t` is channel `t * LANES + l` of
@@ -198,19 +199,16 @@ pub fn push_bias_rows(
     heads: usize,
     bias: &[i32],
 ) -> Result<(), ProgramError> {
-    let blocks = Blocks::new(site.layer.walk, site.layer.grid);
-    let (keys, size) = (blocks.tokens() as usize, blocks.inner_x as usize);
-    let span = 2 * size - 1;
+    let windows = windows(site);
+    let (keys, positions) = (windows.tokens(), windows.positions());
     for head in 0..heads {
         for tile in 0..keys.div_ceil(site.core.lanes as usize) {
             for query in 0..keys {
                 for lane in 0..site.core.lanes as usize {
                     let key = tile * site.core.lanes as usize + lane;
                     let value = if key < keys {
-                        let y = query / size + size - 1 - key / size;
-                        let x = query % size + size - 1 - key % size;
-                        let start = site
-                            .accumulator_start(bias[head * span * span + y * span + x], site.layer.v0[head]);
+                        let position = head * positions + windows.relative(query, key);
+                        let start = site.accumulator_start(bias[position], site.layer.v0[head]);
                         limits::bias_row(site, head, start)?
                     } else {
                         0

@@ -1,11 +1,10 @@
 //! One accelerator: open it, load a program, run images, read back what it did.
 
-use crate::counters::Counters;
 use crate::error::{CoreFault, DriverError};
-use crate::link::{LARGEST_WINDOW, Link, PAGE};
+use crate::link::Link;
 use isa::program::{Place, Plane, Planes, Program};
 use isa::registers::{self, control, status};
-use isa::{CoreConfig, Op, layout::LOGIT_BYTES};
+use isa::{CoreConfig, Counters, LARGEST_WINDOW, Op, PAGE, layout::LOGIT_BYTES};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -272,7 +271,7 @@ impl<L: Link> Accelerator<L> {
     /// # Errors
     /// What the link reports, and [`DriverError::Gone`].
     pub fn counters(&mut self) -> Result<Counters, DriverError> {
-        let counters = Counters::read(&mut self.link)?;
+        let counters = Counters::read(|register| self.link.read_register(register))?;
         self.still_there()?;
         Ok(counters)
     }
@@ -363,7 +362,7 @@ impl<L: Link> Accelerator<L> {
             let layer = self.layer_name(completed as usize);
             return Err(DriverError::Incomplete { completed, layers: count, layer });
         }
-        let counters = Counters::read(&mut self.link)?;
+        let counters = Counters::read(|register| self.link.read_register(register))?;
         self.link.write_register(registers::CONTROL, control::CLEAR_DONE)?;
         Ok(counters)
     }

@@ -5,10 +5,8 @@
 //! - [`serial`]: a board on a serial port.
 //! - [`accelerator`]: load, infer, profile, read back; errors say which register held what.
 //! - [`fleet`]: several accelerators that share a batch.
-//! - [`counters`]: what the core counted.
 
 pub mod accelerator;
-pub mod counters;
 pub mod error;
 pub mod fleet;
 pub mod link;
@@ -16,8 +14,8 @@ pub mod pcie;
 pub mod serial;
 
 pub use accelerator::{Accelerator, Inference, LayerProfile};
-pub use counters::Counters;
 pub use error::{CoreFault, DriverError};
 pub use fleet::{Batch, CardFailure, CardId, Fleet, FleetError};
+pub use isa::Counters;
 pub use link::{Link, LinkError};
 pub use serial::{SerialError, SerialLink};

@@ -5,11 +5,6 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Size and alignment of a page: a memory window has whole ones.
-pub const PAGE: u64 = 4096;
-/// Bytes of the largest memory window: the most that the register `MEMORY_SIZE` can say in whole pages.
-pub const LARGEST_WINDOW: u64 = (1 << 32) - PAGE;
-
 /// Where the clock of links that have none of their own begins.
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 

@@ -24,8 +24,6 @@ const SILENCE: Duration = Duration::from_millis(3 * 1000 / soc::SILENCE_PER_SECO
 const ATTEMPTS: u32 = 3;
 /// Time between two looks at `STATUS` while a run is awaited.
 const POLL: Duration = Duration::from_micros(500);
-/// Registers of the core: one page.
-const CORE_REGISTERS: u32 = 0x1000;
 
 /// Why a serial line failed.
 #[derive(Debug, thiserror::Error)]
@@ -278,7 +276,7 @@ fn ask_checksum() -> [u8; 6] {
 
 /// Refuses an offset that is no register.
 fn core_register(access: &'static str, offset: u32) -> Result<u32, LinkError> {
-    if offset < CORE_REGISTERS && offset.is_multiple_of(4) {
+    if offset < isa::registers::BYTES && offset.is_multiple_of(4) {
         Ok(soc::CORE_BASE + offset)
     } else {
         Err(LinkError::Register { access, offset, response: "DECERR" })

@@ -4,6 +4,7 @@ mod core_args;
 mod export_args;
 mod run_args;
 
+use crate::report::SpeedArgs;
 use crate::screen::Format;
 use crate::synth::Family;
 use clap::{Args, Parser, Subcommand};
@@ -44,7 +45,7 @@ impl Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write the Verilog of a core, with its file list and its sizes.
+    /// Write the Verilog of a core, with port table, registers (SystemRDL, C) and packages for other tools.
     #[command(after_help = "Examples:\n  \
         gen verilog --preset ecp5 --out rtl\n  \
         gen verilog --preset pcie --lanes 32 --out rtl\n  \
@@ -53,10 +54,19 @@ pub enum Command {
         verilator --lint-only -Wall --top-module mst_core -F rtl/mst_core.f\n  \
         fusesoc --cores-root rtl run --target lint mst:accelerator:mst_core\n  \
         peakrdl html rtl/mst_core.rdl -o registers\n\n\
-        Writes one file a module, `mst_core.f` (the files, children first), `mst_core.json` (the sizes, which the driver\n\
-        compares with the core's own), `mst_core.rdl` (the registers in SystemRDL) and `mst_core.core` (the package for\n\
-        FuseSoC). Of a system the names are `mst_soc`; `mst_core.rdl` stays, and `mst_soc.rdl` has the system's own registers. Of a card they\n\
-        are `mst_pcie`, without a FuseSoC package; `litepcie.yml` is what `litepcie_gen` makes the module `litepcie_core` from. The same options give the same bytes. Other files in the folder stay.")]
+        Writes one file a module, and beside them:\n  \
+        mst_core.f         the files, children first\n  \
+        mst_core.json      the sizes, which the driver compares with the core's own\n  \
+        mst_core_ports.md  the ports: direction, width, clock, meaning\n  \
+        mst_core.rdl, .h   the registers in SystemRDL and as a C header\n  \
+        mst_core.core      the package for FuseSoC\n  \
+        mst_core.sha256    all that was written, for `sha256sum -c`\n  \
+        mst_core_ip.tcl    a script that packages the core for Vivado's block designs\n\
+        Of a system (--soc) the names are `mst_soc`, with `csr.csv` for LiteX's clients in place of the script; of a card (--pcie) they are\n\
+        `mst_pcie`, with `litepcie.yml`, from which `litepcie_gen` makes the module `litepcie_core`, in place of package and script.\n\
+        `mst_core.rdl` and `mst_core.h` stay, and `mst_soc` or `mst_pcie` has what is around the core.\n\
+        The same options give the same bytes. A file of an earlier run that is not written again is removed if it is as that run\n\
+        left it; all other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.
     #[command(after_help = "Examples:\n  \
@@ -103,8 +113,10 @@ pub enum Command {
         gen report net.mst --out report.html\n  \
         gen report net.mst --with masked.mst --images 10000 --sweep points.csv --out report.html\n\n\
         The page is one HTML file that needs no network and no script, in light and dark, for screens and paper. It has the\n\
-        counterparts of the paper's Fig. 3 and 5 to 7 and of its Table 3. The float accuracy is that of the\n\
-        checkpoint.safetensors beside each network. With --sweep, points are taken from that file and new ones added to it, as\n\
+        counterparts of the paper's Fig. 3 and 5 to 7 and of its Table 3. Cycles an image are an estimate from the spikes, for the\n\
+        core of --preset (or --lanes, --bus-bits, …): a lower bound, which `gen cosim` replaces by a measurement; images a second\n\
+        are those at --clock. The float accuracy is that of the checkpoint that each network was converted from, which its file\n\
+        remembers by path and hash; or `--float CHECKPOINT`. With --sweep, points are taken from that file and new ones added to it, as\n\
         `gen sweep` does, so that a report that was stopped goes on.")]
     Report(ReportArgs),
     /// Write every spike of the bit-exact reference to a file, for comparison with other simulators.
@@ -128,7 +140,9 @@ pub enum Command {
         gen cosim --stalls 7 --preset tiny     with random stalls on all bus channels\n  \
         gen cosim --images 1 --trace out.fst   with waves of every signal\n\n\
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
-        `useful` is the share of busy cycles that the network's spikes need on that many lanes.")]
+        `useful` is the share of busy cycles that the network's spikes need on that many lanes: their events, a cycle for each\n\
+        row without one (null events), and T cycles a token at least. The shares of the busy cycles are another cut of the same\n\
+        whole and sum to 100 %: cycles with an event, null events, and waits by cause (docs/architecture.md, Counters).")]
     Cosim(CosimArgs),
     /// Run images on the generated PCIe card, packet by packet; compare every logit, measure the link.
     #[command(after_help = "Examples:\n  \
@@ -209,8 +223,8 @@ pub struct RunArgs {
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,
-    /// Also run the float network of a checkpoint [default: checkpoint.safetensors beside the network]
-    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, require_equals = true)]
+    /// Also run the float network of a checkpoint: of this one, or without a value of the one that the network was converted from
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
     pub float: Option<Option<PathBuf>>,
     /// Signed width that sums and membranes must fit, proven before the run: `if` neurons need 25 from T = 128 on.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32))]
@@ -254,6 +268,10 @@ pub struct ReportArgs {
     /// File to write.
     #[arg(long, value_name = "HTML")]
     pub out: PathBuf,
+    /// Show the accuracy of this checkpoint's float network beside the first network's; without a value, insist on that of the one
+    /// it was converted from [default: of each network the one that it was converted from, if it is still there]
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
+    pub float: Option<Option<PathBuf>>,
     /// Further networks to put beside it.
     #[arg(long, value_name = "NET,NET", value_delimiter = ',')]
     pub with: Vec<PathBuf>,
@@ -269,6 +287,9 @@ pub struct ReportArgs {
     /// Where the images are.
     #[command(flatten)]
     pub source: ImageArgs,
+    /// What cycles and images a second are told for.
+    #[command(flatten)]
+    pub speed: SpeedArgs,
 }
 
 /// `gen cosim`.

@@ -4,17 +4,17 @@ use crate::cli::CompileArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs;
-use crate::screen::{Format, count, grouped, print, print_json};
+use crate::screen::{Format, count, grouped, json_path, print, print_json};
 use crate::verilog::sizes;
 use ::compile::{ProgramError, ProgramOptions};
-use driver::link::LARGEST_WINDOW;
-use isa::CoreConfig;
 use isa::program::Planes;
+use isa::{CoreConfig, LARGEST_WINDOW};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "json_path")]
     out: PathBuf,
     network: String,
     time_steps: u32,

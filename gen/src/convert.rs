@@ -4,15 +4,18 @@ use crate::cli::ConvertArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs::neuron_name;
+use crate::origin;
 use crate::precision::{self, PrecisionReport};
-use crate::screen::{Format, count, grouped, print, print_json};
+use crate::screen::{Format, count, grouped, json_path, print, print_json};
+use model::checkpoint::Agreement;
 use model::network::Operation;
-use model::{Checkpoint, ConvertOptions, Network};
+use model::{Checkpoint, ConvertOptions, Network, names};
 use serde::Serialize;
 use std::path::Path;
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "json_path")]
     out: &'a Path,
     name: &'a str,
     layers: usize,
@@ -20,45 +23,89 @@ struct Report<'a> {
     classes: usize,
     neuron: &'static str,
     bytes: u64,
+    /// Whether the network's file has the checkpoint's path and hash, for `--float`.
+    remembers_checkpoint: bool,
+    /// What the checkpoint's file left unsaid, or said in vain.
+    warnings: Vec<String>,
+    /// How well the checkpoint computes its own example; null if it has none.
+    example: Option<Agreement>,
     #[serde(flatten)]
     precision: Option<PrecisionReport>,
 }
 
-/// Converts and writes the network.
+/// Said of a network that cannot remember where its checkpoint is.
+const FORGETS: &str = "the checkpoint's path is no Unicode, so that the network does not remember it: name it with `--float CHECKPOINT`\n";
+
+/// Checks the checkpoint against its own example, converts it and writes the network.
 pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
+    let name = name(args)?;
     let checkpoint = Checkpoint::load(&args.checkpoint)?;
-    let options = ConvertOptions {
-        neuron: args.neuron.into(),
-        time_steps: args.room_for,
-        ..ConvertOptions::new(args.name.clone().unwrap_or_else(|| name_of(&args.checkpoint)))
-    };
-    let (network, layers) = model::convert::convert_and_measure(&checkpoint, &options)?;
-    if let Some(folder) = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(files::at(folder))?;
+    let warnings: Vec<String> = checkpoint.warnings.iter().map(ToString::to_string).collect();
+    for warning in &warnings {
+        eprintln!("warning: {}", names::printable_lines(warning));
     }
+    let example = checkpoint.check_example().map_err(|error| error.in_file(&args.checkpoint))?;
+    let options =
+        ConvertOptions { neuron: args.neuron.into(), time_steps: args.room_for, ..ConvertOptions::new(name) };
+    let mut converted = model::convert::convert_and_measure(&checkpoint, &options)
+        .map_err(|error| error.in_file(&args.checkpoint))?;
+    files::make_folder_of(&args.out)?;
+    converted.network.checkpoint = origin::of(&args.checkpoint, &args.out)?;
+    let network = &converted.network;
     network.save(&args.out)?;
     let report = Report {
         out: &args.out,
         name: &network.name,
         layers: network.layers.len(),
-        weights: weights(&network),
+        weights: weights(network),
         classes: network.classes,
-        neuron: neuron_name(&network),
+        neuron: neuron_name(network),
+        remembers_checkpoint: network.checkpoint.is_some(),
         bytes: std::fs::metadata(&args.out).map_err(files::at(&args.out))?.len(),
-        precision: args.report.then(|| precision::report(&network, &layers, args.room_for)),
+        warnings,
+        example,
+        precision: args.report.then(|| precision::report(&converted)),
     };
     match format {
         Format::Json => print_json(&report),
         Format::Text => print(&format!(
-            "network `{}` in {}: {}, {} 8-bit weights, {} bytes, {} neurons\n{}",
+            "network `{}` in {}: {}, {} 8-bit weights, {} bytes, {} neurons\n{}{}\n{}",
             report.name,
             args.out.display(),
             count(report.layers, "layer"),
             grouped(report.weights as u64),
             grouped(report.bytes),
             report.neuron,
+            if report.remembers_checkpoint { "" } else { FORGETS },
+            example_text(report.example.as_ref()),
             report.precision.as_ref().map(PrecisionReport::text).unwrap_or_default(),
         )),
+    }
+}
+
+/// The name that is asked for, or the checkpoint's.
+fn name(args: &ConvertArgs) -> Result<String, GenError> {
+    let derived = || name_of(&args.checkpoint);
+    let name = args.name.clone().unwrap_or_else(derived);
+    let Err(fault) = names::check(&name) else { return Ok(name) };
+    let shown = names::shown(&name);
+    let found = match args.name {
+        Some(_) => format!("`{shown}`"),
+        None => format!("not given, and `{shown}` from the checkpoint's path is no name"),
+    };
+    Err(GenError::Option { option: "--name", found, allowed: fault.to_string() })
+}
+
+fn example_text(example: Option<&Agreement>) -> String {
+    match example {
+        Some(Agreement { images, difference, image, class, tolerance }) => format!(
+            "example: the logits of {} are the framework's; the largest difference is {difference:.1e} (image {image}, class {class}), \
+             rounding explains {tolerance:.1e}",
+            count(*images, "image")
+        ),
+        None => "example: none in the checkpoint, so nothing shows that it computes what was trained; train/export_example.py shows how \
+                 to add one"
+            .to_owned(),
     }
 }
 

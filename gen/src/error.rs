@@ -64,12 +64,23 @@ pub enum GenError {
     #[error("the report cannot be drawn: {0}")]
     Chart(String),
     /// A file of points belongs to something else.
-    #[error("{}: {reason}; write to another file", path.display())]
+    #[error("{}: {reason}; name another file (`--out`, or `--sweep` of `gen report`)", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
         /// What does not belong.
         reason: String,
+    },
+    /// Another process adds points to the same file.
+    #[error(
+        "{}: another `gen sweep` or `gen report` adds points to it (it holds the lock {}); wait until it is done, or write to \
+         another file and name that", path.display(), lock.display()
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// The lock file beside it.
+        lock: PathBuf,
     },
     /// A file could not be written or read.
     #[error("{}: {source}", path.display())]

@@ -1,7 +1,9 @@
 //! Where files are found, and how they are written: in full or not at all.
 
 use crate::error::GenError;
+use model::output::{self, Staged, Target};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// The network that is used when none is named.
 pub const NETWORK: &str = "models/fashion-mnist/net.mst";
@@ -9,7 +11,7 @@ pub const NETWORK: &str = "models/fashion-mnist/net.mst";
 pub const IMAGES: &str = "models/data/fashion-mnist";
 /// The training images that are used when none are named: where Debian's package dataset-fashion-mnist puts them.
 pub const TRAINING_IMAGES: &str = "/usr/share/datasets/fashion-mnist";
-/// The checkpoint that lies beside a network.
+/// The usual name of a checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// `place` below the current folder, one of its parents, or the workspace that this program was built from.
@@ -38,48 +40,67 @@ pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> GenError {
     move |source| GenError::File { path, source }
 }
 
-/// Where a file is written before it takes its name.
-pub fn partial(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default();
-    path.with_file_name(format!(".{}.{}.partial", name.display(), std::process::id()))
+/// Writes a file as [`output::write`] does; its folder is made if needed.
+pub fn write_one(path: &Path, bytes: &[u8]) -> Result<(), GenError> {
+    make_folder_of(path)?;
+    output::write(path, bytes).map_err(at(path))
 }
 
-/// Writes a file in full or not at all; its folder is made if needed.
-pub fn write_one(path: &Path, bytes: &[u8]) -> Result<(), GenError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(at(folder))?;
-    }
-    let partial = partial(path);
-    let outcome =
-        std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(at(path));
-    if outcome.is_err() {
-        // It may not exist; the first error is the one to report.
-        let _ = std::fs::remove_file(&partial);
-    }
-    outcome
+/// Makes the folder that a file is to lie in.
+pub fn make_folder_of(path: &Path) -> Result<(), GenError> {
+    let folder = output::folder_of(path);
+    std::fs::create_dir_all(folder).map_err(at(folder))
 }
 
 /// Writes files into `folder`, which is made if needed. All are written before the first takes its name, so that a full disk or
 /// a lost permission leaves what was there.
 pub fn write_all(folder: &Path, files: &[(String, String)]) -> Result<(), GenError> {
     std::fs::create_dir_all(folder).map_err(at(folder))?;
-    let staging = folder.join(format!(".{}.partial", std::process::id()));
-    let outcome = stage(&staging, files).and_then(|()| {
-        files.iter().try_for_each(|(name, _)| {
-            let path = folder.join(name);
-            std::fs::rename(staging.join(name), &path).map_err(at(&path))
-        })
-    });
-    // Empty after success; after a failure the first error is the one to report.
-    let _ = std::fs::remove_dir_all(&staging);
-    outcome
+    let stage = |(name, text): &(String, String)| {
+        let path = folder.join(name);
+        let staged = Staged::new(&path, text.as_bytes()).map_err(at(&path))?;
+        Ok::<_, GenError>((path, staged))
+    };
+    let staged = files.iter().map(stage).collect::<Result<Vec<_>, _>>()?;
+    staged.into_iter().try_for_each(|(path, staged)| staged.commit().map_err(at(&path)))
 }
 
-fn stage(staging: &Path, files: &[(String, String)]) -> Result<(), GenError> {
-    std::fs::create_dir_all(staging).map_err(at(staging))?;
-    for (name, text) in files {
-        let path = staging.join(name);
-        std::fs::write(&path, text).map_err(at(&path))?;
+/// A file that another program writes, which takes its name when it is whole. Dropped before, it leaves nothing.
+pub struct Foreign {
+    path: PathBuf,
+    target: Target,
+    /// A folder of its own beside the target, so that nothing else is written over.
+    folder: TempDir,
+}
+
+impl Foreign {
+    /// Makes sure that `path` can be written; its folder is made if needed.
+    pub fn new(path: &Path) -> Result<Foreign, GenError> {
+        make_folder_of(path)?;
+        let target = Target::of(path).map_err(at(path))?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".").suffix(".partial");
+        let folder = match &target {
+            Target::File(file) => builder.tempdir_in(output::folder_of(file)),
+            Target::Device(_) => builder.tempdir(),
+        };
+        Ok(Foreign { path: path.to_owned(), target, folder: folder.map_err(at(path))? })
     }
-    Ok(())
+
+    /// Where the other program writes.
+    pub fn partial(&self) -> PathBuf {
+        self.folder.path().join("partial")
+    }
+
+    /// Gives the file its name, or a device its bytes.
+    pub fn settle(self) -> Result<(), GenError> {
+        let moved = match &self.target {
+            Target::File(file) => std::fs::rename(self.partial(), file),
+            Target::Device(device) => std::fs::File::open(self.partial()).and_then(|mut partial| {
+                std::io::copy(&mut partial, &mut std::fs::OpenOptions::new().write(true).open(device)?)?;
+                Ok(())
+            }),
+        };
+        moved.map_err(at(&self.path))
+    }
 }

@@ -4,10 +4,9 @@ use crate::cli::InfoArgs;
 use crate::error::GenError;
 use crate::inputs::{self, Loaded, neuron_name};
 use crate::screen::{Align, Format, Table, count, grouped, print, print_json};
-use compile::{ProgramError, ProgramOptions};
-use driver::link::LARGEST_WINDOW;
-use isa::CoreConfig;
-use isa::program::{Planes, Program};
+use compile::ProgramOptions;
+use isa::program::Planes;
+use isa::{CoreConfig, LARGEST_WINDOW};
 use model::network::{Gather, Operation, Walk};
 use model::{Configured, Layer, LayerId};
 use serde::Serialize;
@@ -157,9 +156,8 @@ fn walk_name(layer: &Layer) -> String {
 fn core(network: &Configured, preset: &'static str) -> CoreReport {
     let config = CoreConfig::preset(preset).expect("the name comes from the list of presets");
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Reuse };
-    let compiled: Result<Program, ProgramError> = compile::compile(network, &config, &options);
-    match compiled {
-        Ok(program) => CoreReport { preset, memory_bytes: Some(program.total_bytes), refused: None },
+    match compile::memory_bytes(network, &config, &options) {
+        Ok(bytes) => CoreReport { preset, memory_bytes: Some(bytes), refused: None },
         Err(error) => CoreReport { preset, memory_bytes: None, refused: Some(error.to_string()) },
     }
 }

@@ -2,21 +2,17 @@
 
 use crate::info::op_name;
 use crate::screen::{Align, Table};
-use model::convert::Precision;
-use model::{Configured, LayerId, Network, RunOptions};
+use model::convert::Converted;
+use model::{Configured, LayerId};
 use serde::Serialize;
-
-/// Width of the membranes that the proof is made for; the presets' own.
-const MEMBRANE_BITS: u32 = 24;
 
 /// What conversion did, layer by layer.
 #[derive(Serialize)]
 pub struct PrecisionReport {
     /// Time steps that sums were bounded for.
     proved_for: u32,
-    /// Why not every sum can be bounded for that many; ranges are absent then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<String>,
+    /// Width of the membranes that they were proven to fit.
+    membrane_bits: u32,
     layers: Vec<LayerPrecision>,
 }
 
@@ -27,13 +23,13 @@ struct LayerPrecision {
     /// Root mean square and largest error of rounded values; absent for context, which has none.
     #[serde(flatten)]
     rounding: Option<model::convert::Rounding>,
-    /// In the checkpoint; absent for the readout.
-    threshold: Option<f32>,
+    /// Smallest and largest in the checkpoint; absent for the readout.
+    threshold: Option<[f32; 2]>,
     /// Smallest and largest of the layer's neurons.
     integer_threshold: Option<[i32; 2]>,
     mask: f64,
     #[serde(flatten)]
-    range: Option<Range>,
+    range: Range,
 }
 
 /// Range that every sum of the layer was proven to keep.
@@ -44,24 +40,23 @@ struct Range {
     sum_bits: u32,
 }
 
-/// Bounds the sums for `time_steps` and puts them beside what conversion measured.
-pub fn report(network: &Network, precision: &[Precision], time_steps: u32) -> PrecisionReport {
-    let options = RunOptions { membrane_bits: MEMBRANE_BITS, ..RunOptions::new(time_steps) };
-    let configured = network.configure(&options);
-    let layers =
-        network.layers.iter().zip(precision).enumerate().map(|(index, (layer, precision))| LayerPrecision {
-            name: layer.name.clone(),
-            op: op_name(&layer.operation),
-            rounding: precision.rounding,
-            threshold: precision.threshold,
-            integer_threshold: layer.theta.iter().min().zip(layer.theta.iter().max()).map(|(&a, &b)| [a, b]),
-            mask: f64::from(layer.mask_ratio) / 256.0,
-            range: configured.as_ref().ok().map(|configured| range(configured, LayerId(index))),
-        });
+/// What conversion measured, beside the proven bounds of the sums.
+pub fn report(converted: &Converted) -> PrecisionReport {
+    let configured = &converted.configured;
+    let layers = configured.layers.iter().zip(&converted.precision).enumerate();
+    let layers = layers.map(|(index, (layer, precision))| LayerPrecision {
+        name: layer.name.clone(),
+        op: op_name(&layer.operation),
+        rounding: precision.rounding,
+        threshold: precision.threshold,
+        integer_threshold: layer.theta.iter().min().zip(layer.theta.iter().max()).map(|(&a, &b)| [a, b]),
+        mask: f64::from(layer.mask_ratio) / 256.0,
+        range: range(configured, LayerId(index)),
+    });
     PrecisionReport {
-        proved_for: time_steps,
+        proved_for: configured.time_steps(),
+        membrane_bits: configured.membrane_bits(),
         layers: layers.collect(),
-        refused: configured.as_ref().err().map(ToString::to_string),
     }
 }
 
@@ -94,29 +89,27 @@ impl PrecisionReport {
                 layer.op.to_owned(),
                 layer.rounding.map_or_else(none, |rounding| share(rounding.relative_rms)),
                 layer.rounding.map_or_else(none, |rounding| share(rounding.largest)),
-                layer.threshold.map_or_else(none, |threshold| format!("{threshold:.4}")),
-                match layer.integer_threshold {
-                    Some([low, high]) if low == high => low.to_string(),
-                    Some([low, high]) => format!("{low}..{high}"),
-                    None => none(),
-                },
+                layer.threshold.map_or_else(none, |ends| ends_of(ends.map(|end| format!("{end:.4}")))),
+                layer.integer_threshold.map_or_else(none, |ends| ends_of(ends.map(|end| end.to_string()))),
                 layer.mask.to_string(),
-                layer.range.as_ref().map_or_else(none, |range| range.sum_low.to_string()),
-                layer.range.as_ref().map_or_else(none, |range| range.sum_high.to_string()),
-                layer.range.as_ref().map_or_else(none, |range| range.sum_bits.to_string()),
+                layer.range.sum_low.to_string(),
+                layer.range.sum_high.to_string(),
+                layer.range.sum_bits.to_string(),
             ]);
         }
-        let proof = match &self.refused {
-            None => format!(
-                "No sum can leave the range in its row: proven from the weights for T = {} and membranes of {MEMBRANE_BITS} bits.",
-                self.proved_for
-            ),
-            Some(reason) => format!("Sums are not bounded for T = {}: {reason}", self.proved_for),
-        };
+        let proof = format!(
+            "No sum can leave the range in its row: proven from the weights for T = {} and membranes of {} bits.",
+            self.proved_for, self.membrane_bits
+        );
         format!(
             "\n{}\nErrors are those of weights, gains or position biases as 8-bit or 16-bit integers: their root mean square as a share \
              of the values', and the largest as a share of the neuron's largest value.\n{proof}\n",
             table.text()
         )
     }
+}
+
+/// One value, or the smallest and the largest.
+fn ends_of([low, high]: [String; 2]) -> String {
+    if low == high { low } else { format!("{low}..{high}") }
 }

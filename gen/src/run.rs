@@ -3,9 +3,9 @@
 use crate::cli::RunArgs;
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, evaluate, float_classes, matching};
-use crate::files;
 use crate::inputs::{self, Images, Loaded, neuron_name};
-use crate::screen::{Format, bar, count, grouped, percent, print, print_json, ratio, spinner};
+use crate::origin;
+use crate::screen::{Format, bar, count, grouped, json_path, percent, print, print_json, ratio, spinner};
 use model::Checkpoint;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -30,6 +30,7 @@ struct Report {
 
 #[derive(Serialize)]
 struct FloatReport {
+    #[serde(serialize_with = "json_path")]
     checkpoint: PathBuf,
     correct: usize,
     accuracy: f64,
@@ -41,12 +42,9 @@ struct FloatReport {
 pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
     let Loaded { path, configured } = inputs::network(&args.network, args.membrane_bits)?;
     let images = Images::load(&args.source, args.images, &configured)?;
-    let checkpoint = args.float.as_ref().map(|named| {
-        let beside = || path.with_file_name(files::CHECKPOINT);
-        named.clone().unwrap_or_else(beside)
-    });
     // Before the long part, so that a wrong path costs no time.
-    let float = checkpoint.map(|path| Checkpoint::load(&path).map(|loaded| (path, loaded))).transpose()?;
+    let float =
+        args.float.as_ref().map(|named| origin::float(named.as_deref(), &path, &configured)).transpose()?;
 
     let started = Instant::now();
     let progress = bar("reference", images.count());

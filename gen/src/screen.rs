@@ -2,8 +2,10 @@
 
 use crate::error::GenError;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// How results are printed.
@@ -26,6 +28,20 @@ pub fn print_json(value: &impl Serialize) -> Result<(), GenError> {
     let text =
         serde_json::to_string_pretty(value).expect("reports have no maps with other keys than strings");
     print(&(text + "\n"))
+}
+
+/// A path in a JSON document: a string, or where it is no Unicode `{"bytes": [...]}`, the bytes that the system knows it by, so that
+/// no two paths look alike.
+pub fn json_path<S: Serializer>(path: &impl AsRef<Path>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Bytes<'a> {
+        bytes: &'a [u8],
+    }
+    let path = path.as_ref();
+    match path.to_str() {
+        Some(text) => text.serialize(serializer),
+        None => Bytes { bytes: path.as_os_str().as_bytes() }.serialize(serializer),
+    }
 }
 
 /// A bar on stderr if that is a terminal.

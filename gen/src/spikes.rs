@@ -4,7 +4,7 @@ use crate::cli::SpikesArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs::{self, Images, Loaded};
-use crate::screen::{Format, bar, count, grouped, print, print_json};
+use crate::screen::{Format, bar, count, grouped, json_path, print, print_json};
 use model::{Configured, Executor, SpikePlane, Trace};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -12,8 +12,12 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Most bytes of spikes in one file.
+const MOST_BYTES: u64 = 1 << 30;
+
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "json_path")]
     out: &'a Path,
     network: &'a str,
     time_steps: u32,
@@ -27,6 +31,7 @@ struct Report<'a> {
 pub fn spikes(args: &SpikesArgs, format: Format) -> Result<(), GenError> {
     let Loaded { configured, .. } = inputs::network(&args.network, 24)?;
     let images = Images::load(&args.source, args.images, &configured)?;
+    refuse_large(&configured, images.count())?;
     let executor = Executor::new(&configured);
     let progress = bar("reference", images.count());
     let traces: Vec<Trace> = images
@@ -39,7 +44,7 @@ pub fn spikes(args: &SpikesArgs, format: Format) -> Result<(), GenError> {
         .collect::<Result<_, _>>()?;
     progress.finish_and_clear();
     let file = file(&configured, &traces, images.index(0));
-    write(&args.out, &file)?;
+    files::write_one(&args.out, &file)?;
     let report = Report {
         out: &args.out,
         network: &configured.name,
@@ -60,6 +65,16 @@ pub fn spikes(args: &SpikesArgs, format: Format) -> Result<(), GenError> {
             grouped(report.bytes as u64),
         )),
     }
+}
+
+/// Refuses more images than the spikes of one file may take.
+fn refuse_large(network: &Configured, images: usize) -> Result<(), GenError> {
+    let most = (MOST_BYTES / network.cost().spike_bytes.max(1)).max(1);
+    if images as u64 <= most {
+        return Ok(());
+    }
+    let found = format!("{images}, of {} bytes of spikes each", network.cost().spike_bytes);
+    Err(GenError::Option { option: "--images", found, allowed: format!("1..={most} in one file") })
 }
 
 /// The file's bytes.
@@ -83,14 +98,4 @@ fn file(network: &Configured, traces: &[Trace], first: usize) -> Vec<u8> {
     let facts = facts.into_iter().chain([("time_steps", network.time_steps().to_string())]);
     let metadata: HashMap<String, String> = facts.map(|(name, value)| (name.to_owned(), value)).collect();
     safetensors::serialize(views, Some(metadata)).expect("names differ and shapes fit")
-}
-
-/// Writes the file in one step, and its folder if there is none.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), GenError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(files::at(folder))?;
-    }
-    let partial = files::partial(path);
-    std::fs::write(&partial, bytes).map_err(files::at(path))?;
-    std::fs::rename(&partial, path).map_err(files::at(path))
 }

@@ -4,27 +4,25 @@ use crate::cli::VerilogArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::fusesoc;
-use crate::screen::{Format, count, print, print_json};
+use crate::origin::hex;
+use crate::port_table;
+use crate::screen::{Format, count, json_path, print, print_json};
+use crate::vivado_ip;
 use hdl::rtl::{Module, RtlError};
 use hdl::shell::litepcie::{self, Phy};
 use isa::{CoreConfig, PcieConfig, SocConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::Path;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// The core's registers.
-const REGISTERS: &str = "mst_core.rdl";
-/// A system's own.
-const SOC_REGISTERS: &str = "mst_soc.rdl";
-
-/// A card's own.
-const PCIE_REGISTERS: &str = "mst_pcie.rdl";
 /// What LitePCIe's core is made from.
 const LITEPCIE: &str = "litepcie.yml";
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "json_path")]
     out: &'a Path,
     modules: Vec<String>,
     lines: usize,
@@ -80,25 +78,42 @@ impl Design {
         text.expect("sizes are numbers") + "\n"
     }
 
-    /// Register descriptions: the core's, then those of what is around it.
+    /// Register descriptions, in SystemRDL and as C headers: the core's, then those of what is around it.
     fn registers(&self) -> Vec<(String, String)> {
-        let around = match self {
-            Design::Core(_) => None,
-            Design::Soc(soc) => Some((SOC_REGISTERS, isa::systemrdl::soc_text(soc))),
-            Design::Pcie(card, _) => Some((PCIE_REGISTERS, isa::systemrdl::pcie_text(card))),
-        };
-        let core = (REGISTERS, isa::systemrdl::text(self.core()));
-        std::iter::once(core).chain(around).map(|(name, text)| (name.to_owned(), text)).collect()
+        let core = self.core();
+        let mut files =
+            vec![("mst_core.rdl", isa::systemrdl::text(core)), ("mst_core.h", isa::c_header::text(core))];
+        match self {
+            Design::Core(_) => {}
+            Design::Soc(soc) => files.extend([
+                ("mst_soc.rdl", isa::systemrdl::soc_text(soc)),
+                ("mst_soc.h", isa::c_header::soc_text(soc)),
+            ]),
+            Design::Pcie(card, _) => files.extend([
+                ("mst_pcie.rdl", isa::systemrdl::pcie_text(card)),
+                ("mst_pcie.h", isa::c_header::pcie_text(card)),
+            ]),
+        }
+        files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
     }
 
     /// What other tools need.
-    fn for_others(&self) -> Option<(String, String)> {
+    fn for_others(&self, top: &Module) -> Option<(String, String)> {
         match self {
-            Design::Core(_) => None,
+            Design::Core(core) => Some(("mst_core_ip.tcl".to_owned(), vivado_ip::script(top, core))),
             // What LiteX's clients call it.
             Design::Soc(soc) => Some(("csr.csv".to_owned(), isa::soc::csr_csv(soc))),
             Design::Pcie(card, phy) => Some((LITEPCIE.to_owned(), litepcie::yaml(card, *phy))),
         }
+    }
+
+    /// The sizes in words.
+    fn words(&self) -> String {
+        let CoreConfig { lanes, bus_bits, address_bits, membrane_bits, .. } = self.core();
+        format!(
+            "{lanes} lanes, {bus_bits}-bit bus, {address_bits}-bit addresses, {membrane_bits}-bit membranes{}",
+            self.around()
+        )
     }
 
     /// What a line for people says beyond the core's sizes.
@@ -121,8 +136,12 @@ impl Design {
 pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     let design = Design::of(args)?;
     let top = design.top()?;
-    let mut beside = vec![(format!("{}.json", top.name()), design.sizes())];
-    beside.extend(design.for_others());
+    let ports = format!("{}_ports.md", top.name());
+    let mut beside = vec![
+        (format!("{}.json", top.name()), design.sizes()),
+        (ports.clone(), port_table::markdown(&top, &design.words())),
+    ];
+    beside.extend(design.for_others(&top));
     let registers = design.registers();
     let register_files: Vec<String> = registers.iter().map(|(name, _)| name.clone()).collect();
     beside.extend(registers);
@@ -134,9 +153,9 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
     });
     let (names, lines) = write(&args.out, &top, beside, package)?;
     let modules: Vec<String> = names.iter().map(|name| name.trim_end_matches(".v").to_owned()).collect();
-    let core = design.core().clone();
     match format {
         Format::Json => {
+            let core = design.core().clone();
             let (soc, pcie) = match design {
                 Design::Core(_) => (None, None),
                 Design::Soc(soc) => (Some(soc), None),
@@ -146,19 +165,18 @@ pub fn verilog(args: &VerilogArgs, format: Format) -> Result<(), GenError> {
         }
         Format::Text => {
             let top = top.name();
-            let with =
-                if packaged { format!("FuseSoC package {top}.core") } else { format!("LitePCIe {LITEPCIE}") };
+            let with = match design {
+                Design::Core(_) => format!("FuseSoC package {top}.core, Vivado IP script {top}_ip.tcl"),
+                Design::Soc(_) => format!("FuseSoC package {top}.core"),
+                Design::Pcie(..) => format!("LitePCIe {LITEPCIE}"),
+            };
             print(&format!(
-                "{} of Verilog in {}, {lines} lines: top `{top}`, {} lanes, {}-bit bus, {}-bit addresses, \
-                 {}-bit membranes{}\nfile list {top}.f, sizes {top}.json, registers {}, {with}\n",
+                "{} of Verilog in {}, {lines} lines: top `{top}`, {}\n\
+                 file list {top}.f, sizes {top}.json, ports {ports}, registers {}, {with}\n",
                 count(modules.len(), "module"),
                 args.out.display(),
-                core.lanes,
-                core.bus_bits,
-                core.address_bits,
-                core.membrane_bits,
-                design.around(),
-                register_files.join(" and "),
+                design.words(),
+                register_files.join(", "),
             ))
         }
     }
@@ -194,22 +212,32 @@ fn write(
     // Last, so that whoever sees the list finds its files.
     let list = format!("{}.f", top.name());
     out.push((list.clone(), names.join("\n") + "\n"));
-    let earlier = std::fs::read_to_string(folder.join(list)).unwrap_or_default();
+    let sums = format!("{}.sha256", top.name());
+    out.push((sums.clone(), checksums(&out)));
+    let stale = stale(folder, &sums, &out);
     files::write_all(folder, &out)?;
-    remove_stale(folder, &earlier, &names)?;
+    for path in stale {
+        std::fs::remove_file(&path).map_err(files::at(&path))?;
+    }
     Ok((names, lines))
 }
 
-/// Removes modules that an earlier core had and this one lacks: a tool that takes every file of the folder would trip over them.
-fn remove_stale(folder: &Path, earlier: &str, names: &[String]) -> Result<(), GenError> {
-    let stale = earlier.lines().filter(|name| {
-        name.ends_with(".v") && !name.contains(['/', '\\']) && !names.iter().any(|kept| kept == name)
-    });
-    for name in stale {
+/// What `sha256sum` writes: the hash and the name of each file.
+fn checksums(files: &[(String, String)]) -> String {
+    files.iter().map(|(name, text)| format!("{}  {name}\n", hex(&Sha256::digest(text)))).collect()
+}
+
+/// Files that an earlier run wrote (the list `sums` says so), that nobody has changed since, and that are not written again: a tool
+/// that takes every file of the folder would trip over them.
+fn stale(folder: &Path, sums: &str, out: &[(String, String)]) -> Vec<PathBuf> {
+    let earlier = std::fs::read_to_string(folder.join(sums)).unwrap_or_default();
+    let listed = earlier.lines().filter_map(|line| line.split_once("  "));
+    let ours = listed.filter(|(sum, name)| {
+        let inside = !name.contains(['/', '\\']);
+        let again = out.iter().any(|(kept, _)| kept == name);
         let path = folder.join(name);
-        if path.is_file() {
-            std::fs::remove_file(&path).map_err(files::at(&path))?;
-        }
-    }
-    Ok(())
+        let unchanged = || std::fs::read(&path).is_ok_and(|bytes| hex(&Sha256::digest(bytes)) == *sum);
+        inside && !again && !path.is_symlink() && unchanged()
+    });
+    ours.map(|(_, name)| folder.join(name)).collect()
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use sha2::{Digest, Sha256};
 use std::process::Command;
 use support::{checkpoint, contents, converted, json, refuses, succeeds, text, verilator, workspace};
 
@@ -23,12 +24,30 @@ fn the_same_options_give_the_same_verilog() {
 fn modules_of_an_earlier_core_go_and_other_files_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    for name in ["gone.v", "mine.v"] {
-        std::fs::write(path(name), "// text\n").unwrap();
+    let generate = |preset: &str| succeeds(&["verilog", "--preset", preset, "--out", text(folder.path())]);
+    generate("tiny");
+    let append = |name: &str, text: &str| {
+        let old = std::fs::read_to_string(path(name)).unwrap_or_default();
+        std::fs::write(path(name), old + text).unwrap();
+    };
+    // As if earlier cores had had these modules. The user changes one, and adds two of his own to the folder and to the list.
+    for name in ["gone.v", "changed.v", "unlisted.v", "listed.v"] {
+        append(name, "// text\n");
     }
-    std::fs::write(path("mst_core.f"), "gone.v\n../outside.v\n").unwrap();
-    succeeds(&["verilog", "--preset", "tiny", "--out", text(folder.path())]);
-    assert!(!path("gone.v").exists() && path("mine.v").exists());
+    let written =
+        |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (as_left, other) = (written("// text\n"), written("// other text\n"));
+    append("mst_core.sha256", &format!("{as_left}  gone.v\n{other}  changed.v\n{as_left}  ../outside.v\n"));
+    append("mst_core.f", "listed.v\n../outside.v\n");
+    generate("ecp5");
+    assert!(!path("gone.v").exists(), "nobody has changed it");
+    for name in ["changed.v", "unlisted.v", "listed.v"] {
+        assert!(path(name).exists(), "{name}");
+    }
+    let mut sums = Command::new("sha256sum");
+    sums.args(["--quiet", "-c", "mst_core.sha256"]).current_dir(folder.path());
+    let checked = sums.output().expect("sha256sum starts");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     let hidden = contents(folder.path()).into_iter().filter(|(name, _)| name.starts_with('.'));
     assert_eq!(hidden.count(), 0, "no partial files");
 }
@@ -89,7 +108,7 @@ fn impossible_cores_are_refused_and_write_nothing() {
         ("--membrane-bits", "33", "16..=32"),
         ("--max-fan-in", "100", "a multiple of 64"),
         ("--weight-rows", "65", "a power of two"),
-        ("--bias-rows", "8", "16..=192"),
+        ("--bias-rows", "8", "16..=1024"),
     ] {
         let field = option.trim_start_matches('-').replace('-', "_");
         refuses(&["verilog", option, value, "--out", text(&out)], &[&field, value, allowed]);

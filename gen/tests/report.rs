@@ -61,7 +61,8 @@ fn a_report_is_one_well_formed_page_with_every_section() {
         assert!(!html.contains(foreign), "{foreign}: the page must need nothing else");
     }
     assert_eq!((count(&html, "section"), count(&html, "h1")), (9, 1));
-    assert_eq!(count(&html, "svg") + 2, count(&html, "figure"), "all but the maps of two images are charts");
+    let charts = html.matches("<svg role=\"img\"").count();
+    assert_eq!(charts + 2, count(&html, "figure"), "all but the maps of two images are charts");
     assert_eq!(count(&html, "img"), html.matches("alt=\"").count());
 
     // Everything is known now, and nothing depends on when it was measured.
@@ -77,11 +78,63 @@ fn reports_that_cannot_be_made_are_refused_and_write_nothing() {
     let refuse = |more: &[&str], words: &[&str]| {
         refuses(&[&["report", text(&net), "--out", text(&out), "--images", "2"], more].concat(), words);
     };
+    refuse(&["--clock", "0"], &["--clock", "MHz"]);
     refuse(&["--time-steps", "0"], &["time_steps is 0"]);
     refuse(&["--time-steps", "200"], &["24", "fewer time steps"]);
     refuse(&["--with", "/nowhere.mst"], &["/nowhere.mst"]);
     refuse(&["--sweep", "points.txt"], &["points.txt", ".csv or .json"]);
-    std::fs::write(folder.path().join("checkpoint.safetensors"), "no checkpoint").unwrap();
-    refuse(&[], &["checkpoint.safetensors"]);
+    refuse(&["--float", text(&net)], &["--float is", "net.mst", "a checkpoint"]);
+    let copy = folder.path().join("copy.safetensors");
+    std::fs::copy(support::checkpoint(), &copy).unwrap();
+    succeeds(&["convert", text(&copy), "--out", text(&net)]);
+    std::fs::write(&copy, "no checkpoint").unwrap();
+    refuse(&["--float"], &["--float is", "has changed", "copy.safetensors", "`gen convert`"]);
+    refuse(&["--float", text(&copy)], &["copy.safetensors"]);
     assert!(!out.exists());
+}
+
+/// The page of the converted network, changed by `change`, with further options.
+fn page(change: impl FnOnce(&mut model::Network), more: &[&str]) -> String {
+    let (folder, net) = converted();
+    let mut network = model::Network::load(&net).unwrap();
+    change(&mut network);
+    network.save(&net).unwrap();
+    let out = folder.path().join("report.html");
+    succeeds(&[&["report", text(&net), "--images", "2", "--out", text(&out)], more].concat());
+    std::fs::read_to_string(&out).unwrap()
+}
+
+#[test]
+fn classes_have_their_names() {
+    let names =
+        ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"];
+    let html = page(|network| network.class_names = names.map(str::to_owned).to_vec(), &[]);
+    let confusion =
+        &html[html.find("<section id=\"confusion\">").unwrap()..html.find("<section id=\"maps\">").unwrap()];
+    for name in names {
+        assert_eq!(confusion.matches(&format!(">{name}<")).count(), 2, "{name}: a row and a column");
+    }
+    assert!(html.contains("Image 0, class Boot"), "the first test image is a boot");
+}
+
+#[test]
+fn the_headline_says_what_its_cycles_are() {
+    let html = page(|_| (), &["--lanes", "64", "--clock", "100"]);
+    let header = &html[..html.find("</header>").unwrap()];
+    for words in
+        ["integer accuracy", "of 2 images", "64 lanes, 128-bit bus", "at 100 MHz", "checkpoint was not found"]
+    {
+        assert!(header.contains(words), "{words}: {header}");
+    }
+    let value = |label: &str| {
+        let rest = &header[header.find(label).unwrap()..];
+        let digits = &rest[rest.find("<dd>").unwrap() + 4..rest.find("</dd>").unwrap()];
+        digits.replace(',', "").parse::<f64>().unwrap()
+    };
+    let rate = value("images a second");
+    assert_eq!(rate, (100e6 / value("cycles an image")).floor());
+
+    // What the core cannot run has no cycles, and the reason stands there.
+    let html = page(|_| (), &["--max-fan-in", "64"]);
+    assert!(html.contains("fan-in") && html.contains("the core does not run it"));
 }

@@ -1,6 +1,11 @@
 //! The sizes of one generated core.
 
+use crate::registers::{BitField, CONFIG0, CONFIG1, CONFIG2, FIELDS};
 use serde::{Deserialize, Serialize};
+
+/// Largest memory of a system or card in bytes: as much as a core with 32 address bits finds from its base on, and far more than the
+/// block RAM of any device that they are made for.
+pub const LARGEST_MEMORY: u32 = 8 << 20;
 
 /// The sizes of one generated core: written beside the Verilog as `mst_core.json`, read back by the driver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,9 +23,19 @@ pub struct CoreConfig {
     pub max_fan_in: u32,
     /// Rows of one bank of the weight buffer: a power of two, `max_fan_in`..=1024.
     pub weight_rows: u32,
-    /// Rows of one bank of the bias buffer: the largest number of tokens in an attention block. 16..=192.
+    /// Rows of one bank of the bias buffer: the largest number of tokens in an attention block. 16..=1024: `context` has a row of weights
+    /// for each of them, and no bank has more.
     pub bias_rows: u32,
 }
+
+/// Largest `max_fan_in` of any core.
+pub const LARGEST_FAN_IN: u32 = 1024;
+/// Largest `weight_rows` of any core.
+pub const LARGEST_WEIGHT_ROWS: u32 = 1024;
+/// Largest `bias_rows` of any core.
+pub const LARGEST_BIAS_ROWS: u32 = 1024;
+/// Largest `membrane_bits` of any core.
+pub const LARGEST_MEMBRANE_BITS: u32 = 32;
 
 /// What is wrong with a [`CoreConfig`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,33 +80,62 @@ impl CoreConfig {
         }
     }
 
-    /// Checks every field.
+    /// Checks every field: the shape, and that no size is larger than those that are built and tested.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.check_shape()?;
+        for (field, found, largest, allowed) in [
+            ("lanes", self.lanes, 64, "8, 16, 32 or 64, and at least bus_bits / 8"),
+            ("max_fan_in", self.max_fan_in, LARGEST_FAN_IN, "a multiple of 64 in 64..=1024"),
+            ("weight_rows", self.weight_rows, LARGEST_WEIGHT_ROWS, "a power of two from max_fan_in to 1024"),
+            ("bias_rows", self.bias_rows, LARGEST_BIAS_ROWS, "16..=1024"),
+        ] {
+            if found > largest {
+                return Err(ConfigError { field, found, allowed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what the structure of the core takes for granted, whatever its size, and that registers can tell the size.
+    pub fn check_shape(&self) -> Result<(), ConfigError> {
         let check = |ok: bool, field, found, allowed| {
             if ok { Ok(()) } else { Err(ConfigError { field, found, allowed }) }
         };
+        for (field, found) in [
+            ("lanes", self.lanes),
+            ("max_fan_in", self.max_fan_in),
+            ("weight_rows", self.weight_rows),
+            ("bias_rows", self.bias_rows),
+        ] {
+            check(found < 1 << 16, field, found, "less than 65536")?;
+        }
         check(matches!(self.bus_bits, 64 | 128), "bus_bits", self.bus_bits, "64 or 128")?;
         check(
-            self.lanes.is_power_of_two() && (8..=64).contains(&self.lanes) && self.lanes >= self.bus_bytes(),
+            self.lanes.is_power_of_two() && self.lanes >= self.bus_bytes(),
             "lanes",
             self.lanes,
             "8, 16, 32 or 64, and at least bus_bits / 8",
         )?;
         check((32..=64).contains(&self.address_bits), "address_bits", self.address_bits, "32..=64")?;
-        check((16..=32).contains(&self.membrane_bits), "membrane_bits", self.membrane_bits, "16..=32")?;
         check(
-            self.max_fan_in.is_multiple_of(64) && (64..=1024).contains(&self.max_fan_in),
+            (16..=LARGEST_MEMBRANE_BITS).contains(&self.membrane_bits),
+            "membrane_bits",
+            self.membrane_bits,
+            "16..=32",
+        )?;
+        check(
+            self.max_fan_in.is_multiple_of(64) && self.max_fan_in > 0,
             "max_fan_in",
             self.max_fan_in,
             "a multiple of 64 in 64..=1024",
         )?;
         check(
-            self.weight_rows.is_power_of_two() && (self.max_fan_in..=1024).contains(&self.weight_rows),
+            self.weight_rows.is_power_of_two() && self.weight_rows >= self.max_fan_in,
             "weight_rows",
             self.weight_rows,
             "a power of two from max_fan_in to 1024",
         )?;
-        check((16..=192).contains(&self.bias_rows), "bias_rows", self.bias_rows, "16..=192")
+        check(self.bias_rows >= 16, "bias_rows", self.bias_rows, "16..=1024")
     }
 
     /// Bytes of one bus beat: the alignment of every row in memory.
@@ -99,13 +143,29 @@ impl CoreConfig {
         self.bus_bits / 8
     }
 
-    /// The values of registers `CONFIG0`, `CONFIG1` and `CONFIG2`.
+    /// The parts of registers `CONFIG0`, `CONFIG1` and `CONFIG2`, with their values.
+    pub fn register_fields(&self) -> impl Iterator<Item = (&'static BitField, u32)> {
+        FIELDS.iter().filter_map(|field| {
+            let value = match field.name {
+                "LANES" => self.lanes,
+                "BUS_BYTES" => self.bus_bytes(),
+                "MEMBRANE_BITS" => self.membrane_bits,
+                "MAX_FAN_IN" => self.max_fan_in,
+                "WEIGHT_ROWS" => self.weight_rows,
+                "BIAS_ROWS" => self.bias_rows,
+                "ADDRESS_BITS" => self.address_bits,
+                _ => return None,
+            };
+            Some((field, value))
+        })
+    }
+
+    /// The values of registers `CONFIG0`, `CONFIG1` and `CONFIG2`. Bits of a value beyond its part of the register are dropped.
     pub fn registers(&self) -> [u32; 3] {
-        [
-            self.lanes | self.bus_bytes() << 16 | self.membrane_bits << 24,
-            self.max_fan_in | self.weight_rows << 16,
-            self.bias_rows | self.address_bits << 16,
-        ]
+        [CONFIG0, CONFIG1, CONFIG2].map(|register| {
+            let parts = self.register_fields().filter(|(field, _)| field.register == register);
+            parts.map(|(field, value)| (value & ((1 << field.width) - 1)) << field.lsb).sum()
+        })
     }
 }
 
@@ -114,13 +174,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_largest_values_are_allowed_and_named_and_no_more() {
+        let largest = CoreConfig {
+            membrane_bits: LARGEST_MEMBRANE_BITS,
+            max_fan_in: LARGEST_FAN_IN,
+            weight_rows: LARGEST_WEIGHT_ROWS,
+            bias_rows: LARGEST_BIAS_ROWS,
+            ..CoreConfig::preset("tiny").unwrap()
+        };
+        largest.validate().unwrap();
+        for (beyond, largest) in [
+            (
+                CoreConfig { membrane_bits: LARGEST_MEMBRANE_BITS + 1, ..largest.clone() },
+                LARGEST_MEMBRANE_BITS,
+            ),
+            (CoreConfig { max_fan_in: LARGEST_FAN_IN + 64, ..largest.clone() }, LARGEST_FAN_IN),
+            (CoreConfig { weight_rows: 2 * LARGEST_WEIGHT_ROWS, ..largest.clone() }, LARGEST_WEIGHT_ROWS),
+            (CoreConfig { bias_rows: LARGEST_BIAS_ROWS + 1, ..largest.clone() }, LARGEST_BIAS_ROWS),
+        ] {
+            let error = beyond.validate().unwrap_err();
+            assert!(error.allowed.ends_with(&largest.to_string()), "{error}");
+        }
+    }
+
+    #[test]
     fn presets_are_valid_and_others_name_their_field() {
         for name in CoreConfig::PRESETS {
             CoreConfig::preset(name).unwrap().validate().unwrap();
         }
+        let ecp5 = CoreConfig::preset("ecp5").unwrap();
+        assert_eq!(ecp5.registers(), [32 | 16 << 16 | 24 << 24, 512 | 512 << 16, 64 | 32 << 16]);
         let wrong = CoreConfig { lanes: 12, ..CoreConfig::preset("tiny").unwrap() };
         assert_eq!(wrong.validate().unwrap_err().field, "lanes");
         let wrong = CoreConfig { max_fan_in: 1024, ..CoreConfig::preset("tiny").unwrap() };
         assert_eq!(wrong.validate().unwrap_err().field, "weight_rows");
+        let large = CoreConfig { lanes: 128, ..CoreConfig::preset("tiny").unwrap() };
+        large.check_shape().unwrap();
+        assert_eq!(large.validate().unwrap_err().field, "lanes");
     }
 }

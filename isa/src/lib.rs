@@ -5,28 +5,35 @@
 //! - [`descriptor`]: the 256-byte record that describes one layer.
 //! - [`layout`]: how spikes, weights, parameters and logits lie in memory.
 //! - [`errors`]: the codes with which the core refuses work.
+//! - [`c_header`]: renders registers, descriptors and error codes as a C header.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
+//! - [`names`]: what networks, layers and classes may be called.
 //! - [`program`]: a network compiled for a core, and its file.
 //! - [`pcie`]: the address map of `mst_pcie`, its registers and its sizes (`mst_pcie.json`).
 //! - [`soc`]: the address map of `mst_soc`, its registers and its sizes (`mst_soc.json`).
 //! - [`reference`](mod@reference): renders all of it as the page `docs/isa.md`.
 //! - [`systemrdl`]: renders the registers for register tools.
 
+pub mod c_header;
 pub mod config;
+pub mod counters;
 pub mod descriptor;
 pub mod errors;
 pub mod layout;
 pub mod mask;
+pub mod names;
 pub mod pcie;
 pub mod program;
 pub mod reference;
+mod register_map;
 pub mod registers;
 mod shape;
 pub mod soc;
 pub mod systemrdl;
 
 pub use config::CoreConfig;
+pub use counters::{COUNTERS, Counter, Counters};
 pub use descriptor::{Descriptor, Neuron, Op};
 pub use errors::ErrorCode;
 pub use pcie::PcieConfig;
@@ -40,11 +47,23 @@ pub const IDENTITY: u32 = 0x4d53_5431;
 /// driver refuses a core whose major version differs from its own.
 pub const VERSION: u32 = 0x0001_0000;
 
+/// Most layers of one run: what a descriptor's counts of completed layers can say.
+pub const MAX_LAYERS: u32 = MAX_COUNT;
+
 /// Largest number of time steps the hardware runs.
 pub const MAX_TIME_STEPS: u32 = 64;
 
 /// Time steps that one spike word carries for a channel.
 pub const CHUNK_STEPS: u32 = 8;
+
+/// Largest count that a field of a descriptor holds (12 bits): completed layers, token rows and columns, rows of a window.
+pub const MAX_COUNT: u32 = (1 << 12) - 1;
+
+/// Size and alignment of a page: a memory window has whole ones.
+pub const PAGE: u64 = 4096;
+
+/// Bytes of the largest memory window: the most that the register `MEMORY_SIZE` can say in whole pages.
+pub const LARGEST_WINDOW: u64 = (1 << 32) - PAGE;
 
 /// Largest number of segments that one input row is gathered from.
 pub const MAX_SEGMENTS: u32 = 16;

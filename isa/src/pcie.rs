@@ -22,7 +22,7 @@
 //! LitePCIe reports a writer's interrupt when its last request has been handed over, not when it is in host memory. A register read that
 //! is answered afterwards says that it is: a completion never overtakes a posted write (PCI Express Base 2.4.1).
 
-use crate::config::{ConfigError, CoreConfig};
+use crate::config::{ConfigError, CoreConfig, LARGEST_MEMORY};
 use crate::registers::registers;
 use serde::{Deserialize, Serialize};
 
@@ -175,7 +175,7 @@ impl PcieConfig {
             "128, the width of LitePCIe's streams",
         )?;
         check(
-            self.memory_bytes.is_multiple_of(4096) && (4096..=8 << 20).contains(&self.memory_bytes),
+            self.memory_bytes.is_multiple_of(4096) && (4096..=LARGEST_MEMORY).contains(&self.memory_bytes),
             "memory_bytes",
             self.memory_bytes,
             "a multiple of 4096 in 4096..=8388608",

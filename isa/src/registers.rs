@@ -1,5 +1,8 @@
 //! The AXI4-Lite register map of `mst_core`. Every register is 32 bits wide; offsets are in bytes.
 
+/// Bytes of address space that the registers take.
+pub const BYTES: u32 = 0x1000;
+
 /// How the host may use a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -35,38 +38,32 @@ macro_rules! registers {
 }
 pub(crate) use registers;
 
-registers! {
-    IDENTITY @ 0x000 ReadOnly "Constant `MST1` in ASCII.";
-    VERSION @ 0x004 ReadOnly "Interface version, major in bits 31:16, minor in bits 15:0.";
-    CONFIG0 @ 0x008 ReadOnly "Lanes in bits 15:0, bus bytes in bits 23:16, membrane bits in bits 31:24.";
-    CONFIG1 @ 0x00c ReadOnly "Largest fan-in in bits 15:0, weight rows a bank in bits 31:16.";
-    CONFIG2 @ 0x010 ReadOnly "Bias rows a bank in bits 15:0, address bits in bits 23:16.";
-    CONTROL @ 0x020 WriteOne "Bit 0 starts a run, bit 1 is the soft reset (also clears an error), bit 2 clears the done flag, bit 3 clears the counters.";
-    STATUS @ 0x024 ReadOnly "Bit 0 busy, bit 1 done, bit 2 error, bit 3 soft reset in progress (memory traffic is draining).";
-    ERROR @ 0x028 ReadOnly "Error code in bits 7:0, 0 if none. Sticky until a soft reset.";
-    ERROR_DESCRIPTOR @ 0x02c ReadOnly "Index of the descriptor that the error belongs to.";
-    ERROR_ADDRESS @ 0x030 ReadOnly "Byte offset of the access that failed (codes 7, 8 and 9: of the latest access of that kind).";
-    INTERRUPT_ENABLE @ 0x034 ReadWrite "Bit 0: raise `irq` while done is set; bit 1: raise it while error is set.";
-    MEMORY_BASE_LOW @ 0x040 ReadWrite "Bus address of the memory window, bits 31:0; a multiple of 4096 (bits 11:0 count as 0).";
-    MEMORY_BASE_HIGH @ 0x044 ReadWrite "Bus address of the memory window, bits 63:32.";
-    MEMORY_SIZE @ 0x048 ReadWrite "Bytes in the memory window. The core accesses nothing outside it.";
-    DESCRIPTOR_BASE @ 0x04c ReadWrite "Byte offset of the first descriptor; a multiple of 256.";
-    DESCRIPTOR_COUNT @ 0x050 ReadWrite "Descriptors in the run, 1..=4095.";
-    SCRATCH @ 0x054 ReadWrite "Free for the host.";
-    LAYERS_COMPLETED @ 0x058 ReadOnly "Layers of this run whose outputs are in memory.";
-    COUNT_BUSY @ 0x080 ReadOnly "Clock cycles in which a run was in progress.";
-    COUNT_EVENTS @ 0x084 ReadOnly "Events that the lanes accumulated.";
-    COUNT_SPIKES @ 0x088 ReadOnly "Spikes transmitted (after masking).";
-    COUNT_STALL_WEIGHTS @ 0x08c ReadOnly "Cycles without an event because the next job's parameters or matrix were not loaded.";
-    COUNT_STALL_INPUTS @ 0x090 ReadOnly "Cycles without an event because no input row was loaded.";
-    COUNT_STALL_FIRE @ 0x094 ReadOnly "Cycles in which an event waited for threshold steps of earlier tokens.";
-    COUNT_STALL_OUTPUT @ 0x098 ReadOnly "Cycles in which threshold steps waited for the output path.";
-    COUNT_STALL_ORDER @ 0x09c ReadOnly "Cycles without an event between layers, until the layers read from had completed.";
-    COUNT_STALL_SWITCH @ 0x0a0 ReadOnly "Cycles without an event while a job drained and the next one's parameters entered the lanes.";
-    COUNT_NULL_EVENTS @ 0x0a4 ReadOnly "Cycles spent on a row (a token's chunk of 8 steps, or its time step for `if`) without any active input.";
-    COUNT_READ_BEATS @ 0x0a8 ReadOnly "Data beats read from memory.";
-    COUNT_WRITE_BEATS @ 0x0ac ReadOnly "Data beats written to memory.";
+macro_rules! core_registers {
+    ($($counter:ident @ $register:ident $offset:literal $doc:literal;)*) => {
+        registers! {
+            IDENTITY @ 0x000 ReadOnly "Constant `MST1` in ASCII.";
+            VERSION @ 0x004 ReadOnly "Interface version, major in bits 31:16, minor in bits 15:0.";
+            CONFIG0 @ 0x008 ReadOnly "Lanes in bits 15:0, bus bytes in bits 23:16, membrane bits in bits 31:24.";
+            CONFIG1 @ 0x00c ReadOnly "Largest fan-in in bits 15:0, weight rows a bank in bits 31:16.";
+            CONFIG2 @ 0x010 ReadOnly "Bias rows a bank in bits 15:0, address bits in bits 23:16.";
+            CONTROL @ 0x020 WriteOne "Bit 0 starts a run, bit 1 is the soft reset (also clears an error), bit 2 clears the done flag, bit 3 clears the counters.";
+            STATUS @ 0x024 ReadOnly "Bit 0 busy, bit 1 done, bit 2 error, bit 3 soft reset in progress (memory traffic is draining).";
+            ERROR @ 0x028 ReadOnly "Error code in bits 7:0, 0 if none. Sticky until a soft reset.";
+            ERROR_DESCRIPTOR @ 0x02c ReadOnly "Index of the descriptor that the error belongs to.";
+            ERROR_ADDRESS @ 0x030 ReadOnly "Byte offset of the access that failed (codes 7, 8 and 9: of the latest access of that kind).";
+            INTERRUPT_ENABLE @ 0x034 ReadWrite "Bit 0: raise `irq` while done is set; bit 1: raise it while error is set.";
+            MEMORY_BASE_LOW @ 0x040 ReadWrite "Bus address of the memory window, bits 31:0; a multiple of 4096 (bits 11:0 count as 0).";
+            MEMORY_BASE_HIGH @ 0x044 ReadWrite "Bus address of the memory window, bits 63:32.";
+            MEMORY_SIZE @ 0x048 ReadWrite "Bytes in the memory window. The core accesses nothing outside it.";
+            DESCRIPTOR_BASE @ 0x04c ReadWrite "Byte offset of the first descriptor; a multiple of 256.";
+            DESCRIPTOR_COUNT @ 0x050 ReadWrite "Descriptors in the run, 1..=4095.";
+            SCRATCH @ 0x054 ReadWrite "Free for the host.";
+            LAYERS_COMPLETED @ 0x058 ReadOnly "Layers of this run whose outputs are in memory.";
+            $($register @ $offset ReadOnly $doc;)*
+        }
+    };
 }
+crate::counters::with_counters!(core_registers);
 
 /// A part of a register with a meaning of its own.
 #[derive(Clone, Copy, Debug)]
@@ -167,5 +164,15 @@ mod tests {
             let follows = first.register == second.register && first.lsb + first.width <= second.lsb;
             assert!(first.register < second.register || follows, "{} and {}", first.name, second.name);
         }
+    }
+
+    #[test]
+    fn texts_say_the_largest_count() {
+        let count = REGISTERS.iter().find(|register| register.name == "DESCRIPTOR_COUNT").unwrap();
+        assert!(count.doc.contains(&format!("1..={}", crate::MAX_COUNT)), "{}", count.doc);
+        let error = crate::ErrorCode::BadRun.text();
+        assert!(error.contains(&format!("above {}", crate::MAX_COUNT)), "{error}");
+        let tokens = crate::descriptor::FIELDS.iter().find(|field| field.name == "inner_x").unwrap();
+        assert_eq!((1 << tokens.width) - 1, crate::MAX_COUNT);
     }
 }

@@ -35,6 +35,29 @@ impl Patch {
     pub fn along(self, pixels: usize) -> Option<usize> {
         Some((pixels + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
     }
+
+    /// Where in the image the inputs of `token`, a token of `grid`, lie: channel by channel, row by row. `None` outside the image, where an
+    /// input is 0.
+    pub fn pixels(
+        self,
+        image: ImageShape,
+        grid: Grid,
+        token: usize,
+    ) -> impl Iterator<Item = Option<usize>> + Clone {
+        let (top, left) = (token / grid.columns * self.stride, token % grid.columns * self.stride);
+        // Wraps below 0 to a position far outside.
+        let from = move |start: usize, i: usize| (start + i).wrapping_sub(self.padding);
+        (0..image.channels).flat_map(move |channel| {
+            (0..self.kernel).flat_map(move |y| {
+                let row = from(top, y);
+                let start = (row < image.height).then(|| (channel * image.height + row) * image.width);
+                (0..self.kernel).map(move |x| {
+                    let column = from(left, x);
+                    start.filter(|_| column < image.width).map(|start| start + column)
+                })
+            })
+        })
+    }
 }
 
 /// The image that a network classifies.

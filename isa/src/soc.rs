@@ -10,7 +10,7 @@
 //! The protocol has no checksum. The register `LINK_CRC` makes up for it: CRC-32 (ISO-HDLC, that of zlib) of every byte that came
 //! in and every byte that a read sent, in that order, since it was last written.
 
-use crate::config::{ConfigError, CoreConfig};
+use crate::config::{ConfigError, CoreConfig, LARGEST_MEMORY};
 use crate::registers::{Access, registers};
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,6 @@ pub const CORE_BASE: u32 = 0xf000_0000;
 pub const SOC_BASE: u32 = 0xf001_0000;
 /// Part of a second after which an incomplete command is dropped.
 pub const SILENCE_PER_SECOND: u32 = 10;
-/// Largest memory: as much as a core with 32 address bits finds from [`MEMORY_BASE`] on, and far more than any ECP5 has.
-const LARGEST_MEMORY: u32 = 8 << 20;
 
 registers! {
     SOC_IDENTITY @ 0x000 ReadOnly "Constant `MSTS` in ASCII.";

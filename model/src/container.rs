@@ -1,18 +1,50 @@
 //! What checkpoints and network files have in common: a safetensors file with a JSON header under one metadata key.
 
+mod foreign;
+
 use crate::error::ModelError;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The tensors of a file, by name. Reading one takes it out, so that what remains is what nothing reads.
-pub(crate) struct Tensors<'f>(BTreeMap<String, Stored<'f>>);
+/// A kind of file.
+pub(crate) struct Kind {
+    /// The metadata key of its header.
+    pub key: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// What to do with a file that holds tensors, but is not one of these.
+    pub remedy: &'static str,
+    /// The metadata key of a file that is taken for one, what that is, and what to do with it.
+    pub mistaken: [&'static str; 3],
+}
 
-struct Stored<'f> {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: &'f [u8],
+/// Trained float networks.
+pub(crate) const CHECKPOINT: Kind = Kind {
+    key: "mst",
+    what: "a checkpoint of this project",
+    remedy: "tensors alone do not say the architecture: load them with PyTorch and write them with `save_file(tensors, path, \
+             {\"mst\": json.dumps(header)})` as train/export_example.py does; docs/checkpoint.md lists names and entries",
+    mistaken: ["mst-network", "a converted network", "it needs no conversion: `gen run NET`"],
+};
+
+/// Integer networks.
+pub(crate) const NETWORK: Kind = Kind {
+    key: "mst-network",
+    what: "a network file of this project",
+    remedy: "`gen convert CHECKPOINT --out NET` writes one; docs/checkpoint.md says what it converts",
+    mistaken: ["mst", "a checkpoint", "convert it: `gen convert CHECKPOINT --out NET`"],
+};
+
+/// The tensors of a file, by name. Reading one takes it out, so that what remains is what nothing reads.
+pub(crate) struct Tensors<'f>(pub BTreeMap<String, Stored<'f>>);
+
+/// A tensor as the file has it.
+pub(crate) struct Stored<'f> {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub data: &'f [u8],
 }
 
 /// An error of the file as a whole.
@@ -20,15 +52,24 @@ pub(crate) fn format_error(reason: impl Into<String>) -> ModelError {
     ModelError::Format { reason: reason.into() }
 }
 
-/// Splits a file into the JSON text under `key` and its tensors.
-pub(crate) fn open<'f>(bytes: &'f [u8], key: &str, what: &str) -> Result<(String, Tensors<'f>), ModelError> {
-    let corrupt =
-        |error| format_error(format!("not a safetensors file, or a truncated or corrupt one: {error}"));
+/// Splits a file into the JSON text of its header and its tensors.
+pub(crate) fn open<'f>(bytes: &'f [u8], kind: &Kind) -> Result<(String, Tensors<'f>), ModelError> {
+    let Kind { key, what, remedy, mistaken: [mistaken, is, do_this] } = kind;
+    let corrupt = |error| match foreign::name(bytes) {
+        Some(foreign) => format_error(format!("{foreign}, not {what}; {remedy}")),
+        None => format_error(format!("not a safetensors file, or a truncated or corrupt one: {error}")),
+    };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(corrupt)?;
-    let header = metadata.metadata().as_ref().and_then(|entries| entries.get(key));
-    let header = header.ok_or_else(|| {
-        format_error(format!("a safetensors file, but not {what}: its metadata has no entry `{key}`"))
-    })?;
+    let entries = metadata.metadata();
+    let entry = |key: &str| entries.as_ref().and_then(|entries| entries.get(key));
+    let Some(header) = entry(key) else {
+        return Err(format_error(match entry(mistaken) {
+            Some(_) => format!("{is} (metadata entry `{mistaken}`), not {what} (`{key}`); {do_this}"),
+            None => {
+                format!("a safetensors file, but not {what}: its metadata has no entry `{key}`; {remedy}")
+            }
+        }));
+    };
     let file = SafeTensors::deserialize(bytes).map_err(corrupt)?;
     let stored = file.tensors().into_iter().map(|(name, view)| {
         (name, Stored { dtype: view.dtype(), shape: view.shape().to_vec(), data: view.data() })
@@ -65,77 +106,40 @@ pub(crate) fn read_file<T>(
 }
 
 impl Tensors<'_> {
-    /// Whether a tensor is there and was not taken yet.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    /// Elements of a float tensor of the given shape, all finite.
-    pub fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let data = self.take(name, Dtype::F32, shape)?;
-        let values: Vec<f32> = data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        check(name, &values, "finite", |value| value.is_finite())?;
-        Ok(values)
-    }
-
     /// Elements of a 32-bit integer vector of any length.
     pub fn integers(&mut self, name: &str) -> Result<Vec<i32>, ModelError> {
-        let length = self.length(name);
-        let data = self.take(name, Dtype::I32, &[length])?;
+        let data = self.take(name, Dtype::I32)?;
         Ok(data.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes)).collect())
     }
 
     /// Elements of an 8-bit integer vector of any length.
     pub fn bytes(&mut self, name: &str) -> Result<Vec<i8>, ModelError> {
-        let length = self.length(name);
-        let data = self.take(name, Dtype::I8, &[length])?;
+        let data = self.take(name, Dtype::I8)?;
         Ok(data.iter().map(|&byte| byte as i8).collect())
-    }
-
-    /// The names of all tensors that were not taken.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
-    /// Number of dimensions of a tensor that was not taken.
-    pub fn rank(&self, name: &str) -> Option<usize> {
-        self.0.get(name).map(|stored| stored.shape.len())
     }
 
     /// The name of a tensor that was not taken.
     pub fn left(&self) -> Option<&str> {
-        self.names().next()
+        self.0.keys().next().map(String::as_str)
     }
 
-    fn length(&self, name: &str) -> usize {
-        self.0.get(name).map_or(0, |stored| stored.shape.iter().product())
-    }
-
-    fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8], ModelError> {
+    fn take(&mut self, name: &str, dtype: Dtype) -> Result<&[u8], ModelError> {
         let stored =
             self.0.remove(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
-        if stored.dtype == dtype && stored.shape == shape {
+        if stored.dtype == dtype && stored.shape.len() == 1 {
             return Ok(stored.data);
         }
         Err(ModelError::TensorType {
             name: name.to_owned(),
-            found: format!("{} {:?}", stored.dtype, stored.shape),
-            expected: format!("{dtype} {shape:?}"),
+            found: stored.kind(),
+            expected: format!("a vector of {dtype}"),
         })
     }
 }
 
-/// Refuses the first element for which `ok` is false.
-pub(crate) fn check(
-    name: &str,
-    values: &[f32],
-    expected: &'static str,
-    ok: impl Fn(f32) -> bool,
-) -> Result<(), ModelError> {
-    match values.iter().position(|&value| !ok(value)) {
-        None => Ok(()),
-        Some(index) => {
-            Err(ModelError::TensorValue { name: name.to_owned(), index, value: values[index], expected })
-        }
+impl Stored<'_> {
+    /// Element type and shape, in words.
+    pub fn kind(&self) -> String {
+        format!("{} {:?}", self.dtype, self.shape)
     }
 }

@@ -2,19 +2,22 @@
 //!
 //! A spike of a site with threshold `l` stands for the activation `l`, so a site's firing rate times `l` is its QCFS activation.
 //! With BN folded to `y = gain * (W x) + offset`, the float drive of neuron `o` is `offset[o] + sum_i a[o,i] * s[i]` with
-//! `a[o,i] = gain[o] * W[o,i] * l_in`, to be compared with `l_out`. Dividing both sides by a scale that is free for every
+//! `a[o,i] = gain[o] * W[o,i] * l[i]`, to be compared with `l[o]`; thresholds `l` may differ from channel to channel. Dividing both sides by a scale that is free for every
 //! neuron gives integers: `w = round(a / scale)`, `b = round(offset / scale)`, `theta = round(l_out / scale)`, and with
 //! `v0 = theta / 2` the spike count of a two-phase neuron is QCFS's clip-floor-shift with `levels = T`.
 
+mod attention;
 mod quantise;
 
-use crate::checkpoint::{Architecture, Attention, BatchNorm, Block, Checkpoint, Linear, Norm};
+use crate::checkpoint::{Architecture, BatchNorm, Block, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
 use crate::network::{
     Gather, Grid, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
 };
+use crate::run::{Configured, RunOptions};
 use isa::Neuron;
-use quantise::{Deviations, ROOM, integer, largest, one_sided, quantise, theta_fits};
+use ndarray::ArrayView1;
+use quantise::{Deviations, ROOM, Site, integer, largest, one_sided};
 use serde::Serialize;
 
 /// How to convert.
@@ -36,16 +39,14 @@ impl ConvertOptions {
     }
 }
 
-/// Largest fraction of scores and context.
-const MAX_FRACTION: u32 = 7;
-
 /// Converts a checkpoint. Layers keep the checkpoint's names; scores and context are `attn.scores` and `attn.context`. Layers
 /// that were trained with masks are masked.
 ///
 /// # Errors
-/// If a value is too large for an integer network, or the result does not [validate](Network::validate).
+/// If a value is too large or a threshold too small for an integer network, or the result does not [configure](Network::configure)
+/// for the time steps that it is to have room for.
 pub fn convert(checkpoint: &Checkpoint, options: &ConvertOptions) -> Result<Network, ModelError> {
-    convert_and_measure(checkpoint, options).map(|(network, _)| network)
+    convert_and_measure(checkpoint, options).map(|converted| converted.network)
 }
 
 /// Converts a checkpoint like [`convert`], and says for each layer what became of its float values.
@@ -55,21 +56,36 @@ pub fn convert(checkpoint: &Checkpoint, options: &ConvertOptions) -> Result<Netw
 pub fn convert_and_measure(
     checkpoint: &Checkpoint,
     options: &ConvertOptions,
-) -> Result<(Network, Vec<Precision>), ModelError> {
+) -> Result<Converted, ModelError> {
     let (layers, precision) = (Vec::new(), Vec::new());
-    let mut converter = Converter { checkpoint, options, layers, thresholds: Vec::new(), precision };
+    let mut converter = Converter { checkpoint, options, layers, units: Vec::new(), precision };
     converter.network()?;
     let Architecture { image, classes, .. } = checkpoint.architecture;
-    let network = Network::new(options.name.clone(), image, classes, converter.layers, 1);
+    let mut network = Network::new(options.name.clone(), image, classes, converter.layers, 1);
+    network.class_names.clone_from(&checkpoint.class_names);
     network.validate()?;
-    Ok((network, converter.precision))
+    let time_steps = options.time_steps;
+    let no_room = |source| ModelError::Room { time_steps, source: Box::new(source) };
+    let configured = network.configure(&RunOptions::new(time_steps)).map_err(no_room)?;
+    Ok(Converted { network, configured, precision: converter.precision })
+}
+
+/// A converted network, and what conversion did.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The network.
+    pub network: Network,
+    /// The network as it runs for the time steps that it has room for, with the bounds of its sums.
+    pub configured: Configured,
+    /// One a layer.
+    pub precision: Vec<Precision>,
 }
 
 /// What a layer's threshold was, and what rounding did to what it adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Precision {
-    /// Threshold of the activation in the checkpoint; absent for the readout.
-    pub threshold: Option<f32>,
+    /// Smallest and largest threshold of the activations in the checkpoint; absent for the readout.
+    pub threshold: Option<[f32; 2]>,
     /// Of weights, gains or (scores) position biases; absent for context, which adds nothing but spikes.
     pub rounding: Option<Rounding>,
 }
@@ -87,8 +103,8 @@ struct Converter<'a> {
     checkpoint: &'a Checkpoint,
     options: &'a ConvertOptions,
     layers: Vec<Layer>,
-    /// What a spike of each layer stands for.
-    thresholds: Vec<f64>,
+    /// What a spike of each layer's channels (scores: heads) stands for.
+    units: Vec<Vec<f64>>,
     precision: Vec<Precision>,
 }
 
@@ -131,14 +147,23 @@ impl Converter<'_> {
     }
 
     fn patch_embed(&mut self) -> Result<LayerId, ModelError> {
-        let architecture = &self.checkpoint.architecture;
-        let (name, linear) = ("patch_embed", &self.checkpoint.patch_embed);
+        let Checkpoint { architecture, input, patch_embed: linear, .. } = self.checkpoint;
+        let name = "patch_embed";
         let place = Place { grid: architecture.grid(0), walk: Walk::Raster };
-        let Rounded { weights, bias, theta, deviations } = self.matrix(name, linear, 1.0 / 255.0, 255.0)?;
+        let channel = |i: usize| i / (architecture.patch * architecture.patch);
+        let inputs = 0..linear.weight.ncols();
+        let units: Vec<f64> = inputs.map(|i| input.step(channel(i))).collect();
+        // Normalised pixels are not 0 where bytes are: what those add goes into the bias.
+        let mut norm = linear.norm.clone();
+        for ((row, gain), offset) in linear.weight.rows().into_iter().zip(&norm.gain).zip(&mut norm.offset) {
+            let black: f64 =
+                row.iter().enumerate().map(|(i, &w)| f64::from(w) * input.black(channel(i))).sum();
+            *offset += gain * black;
+        }
+        let rounded = self.matrix(name, linear, &norm, &units, 255.0)?;
         let patch = Patch { kernel: architecture.patch, stride: architecture.patch, padding: 0 };
-        let operation = Operation::Analog { patch, weights, bias };
-        let id = self.push(name, operation, place, theta, Some(linear.threshold));
-        Ok(self.measured(id, &deviations))
+        let operation = |weights, bias| Operation::Analog { patch, weights, bias };
+        Ok(self.push_rounded(name, rounded, operation, place, &linear.thresholds))
     }
 
     fn block(
@@ -193,18 +218,19 @@ impl Converter<'_> {
     ) -> Result<LayerId, ModelError> {
         let BatchNorm { gain, offset } = &norm.norm;
         let channels = gain.len();
+        let site = self.site(name, 1.0);
         let mut gains = vec![0; stream.len() * channels];
         let (mut bias, mut theta, mut deviations) = (Vec::new(), Vec::new(), Deviations::default());
         for c in 0..channels {
-            let terms: Vec<f64> = stream.iter().map(|id| gain[c] * self.thresholds[id.0]).collect();
-            let neuron = quantise(name, &terms, offset[c], norm.threshold, 1.0, self.options.time_steps)?;
+            let terms: Vec<f64> = stream.iter().map(|id| gain[c] * self.units[id.0][c]).collect();
+            let neuron = site.quantise(c, &terms, offset[c], norm.thresholds[c])?;
             deviations.add(&terms, neuron.scale);
             neuron.weights.iter().enumerate().for_each(|(k, &gain)| gains[k * channels + c] = gain);
             bias.push(neuron.bias);
             theta.push(neuron.theta);
         }
         let operation = Operation::Shortcut { inputs: stream.to_vec(), gains, bias };
-        let id = self.push(name, operation, place, theta, Some(norm.threshold));
+        let id = self.push(name, operation, place, theta, &norm.thresholds);
         Ok(self.measured(id, &deviations))
     }
 
@@ -216,104 +242,58 @@ impl Converter<'_> {
         input: LayerId,
         gather: Gather,
     ) -> Result<LayerId, ModelError> {
-        let Rounded { weights, bias, theta, deviations } =
-            self.matrix(name, linear, self.thresholds[input.0], 1.0)?;
-        let operation = Operation::Dense { input, gather, weights, bias };
-        let id = self.push(name, operation, place, theta, Some(linear.threshold));
-        Ok(self.measured(id, &deviations))
+        // Neighbours that are merged have the same channels, one after the other.
+        let units =
+            self.units[input.0].iter().copied().cycle().take(linear.weight.ncols()).collect::<Vec<_>>();
+        let rounded = self.matrix(name, linear, &linear.norm, &units, 1.0)?;
+        let operation = |weights, bias| Operation::Dense { input, gather, weights, bias };
+        Ok(self.push_rounded(name, rounded, operation, place, &linear.thresholds))
     }
 
-    /// Eq. 7: `QCFS(q k' / sqrt(d) + bias)`, divided by what one coincidence stands for.
-    fn scores(
-        &mut self,
-        name: &str,
-        attention: &Attention,
-        place: Place,
-        query: LayerId,
-        key: LayerId,
-    ) -> Result<LayerId, ModelError> {
-        let heads = attention.bias_table.ncols();
-        let head_size = attention.q.weight.nrows() / heads;
-        let unit = self.thresholds[query.0] * self.thresholds[key.0] / (head_size as f64).sqrt();
-        let threshold = f64::from(attention.score_threshold);
-        let largest = attention.bias_table.iter().fold(0f64, |largest, &b| largest.max(f64::from(b).abs()));
-        // Bias rows are 16 bits wide and start two-phase accumulators from T * bias + v0.
-        let start =
-            (f64::from(self.options.time_steps) * (largest / unit + 0.5) + 0.5 * threshold / unit).abs();
-        let fits = |fraction: u32| {
-            start * f64::from(1 << fraction) < 32_767.0 && theta_fits(threshold / unit, fraction)
-        };
-        let fraction = (0..=MAX_FRACTION).rev().find(|&fraction| fits(fraction)).unwrap_or(0);
-        let scale = unit / f64::from(1 << fraction);
-        let theta = integer(name, threshold / scale)?.max(1);
-        let by_head = attention.bias_table.t();
-        let bias = by_head.iter().map(|&b| integer(name, f64::from(b) / scale)).collect::<Result<_, _>>()?;
-        let mut deviations = Deviations::default();
-        for head in by_head.rows() {
-            deviations.add(&head.iter().map(|&b| b.into()).collect::<Vec<_>>(), scale);
-        }
-        let operation = Operation::Scores { query, key, heads, bias, fraction };
-        let id = self.push(name, operation, place, vec![theta; heads], Some(attention.score_threshold));
-        self.measured(id, &deviations);
-        self.layers[id.0].mask_site = Some(MaskSite::Attention);
-        self.decorrelate(id);
-        Ok(id)
-    }
-
-    fn context(
-        &mut self,
-        name: &str,
-        attention: &Attention,
-        place: Place,
-        scores: LayerId,
-        value: LayerId,
-    ) -> Result<LayerId, ModelError> {
-        let heads = attention.bias_table.ncols();
-        let threshold = f64::from(attention.context_threshold);
-        let ratio = threshold / (self.thresholds[scores.0] * self.thresholds[value.0]);
-        let fraction = (0..=MAX_FRACTION).rev().find(|&fraction| theta_fits(ratio, fraction)).unwrap_or(0);
-        let theta = integer(name, ratio * f64::from(1 << fraction))?.max(1);
-        let operation = Operation::Context { scores, value, heads, fraction };
-        let channels = attention.v.weight.nrows();
-        Ok(self.push(name, operation, place, vec![theta; channels], Some(attention.context_threshold)))
-    }
-
-    /// All classes share one scale, so that their logits compare. A logit times `T * tokens * scale / threshold` is the
-    /// integer; the bias is added once a time step, the mean over tokens is left as a sum.
+    /// All classes share one scale, so that their logits compare. A logit times `T * tokens * scale / unit` is the
+    /// integer, with the largest unit of a channel's spikes; the bias is added once a time step, the mean over tokens is left as a sum.
     fn readout(&mut self, place: Place, input: LayerId) -> Result<(), ModelError> {
         let head = &self.checkpoint.head;
         let tokens = place.grid.tokens() as f64;
-        let per_step = |bias: f32| f64::from(bias) * tokens / self.thresholds[input.0];
+        let units = &self.units[input.0];
+        let unit = largest(units);
+        let share: Vec<f64> = units.iter().map(|channel| channel / unit).collect();
+        let rows: Vec<Vec<f64>> = head.weight.rows().into_iter().map(|row| scaled(row, &share)).collect();
+        let per_step = |bias: f32| f64::from(bias) * tokens / unit;
         let steps = f64::from(self.options.time_steps);
-        let scale =
-            head.weight.rows().into_iter().zip(&head.bias).fold(f64::MIN_POSITIVE, |scale, (row, &bias)| {
-                let row: Vec<f64> = row.iter().map(|&w| f64::from(w)).collect();
-                let reach = steps * (tokens * one_sided(&row) + per_step(bias).abs());
-                scale.max(largest(&row) / 127.0).max(reach / ROOM)
-            });
-        let weight = |&w: &f32| (f64::from(w) / scale).round() as i8;
+        let scale = rows.iter().zip(&head.bias).fold(f64::MIN_POSITIVE, |scale, (row, &bias)| {
+            let reach = steps * (tokens * one_sided(row) + per_step(bias).abs());
+            scale.max(largest(row) / 127.0).max(reach / ROOM)
+        });
         let (outputs, inputs) = head.weight.dim();
-        let weights = Weights { outputs, inputs, data: head.weight.iter().map(weight).collect() };
+        let data = rows.iter().flatten().map(|w| (w / scale).round() as i8).collect();
+        let weights = Weights { outputs, inputs, data };
         let bias =
             head.bias.iter().map(|&b| integer("head", per_step(b) / scale)).collect::<Result<_, _>>()?;
         let mut deviations = Deviations::default();
-        for row in head.weight.rows() {
-            deviations.add(&row.iter().map(|&w| w.into()).collect::<Vec<_>>(), scale);
-        }
-        let id = self.push("head", Operation::Readout { input, weights, bias }, place, Vec::new(), None);
+        rows.iter().for_each(|row| deviations.add(row, scale));
+        let id = self.push("head", Operation::Readout { input, weights, bias }, place, Vec::new(), &[]);
         self.measured(id, &deviations);
         Ok(())
     }
 
-    /// Integers of a linear layer with BN. `unit` is what an input of 1 stands for, `most` its largest value.
-    fn matrix(&self, name: &str, linear: &Linear, unit: f64, most: f64) -> Result<Rounded, ModelError> {
+    /// Integers of a linear layer with BN. `units` are what inputs of 1 stand for, `most` is their largest value.
+    fn matrix(
+        &self,
+        name: &str,
+        linear: &Linear,
+        norm: &BatchNorm,
+        units: &[f64],
+        most: f64,
+    ) -> Result<Rounded, ModelError> {
         let (outputs, inputs) = linear.weight.dim();
         let (mut data, mut bias, mut theta) = (Vec::with_capacity(outputs * inputs), Vec::new(), Vec::new());
         let mut deviations = Deviations::default();
+        let site = self.site(name, most);
         for (o, row) in linear.weight.rows().into_iter().enumerate() {
-            let terms: Vec<f64> = row.iter().map(|&w| linear.norm.gain[o] * f64::from(w) * unit).collect();
-            let (offset, steps) = (linear.norm.offset[o], self.options.time_steps);
-            let neuron = quantise(name, &terms, offset, linear.threshold, most, steps)?;
+            let terms: Vec<f64> =
+                row.iter().zip(units).map(|(&w, unit)| norm.gain[o] * f64::from(w) * unit).collect();
+            let neuron = site.quantise(o, &terms, norm.offset[o], linear.thresholds[o])?;
             deviations.add(&terms, neuron.scale);
             data.extend(neuron.weights);
             bias.push(neuron.bias);
@@ -322,22 +302,40 @@ impl Converter<'_> {
         Ok(Rounded { weights: Weights { outputs, inputs, data }, bias, theta, deviations })
     }
 
+    fn site<'n>(&self, name: &'n str, most: f64) -> Site<'n> {
+        Site { name, most, time_steps: self.options.time_steps }
+    }
+
+    fn push_rounded(
+        &mut self,
+        name: &str,
+        rounded: Rounded,
+        operation: impl FnOnce(Weights, Vec<i32>) -> Operation,
+        place: Place,
+        thresholds: &[f32],
+    ) -> LayerId {
+        let Rounded { weights, bias, theta, deviations } = rounded;
+        let id = self.push(name, operation(weights, bias), place, theta, thresholds);
+        self.measured(id, &deviations)
+    }
+
     fn push(
         &mut self,
         name: &str,
         operation: Operation,
         place: Place,
         theta: Vec<i32>,
-        threshold: Option<f32>,
+        thresholds: &[f32],
     ) -> LayerId {
         let channels = match (&operation, place.walk) {
             (Operation::Scores { .. }, Walk::Windows(windows)) => windows.tokens(),
             (Operation::Readout { weights, .. }, _) => weights.outputs,
             _ => theta.len(),
         };
-        // Nothing reads the readout.
-        self.thresholds.push(threshold.map_or(1.0, f64::from));
-        self.precision.push(Precision { threshold, rounding: None });
+        let ends =
+            thresholds.iter().copied().reduce(f32::min).zip(thresholds.iter().copied().reduce(f32::max));
+        self.units.push(thresholds.iter().copied().map(f64::from).collect());
+        self.precision.push(Precision { threshold: ends.map(|(low, high)| [low, high]), rounding: None });
         self.layers.push(Layer {
             channels,
             walk: place.walk,
@@ -352,4 +350,8 @@ impl Converter<'_> {
         self.precision[id.0].rounding = Some(deviations.rounding());
         id
     }
+}
+
+fn scaled(row: ArrayView1<'_, f32>, factors: &[f64]) -> Vec<f64> {
+    row.iter().zip(factors).map(|(&w, factor)| f64::from(w) * factor).collect()
 }

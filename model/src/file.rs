@@ -7,15 +7,15 @@
 use crate::container::{self, Tensors, format_error};
 use crate::error::ModelError;
 use crate::network::{Layer, Network, Operation};
+use crate::output;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 /// The metadata key of the header.
-pub const KEY: &str = "mst-network";
+pub const KEY: &str = container::NETWORK.key;
 /// The header's `version`.
 pub const VERSION: u64 = 1;
 
@@ -51,23 +51,13 @@ fn arrays(layer: &mut Layer) -> Vec<(&'static str, Array<'_>)> {
 }
 
 impl Network {
-    /// Writes the network to a file, in one step: readers see the old file or the whole new one.
+    /// Writes the network to a file as [`output::write`] does.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        let bytes = self.to_bytes()?;
-        let io = |source| ModelError::Io { path: path.to_owned(), source };
-        let name = path.file_name().ok_or_else(|| io(std::io::ErrorKind::InvalidInput.into()))?;
-        let partial = path.with_file_name(format!(".{}.{}.partial", name.display(), std::process::id()));
-        let written = std::fs::File::create(&partial)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&partial, path));
-        if written.is_err() {
-            // The first error is the one to report.
-            let _ = std::fs::remove_file(&partial);
-        }
-        written.map_err(io)
+        let written = output::write(path, &self.to_bytes()?);
+        written.map_err(|source| ModelError::Io { path: path.to_owned(), source })
     }
 
     /// Reads a network file and validates the network.
@@ -116,7 +106,7 @@ impl Network {
     /// # Errors
     /// As [`Network::load`], without the path.
     pub fn from_bytes(bytes: &[u8]) -> Result<Network, ModelError> {
-        let (text, mut tensors) = container::open(bytes, KEY, "a network file of this project")?;
+        let (text, mut tensors) = container::open(bytes, &container::NETWORK)?;
         let Header { mut network, .. } = container::header(&text, KEY, VERSION)?;
         for (index, layer) in network.layers.iter_mut().enumerate() {
             fill(index, layer, &mut tensors)?;

@@ -5,7 +5,7 @@
 
 use crate::checkpoint::{Architecture, Attention, BatchNorm, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
-use crate::network::{Grid, Walk, Windows};
+use crate::network::{Grid, Patch, Walk, Windows};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -35,13 +35,27 @@ impl Checkpoint {
     /// # Errors
     /// If the image does not have the size that the network takes.
     pub fn observe(&self, image: &[u8], observer: Observer<'_>) -> Result<Vec<f32>, ModelError> {
+        self.forward(image, observer, Jitter::none()).map(|(logits, _)| logits)
+    }
+
+    /// The logits of one image whose activations are moved by `jitter`, and the largest sum of magnitudes that a logit adds up.
+    pub(crate) fn logits_with(&self, image: &[u8], jitter: Jitter) -> Result<(Vec<f32>, f32), ModelError> {
+        self.forward(image, &mut |_, _| (), jitter)
+    }
+
+    fn forward(
+        &self,
+        image: &[u8],
+        observer: Observer<'_>,
+        jitter: Jitter,
+    ) -> Result<(Vec<f32>, f32), ModelError> {
         let architecture = &self.architecture;
         let expected = architecture.image.bytes();
         if image.len() != expected {
             return Err(ModelError::ImageSize { found: image.len(), expected });
         }
-        let mut forward = Forward { checkpoint: self, observer };
-        let mut x = forward.linear("patch_embed", &self.patch_embed, patches(architecture, image).view());
+        let mut forward = Forward { checkpoint: self, observer, jitter };
+        let mut x = forward.linear("patch_embed", &self.patch_embed, self.patches(image).view());
         for (stage, parts) in self.stages.iter().enumerate() {
             for (number, block) in parts.blocks.iter().enumerate() {
                 let name = |part: &str| format!("stages.{stage}.blocks.{number}.{part}");
@@ -66,21 +80,55 @@ impl Checkpoint {
         }
         let h = forward.norm("head.norm", &self.head.norm, &x);
         let mean = h.mean_axis(Axis(0)).expect("a grid has tokens");
-        let logits = self.head.weight.dot(&mean);
-        Ok(logits.iter().zip(&self.head.bias).map(|(sum, bias)| sum + bias).collect())
+        let (weight, bias) = (&self.head.weight, &self.head.bias);
+        let logits = weight.dot(&mean).iter().zip(bias).map(|(sum, bias)| sum + bias).collect();
+        let magnitudes = weight.mapv(f32::abs).dot(&mean).into_iter().zip(bias);
+        let magnitude = magnitudes.fold(0f32, |largest, (sum, bias)| largest.max(sum + bias.abs()));
+        Ok((logits, magnitude))
+    }
+
+    /// Patches x normalised pixels, channel by channel, row by row.
+    fn patches(&self, image: &[u8]) -> Array2<f32> {
+        let Architecture { image: shape, patch, .. } = self.architecture;
+        let grid = self.architecture.grid(0);
+        let patch = Patch { kernel: patch, stride: patch, padding: 0 };
+        let area = patch.kernel * patch.kernel;
+        let inputs = (0..grid.tokens()).flat_map(|token| patch.pixels(shape, grid, token).enumerate());
+        let pixel = |(input, at): (usize, Option<usize>)| {
+            at.map_or(0.0, |at| self.input.pixel(input / area, image[at]))
+        };
+        let pixels = inputs.map(pixel).collect();
+        Array2::from_shape_vec((grid.tokens(), shape.channels * area), pixels)
+            .expect("as many pixels as patches have")
     }
 }
 
-/// Patches x pixels in 0..1, channel by channel, row by row.
-fn patches(architecture: &Architecture, image: &[u8]) -> Array2<f32> {
-    let Architecture { image: shape, patch, .. } = *architecture;
-    let Grid { rows, columns } = architecture.grid(0);
-    Array2::from_shape_fn((rows * columns, shape.channels * patch * patch), |(token, pixel)| {
-        let (channel, inside) = (pixel / (patch * patch), pixel % (patch * patch));
-        let y = token / columns * patch + inside / patch;
-        let x = token % columns * patch + inside % patch;
-        f32::from(image[(channel * shape.height + y) * shape.width + x]) / 255.0
-    })
+/// Moves what activations round, at random: a stand-in for the rounding of another float32 implementation.
+///
+/// A site's float32 sums are off by about `sqrt(n)` times 2^-24 of the magnitudes that `n` terms add up: for 4,096 terms that add
+/// up to 32 levels, 2^-13 of a level. So each activation, in levels, is moved by up to 2^-13 either way: those that lie so near
+/// a step of their QCFS that another order of addition may take them across cross it in some passes.
+pub(crate) struct Jitter(Option<u64>);
+
+impl Jitter {
+    /// Moves nothing.
+    pub fn none() -> Jitter {
+        Jitter(None)
+    }
+
+    /// A sequence of its own for each seed.
+    pub fn new(seed: u64) -> Jitter {
+        Jitter(Some(seed))
+    }
+
+    /// How far the next activation is moved, in levels.
+    fn next(&mut self) -> f32 {
+        let Some(state) = &mut self.0 else { return 0.0 };
+        // A linear congruential generator; its upper bits are the better ones.
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let unit = (*state >> 40) as f32 / (1u64 << 24) as f32;
+        (2.0 * unit - 1.0) / (1 << 13) as f32
+    }
 }
 
 /// Each 2x2 square of tokens as one token of four times the channels.
@@ -100,31 +148,58 @@ struct Place {
     heads: usize,
 }
 
+/// Whose thresholds they are.
+#[derive(Clone, Copy)]
+enum Thresholds<'a> {
+    /// One a column.
+    OfChannels(&'a [f32]),
+    /// One a head; the rows of a head follow each other.
+    OfHeads(&'a [f32]),
+}
+
 struct Forward<'a, 'o> {
     checkpoint: &'a Checkpoint,
     observer: Observer<'o>,
+    jitter: Jitter,
 }
 
 impl Forward<'_, '_> {
     /// `threshold * clip(floor(x * levels / threshold + 1/2) / levels, 0, 1)`, times the share of spikes that a mask keeps.
-    fn qcfs(&mut self, name: &str, x: &mut Array2<f32>, threshold: f32) {
+    /// Thresholds are those of the columns, or, where `x` is the scores of heads one below the other, of the heads.
+    fn qcfs(&mut self, name: &str, x: &mut Array2<f32>, thresholds: Thresholds<'_>) {
         let levels = self.checkpoint.architecture.levels as f32;
-        let top = threshold * self.checkpoint.masks.get(name).map_or(1.0, |ratio| ratio.kept() as f32);
-        x.mapv_inplace(|x| top * ((x * (levels / threshold) + 0.5).floor() / levels).clamp(0.0, 1.0));
+        let kept = self.checkpoint.masks.get(name).map_or(1.0, |ratio| ratio.kept() as f32);
+        let jitter = &mut self.jitter;
+        let mut fire = |x: &mut f32, threshold: f32| {
+            let level = (*x * (levels / threshold) + 0.5 + jitter.next()).floor();
+            *x = threshold * kept * (level / levels).clamp(0.0, 1.0);
+        };
+        let rows = x.nrows();
+        for (row, mut cells) in x.rows_mut().into_iter().enumerate() {
+            match thresholds {
+                Thresholds::OfChannels(thresholds) => {
+                    cells.iter_mut().zip(thresholds).for_each(|(x, &threshold)| fire(x, threshold));
+                }
+                Thresholds::OfHeads(thresholds) => {
+                    let threshold = thresholds[row * thresholds.len() / rows];
+                    cells.iter_mut().for_each(|x| fire(x, threshold));
+                }
+            }
+        }
         (self.observer)(name, x.view());
     }
 
     fn linear(&mut self, name: &str, linear: &Linear, x: ArrayView2<'_, f32>) -> Array2<f32> {
         let mut y = x.dot(&linear.weight.t());
         batch_norm(&mut y, &linear.norm);
-        self.qcfs(name, &mut y, linear.threshold);
+        self.qcfs(name, &mut y, Thresholds::OfChannels(&linear.thresholds));
         y
     }
 
     fn norm(&mut self, name: &str, norm: &Norm, x: &Array2<f32>) -> Array2<f32> {
         let mut y = x.clone();
         batch_norm(&mut y, &norm.norm);
-        self.qcfs(name, &mut y, norm.threshold);
+        self.qcfs(name, &mut y, Thresholds::OfChannels(&norm.thresholds));
         y
     }
 
@@ -140,7 +215,7 @@ impl Forward<'_, '_> {
         let k = self.linear(&format!("{name}.k"), &attention.k, h);
         let v = self.linear(&format!("{name}.v"), &attention.v, h);
         let (n, head_size, count) = (windows.tokens(), q.ncols() / heads, windows.count(grid));
-        let order: Vec<usize> = Walk::Windows(windows).steps(grid).iter().map(|step| step.token).collect();
+        let order: Vec<usize> = Walk::Windows(windows).steps(grid).map(|step| step.token).collect();
         let block = |x: &Array2<f32>, head: usize, window: usize| {
             let rows = x.select(Axis(0), &order[window * n..(window + 1) * n]);
             rows.slice(s![.., head * head_size..(head + 1) * head_size]).to_owned()
@@ -163,7 +238,7 @@ impl Forward<'_, '_> {
                 *score = f32::NEG_INFINITY;
             }
         }
-        self.qcfs(&format!("{name}.scores"), &mut scores, attention.score_threshold);
+        self.qcfs(&format!("{name}.scores"), &mut scores, Thresholds::OfHeads(&attention.score_thresholds));
         let mut context = Array2::zeros(q.raw_dim());
         for b in 0..heads * count {
             let (head, window) = (b / count, b % count);
@@ -172,7 +247,8 @@ impl Forward<'_, '_> {
                 context[(order[window * n + i], head * head_size + c)] = sum;
             }
         }
-        self.qcfs(&format!("{name}.context"), &mut context, attention.context_threshold);
+        let thresholds = Thresholds::OfChannels(&attention.context_thresholds);
+        self.qcfs(&format!("{name}.context"), &mut context, thresholds);
         self.linear(&format!("{name}.proj"), &attention.proj, context.view())
     }
 }

@@ -7,18 +7,21 @@
 //!   [`mask_rules`] say what it masks. [`proof`] shows that none of its sums can overflow.
 //! - [`reference`](mod@reference) runs it, bit for bit; [`synapses`] and [`work`] tell what the run costs: in additions, and
 //!   on the core.
-//! - [`images`] reads data sets.
+//! - [`cost`] bounds what a run may take of the host. [`names`] say what a name may be; [`output`] writes files; [`images`] reads data sets.
 
 pub mod checkpoint;
 mod container;
 pub mod convert;
+pub mod cost;
 pub mod error;
 pub mod file;
 pub mod float;
 pub mod images;
 pub mod mask;
 pub mod mask_rules;
+pub use isa::names;
 pub mod network;
+pub mod output;
 pub mod proof;
 pub mod reference;
 pub mod run;

@@ -18,7 +18,6 @@ use crate::mask::{Lfsr, MaskBits};
 use crate::network::{Layer, LayerId, Operation, Walk};
 use crate::run::Configured;
 use crate::spikes::{Classification, SpikePlane, Trace};
-use crate::walk::Step;
 use attention::Attention;
 use drive::Drive;
 use fire::{FireScratch, Masks, Neurons};
@@ -47,10 +46,7 @@ struct Prepared<'a> {
 
 enum Kind<'a> {
     /// Each token on its own.
-    Tokens {
-        drive: Drive<'a>,
-        steps: Vec<Step>,
-    },
+    Tokens(Drive<'a>),
     /// Each window of each head on its own.
     Attention(Attention),
     Readout,
@@ -127,14 +123,16 @@ impl<'a, M: MaskBits> Executor<'a, M> {
         progress: impl Fn(usize) + Sync,
     ) -> Result<Vec<Classification>, ModelError> {
         let done = AtomicUsize::new(0);
-        images
-            .par_iter()
-            .map(|image| {
-                let result = self.classify(image);
-                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-                result
-            })
-            .collect()
+        let classify = |image: &&[u8]| {
+            let result = self.classify(image);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            result
+        };
+        let mut results = Vec::with_capacity(images.len());
+        for together in images.chunks(self.configured.cost().images_at_once()) {
+            results.extend(together.par_iter().map(classify).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(results)
     }
 }
 
@@ -168,7 +166,7 @@ impl<'a> Prepared<'a> {
                 };
                 Kind::Attention(Attention::new(configured, layer, windows))
             }
-            _ => Kind::Tokens { drive: Drive::new(configured, layer), steps: layer.walk.steps(layer.grid) },
+            _ => Kind::Tokens(Drive::new(configured, layer)),
         };
         let neurons =
             Neurons::new(LayerId(index), layer, configured.slots(LayerId(index)), configured.time_steps());
@@ -188,13 +186,13 @@ impl<'a> Prepared<'a> {
             Kind::Attention(attention) => {
                 attention.run::<M>(&self.neurons, configured.seed, planes, observer)
             }
-            Kind::Tokens { drive, steps } => {
+            Kind::Tokens(drive) => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
                 let mut masks =
                     Masks::<M>::new(self.layer.mask_ratio, configured.seed, self.index, 0..channels);
                 let (mut scratch, mut fire) = (drive.scratch(), FireScratch::new(channels));
-                for step in steps {
+                for step in self.layer.walk.steps(self.layer.grid) {
                     let drives = drive.token(step.token, image, planes, &mut scratch);
                     let row = plane.row_mut(step.token, 0, channels);
                     self.neurons.fire(0, step.index, drives, row, &mut fire, observer);

@@ -1,5 +1,6 @@
 //! A network made ready for one number of time steps: validated, overrides applied, proven free of overflow.
 
+use crate::cost::{self, Cost};
 use crate::error::ModelError;
 use crate::mask_rules::MaskRules;
 use crate::network::{LayerId, Network, SlotOrder};
@@ -59,6 +60,7 @@ pub struct Configured {
     membrane_bits: u32,
     slots: Vec<Slots>,
     bounds: Vec<Bounds>,
+    cost: Cost,
 }
 
 impl Configured {
@@ -75,6 +77,11 @@ impl Configured {
     /// Order and rotation of a layer's time slots.
     pub fn slots(&self, id: LayerId) -> &Slots {
         &self.slots[id.0]
+    }
+
+    /// What one image costs the reference.
+    pub fn cost(&self) -> Cost {
+        self.cost
     }
 
     /// Lowest and highest value that any sum of a layer can take.
@@ -96,7 +103,7 @@ impl Network {
     ///
     /// # Errors
     /// If an option is out of range, a mask rule names what is not there, the network [does not validate](Network::validate), an explicit slot order does not fit
-    /// T, or a sum could leave the membrane.
+    /// T, a sum could leave the membrane, or an image [costs](cost) more than the limits.
     pub fn configure(&self, options: &RunOptions) -> Result<Configured, ModelError> {
         let time_steps = options.time_steps;
         if !(1..=MAX_TIME_STEPS).contains(&time_steps) {
@@ -117,10 +124,11 @@ impl Network {
             layer.neuron = options.neuron.unwrap_or(layer.neuron);
         }
         options.mask.apply(&mut network)?;
+        let cost = cost::check(&network, time_steps)?;
         let slots =
             (0..network.layers.len()).map(|i| slots(&network, i, time_steps)).collect::<Result<_, _>>()?;
         let bounds = proof::prove(&network, time_steps, options.membrane_bits)?;
-        Ok(Configured { network, time_steps, membrane_bits: options.membrane_bits, slots, bounds })
+        Ok(Configured { network, time_steps, membrane_bits: options.membrane_bits, slots, bounds, cost })
     }
 }
 
@@ -132,6 +140,7 @@ fn slots(network: &Network, index: usize, time_steps: u32) -> Result<Slots, Mode
             index,
             layer: layer.name.clone(),
             found: explicit_entries(&layer.order),
+            fits: fitting(&layer.order),
             time_steps,
         })?,
     };
@@ -140,6 +149,12 @@ fn slots(network: &Network, index: usize, time_steps: u32) -> Result<Slots, Mode
 
 fn explicit_entries(order: &SlotOrder) -> usize {
     if let SlotOrder::Explicit(entries) = order { entries.len() } else { 0 }
+}
+
+/// The number of time steps that an explicit order is a permutation of, if a network can run that many.
+fn fitting(order: &SlotOrder) -> Option<u32> {
+    let entries = u32::try_from(explicit_entries(order)).ok()?;
+    ((1..=MAX_TIME_STEPS).contains(&entries) && order.permutation(entries).is_some()).then_some(entries)
 }
 
 #[cfg(test)]

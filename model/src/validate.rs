@@ -1,11 +1,14 @@
 //! Whether a network is one at all: shapes, references and ranges.
 
 use crate::error::ModelError;
+use crate::names;
 use crate::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, Walk, Weights, Windows,
+    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Origin, Patch, Walk, Weights, Windows,
 };
 use std::fmt::Display;
 
+/// Largest number of layers, and of planes that a shortcut adds.
+const MAX_LAYERS: usize = isa::MAX_COUNT as usize;
 /// Largest number of rows or columns of an image or a grid, and of channels.
 const MAX_SIDE: usize = 1 << 16;
 /// Largest number of tokens of a plane, pixels of an image, or cells (token, channel) of a plane.
@@ -21,6 +24,7 @@ impl Network {
     /// # Errors
     /// Names the first layer and value that are wrong, and what is allowed.
     pub fn validate(&self) -> Result<(), ModelError> {
+        self.names()?;
         let ImageShape { height, width, channels } = self.image;
         for (what, found) in [("image height", height), ("image width", width), ("image channels", channels)]
         {
@@ -31,15 +35,57 @@ impl Network {
         network_value(
             "number of layers",
             self.layers.len(),
-            (1..=4095).contains(&self.layers.len()),
-            "1..=4095",
+            (1..=MAX_LAYERS).contains(&self.layers.len()),
+            &format!("1..={MAX_LAYERS}"),
         )?;
         for (index, layer) in self.layers.iter().enumerate() {
             Check { network: self, index, layer }.layer()?;
         }
         let classes = self.layers[self.layers.len() - 1].channels;
-        network_value("number of classes", self.classes, self.classes == classes, "the readout's channels")
+        network_value("number of classes", self.classes, self.classes == classes, "the readout's channels")?;
+        let named = self.class_names.len();
+        network_value(
+            "number of class names",
+            named,
+            named == 0 || named == classes,
+            "none, or one a class",
+        )?;
+        self.checkpoint.as_ref().map_or(Ok(()), origin)
     }
+
+    /// Checks the names of the network, its layers and its classes: first of all, so that every other message can show them.
+    fn names(&self) -> Result<(), ModelError> {
+        let refuse = |what: String, name: &str, fault| {
+            Err(ModelError::Name { what, found: names::shown(name), fault })
+        };
+        if let Err(fault) = names::check(&self.name) {
+            return refuse("network".to_owned(), &self.name, fault);
+        }
+        if let Err((index, fault)) = names::check_layers(self.layers.iter().map(|layer| layer.name.as_str()))
+        {
+            return refuse(format!("layer {index}"), &self.layers[index].name, fault);
+        }
+        match names::check_distinct(self.class_names.iter().map(String::as_str)) {
+            Err((index, fault)) => refuse(format!("class {index}"), &self.class_names[index], fault),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Checks what a network remembers of its checkpoint.
+fn origin(origin: &Origin) -> Result<(), ModelError> {
+    let Origin { path, sha256 } = origin;
+    let refuse = |what, found: &str, allowed: &str| {
+        Err(ModelError::Network { what, found: names::shown(found), allowed: allowed.to_owned() })
+    };
+    if path.is_empty() || path.contains('\0') {
+        return refuse("path of the checkpoint", path, "a path");
+    }
+    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if sha256.len() != 64 || !digits(sha256) {
+        return refuse("SHA-256 of the checkpoint", sha256, "64 hexadecimal digits in lower case");
+    }
+    Ok(())
 }
 
 fn network_value(what: &'static str, found: usize, ok: bool, allowed: &str) -> Result<(), ModelError> {
@@ -130,7 +176,7 @@ impl Check<'_> {
                 self.weights(weights, inputs, bias)
             }
             Operation::Shortcut { inputs, gains, bias } => {
-                self.within("number of inputs", inputs.len(), 1, 4095)?;
+                self.within("number of inputs", inputs.len(), 1, MAX_LAYERS)?;
                 for &id in inputs {
                     let input = self.input("input", id)?;
                     self.grid("input", input, self.layer.grid)?;

@@ -1,4 +1,4 @@
-//! Where the tokens of windows lie, and which pairs of a window are connected.
+//! Where the tokens of windows and the pixels of patches lie, and which pairs of a window are connected.
 
 use crate::network::{Gather, Grid, Walk, Windows};
 
@@ -33,12 +33,19 @@ impl Windows {
         (2 * self.size - 1) * (2 * self.size - 1)
     }
 
-    /// Region of a token of a window: tokens of different regions were no neighbours before the shift and never attend.
+    /// Whether a token of a window lies in the row band and in the column band: in its last `shift` rows, in its last `shift` columns.
+    pub fn bands(self, inner: usize) -> (bool, bool) {
+        let band = |position: usize| position >= self.size - self.shift;
+        (band(inner / self.size), band(inner % self.size))
+    }
+
+    /// Region of a token of a window: tokens of different regions were no neighbours before the shift and never attend. Only the last row
+    /// and the last column of windows have several.
     pub fn region(self, grid: Grid, window: usize, inner: usize) -> usize {
         let (down, across) = (grid.rows / self.size, grid.columns / self.size);
-        let band = |position: usize| position >= self.size - self.shift;
-        let row_band = window / across == down - 1 && band(inner / self.size);
-        let column_band = window % across == across - 1 && band(inner % self.size);
+        let (row_band, column_band) = self.bands(inner);
+        let row_band = row_band && window / across == down - 1;
+        let column_band = column_band && window % across == across - 1;
         usize::from(row_band) * 2 + usize::from(column_band)
     }
 }
@@ -54,16 +61,14 @@ pub struct Step {
 
 impl Walk {
     /// The tokens of `grid` in the order of evaluation.
-    pub fn steps(self, grid: Grid) -> Vec<Step> {
-        match self {
-            Walk::Raster => (0..grid.tokens()).map(|token| Step { token, index: token }).collect(),
-            Walk::Windows(windows) => (0..grid.tokens())
-                .map(|n| {
-                    let (window, index) = (n / windows.tokens(), n % windows.tokens());
-                    Step { token: windows.token(grid, window, index), index }
-                })
-                .collect(),
-        }
+    pub fn steps(self, grid: Grid) -> impl Iterator<Item = Step> {
+        (0..grid.tokens()).map(move |n| match self {
+            Walk::Raster => Step { token: n, index: n },
+            Walk::Windows(windows) => {
+                let (window, index) = (n / windows.tokens(), n % windows.tokens());
+                Step { token: windows.token(grid, window, index), index }
+            }
+        })
     }
 }
 
@@ -90,7 +95,7 @@ mod tests {
     fn a_shifted_walk_visits_every_token_once_and_wraps() {
         let (grid, windows) = (Grid { rows: 6, columns: 9 }, Windows { size: 3, shift: 1 });
         let steps = Walk::Windows(windows).steps(grid);
-        let mut tokens: Vec<_> = steps.iter().map(|s| s.token).collect();
+        let mut tokens: Vec<_> = steps.map(|s| s.token).collect();
         assert_eq!(tokens[..4], [10, 11, 12, 19], "the first window starts one row and one column later");
         assert_eq!(tokens.last(), Some(&0), "the last one wraps to the first token");
         tokens.sort_unstable();
@@ -105,6 +110,17 @@ mod tests {
         assert_eq!(regions(1), [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1]);
         assert_eq!(regions(2), [0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2]);
         assert_eq!(regions(3), [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]);
+    }
+
+    #[test]
+    fn patches_are_cut_channel_by_channel_with_a_border() {
+        let image = ImageShape { height: 2, width: 2, channels: 2 };
+        let (grid, patch) = (Grid { rows: 1, columns: 2 }, Patch { kernel: 3, stride: 1, padding: 1 });
+        let pixels = |token| -> Vec<i32> {
+            patch.pixels(image, grid, token).map(|at| at.map_or(-1, |at| at as i32)).collect()
+        };
+        assert_eq!(pixels(0), [-1, -1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7]);
+        assert_eq!(pixels(1), [-1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7, -1]);
     }
 
     #[test]

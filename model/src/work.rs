@@ -215,18 +215,8 @@ impl Counter<'_> {
     }
 
     fn pixel_bits(&self, grid: Grid, patch: Patch, token: usize) -> u64 {
-        let shape = self.configured.image;
-        let rows = (0..patch.kernel).filter_map(|y| {
-            let y = (token / grid.columns * patch.stride + y).checked_sub(patch.padding)?;
-            (y < shape.height).then_some(y)
-        });
-        let columns = (0..patch.kernel).filter_map(|x| {
-            let x = (token % grid.columns * patch.stride + x).checked_sub(patch.padding)?;
-            (x < shape.width).then_some(x)
-        });
-        let inside = rows.flat_map(|y| columns.clone().map(move |x| y * shape.width + x));
-        let planes = self.image.chunks_exact(shape.height * shape.width);
-        inside.flat_map(|at| planes.clone().map(move |plane| u64::from(plane[at].count_ones()))).sum()
+        let pixels = patch.pixels(self.configured.image, grid, token).flatten();
+        pixels.map(|at| u64::from(self.image[at].count_ones())).sum()
     }
 
     /// Channels that tiles are cut from: those that attention reads are padded head by head.

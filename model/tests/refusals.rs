@@ -3,7 +3,7 @@
 mod synthetic;
 
 use isa::Neuron;
-use model::network::{Operation, SlotOrder, Walk, Windows};
+use model::network::{Operation, Origin, SlotOrder, Walk, Windows};
 use model::{
     Checkpoint, ConvertOptions, Executor, Layer, LayerId, MaskRatio, ModelError, Network, RunOptions, convert,
 };
@@ -28,9 +28,36 @@ fn dense(layer: &mut Layer) -> (&mut LayerId, &mut model::network::Weights) {
 
 type Change = fn(&mut Network);
 
+fn origin(path: &str, sha256: &str) -> Option<Origin> {
+    Some(Origin { path: path.to_owned(), sha256: sha256.to_owned() })
+}
+
 #[test]
 fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
-    let cases: [(&str, Change); 22] = [
+    let cases: [(&str, Change); 33] = [
+        ("network: its name is ``, allowed: 1..=128 characters", |n| n.name.clear()),
+        ("network: its name is `\\u{1b}[2J`, allowed: one line of printable", |n| {
+            n.name = "\u{1b}[2J".into()
+        }),
+        ("layer 2: its name is `stages\\n`, allowed: one line", |n| n.layers[2].name = "stages\n".into()),
+        ("layer 2: its name is `logits`, allowed: any but `logits`", |n| n.layers[2].name = "logits".into()),
+        ("layer 0: its name is `__metadata__`, allowed: any but", |n| {
+            n.layers[0].name = "__metadata__".into()
+        }),
+        ("layer 3: its name is `patch_embed`, allowed: each name once", |n| {
+            n.layers[3].name = n.layers[0].name.clone()
+        }),
+        ("number of class names is 2, allowed: none, or one a class", |n| {
+            n.class_names = vec!["a".into(), "b".into()];
+        }),
+        ("class 1: its name is `a`, allowed: each name once", |n| {
+            n.class_names = vec!["a".into(); n.classes]
+        }),
+        ("class 0: its name is ` a`, allowed: no space at its ends", |n| n.class_names = vec![" a".into()]),
+        ("SHA-256 of the checkpoint is 00, allowed: 64 hexadecimal", |n| {
+            n.checkpoint = origin("c.safetensors", "00")
+        }),
+        ("path of the checkpoint is , allowed: a path", |n| n.checkpoint = origin("", "00")),
         ("image height is 0, allowed: 1..", |n| n.image.height = 0),
         ("number of layers is 0", |n| n.layers.clear()),
         ("number of classes is 4", |n| n.classes = 4),

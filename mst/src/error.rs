@@ -77,11 +77,17 @@ pub enum MstError {
 }
 
 impl MstError {
-    /// 1 for a defect of the accelerator, 2 for everything else.
+    /// 1 for a defect of the accelerator, 0 if whoever read the results has had enough, 2 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             MstError::Mismatch { .. } | MstError::ReadBack { .. } => 1,
+            MstError::Stdout(_) if self.reader_left() => 0,
             _ => 2,
         }
+    }
+
+    /// Whether whoever read the results has closed the pipe: no failure.
+    pub fn reader_left(&self) -> bool {
+        matches!(self, MstError::Stdout(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }
 }

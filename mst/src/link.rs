@@ -6,6 +6,7 @@ use driver::link::Link;
 use driver::pcie::vfio::{Bdf, Interface, Pages, VfioFunction};
 use driver::pcie::{PcieLink, PcieOptions, Traffic};
 use driver::{Accelerator, LinkError, SerialLink};
+use indicatif::{ProgressBar, ProgressStyle};
 use isa::CoreConfig;
 use sim::{SimLink, SimOptions};
 use std::str::FromStr;
@@ -130,7 +131,10 @@ impl Place {
             }
             LinkArg::Sim { preset } => {
                 let core = CoreConfig::preset(preset).expect("checked when it was read");
+                let spinner =
+                    spinner(format!("compiling the simulation of `{preset}` (half a minute, once)"));
                 let link = SimLink::new(&hdl::core::mst_core(&core)?, &core, &SimOptions::default())?;
+                spinner.finish_and_clear();
                 OpenLink::Other(Box::new(link))
             }
         };
@@ -138,6 +142,15 @@ impl Place {
         accelerator.set_deadline(Duration::from_secs_f64(self.deadline));
         Ok(accelerator)
     }
+}
+
+/// A spinner on stderr if that is a terminal.
+fn spinner(what: String) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("the template is well-formed");
+    let spinner = ProgressBar::new_spinner().with_style(style).with_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 /// An open link: a PCIe card can do more than others.

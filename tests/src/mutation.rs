@@ -1,12 +1,15 @@
-//! Mutants of `tiny`: how many small errors, sampled by Yosys, the checks of [`crate::cosim`] find.
+//! Mutants of `tiny`: how many small errors, sampled by Yosys or chosen by hand, the checks of [`crate::cosim`] find.
 //!
-//! All mutants are compiled into one model, whose input `mutsel` selects one; 0 is the design as it is.
+//! Many mutants are compiled into one model, whose input `mutsel` selects one; 0 is the design as it is.
 //!
-//! - [`Design`]: the mutants and the model.
-//! - [`judge`]: whether a check finds a mutant.
+//! - [`Design`]: the mutants and the models.
+//! - [`chosen`]: those that were chosen by hand.
+//! - [`judge`]: whether a check finds a mutant; [`beside`]: whether the tests of its component or a proof do.
 //! - [`equivalence`]: whether a mutant is none, because it can be proven to do what the design does.
 //! - [`record`]: the verdicts so far, for a run that goes on; [`options`]: what a run is told.
 
+pub mod beside;
+pub mod chosen;
 pub mod equivalence;
 pub mod judge;
 pub mod options;
@@ -34,15 +37,15 @@ const DEADLINE: Duration = Duration::from_millis(4);
 pub struct Mutant {
     /// Its number: the value of the input that switches it on.
     pub number: u32,
-    /// What is done to a bit: `inv`, `const0`, `const1`, or `cnot0`, `cnot1`, which invert it where another is 0 or 1.
+    /// What is done to a bit: `inv`, `const0`, `const1`, or `cnot0`, `cnot1`, which invert it where another is 0 or 1; or `changed`.
     pub mode: String,
     /// The module.
     pub module: String,
-    /// The wire and bit, if it has a name, else the cell's port.
+    /// The wire and bit, if it has a name, else the cell's port; of a chosen mutant, its name.
     pub place: String,
-    /// File and line of the generated Verilog, and the line itself.
+    /// File and line of the generated Verilog, and the line itself; of a chosen mutant, the change.
     pub source: String,
-    /// What Yosys is told to make it, without the option that lets it be selected.
+    /// What Yosys is told to make it, without the option that lets it be selected; of a chosen mutant, the change.
     command: String,
 }
 
@@ -59,9 +62,14 @@ pub enum Verdict {
 
 /// The mutated core.
 pub struct Design {
-    /// The mutants, from number 1 on.
+    /// The mutants, by number.
     pub mutants: Vec<Mutant>,
-    core: Cosim,
+    /// One model or several.
+    cores: Vec<Cosim>,
+    /// The model that each mutant is in.
+    core_of: Vec<usize>,
+    /// Whether Yosys made them, and can prove that one is none.
+    sampled: bool,
     folder: PathBuf,
     /// A hash of the Verilog: another design has other mutants.
     key: String,
@@ -108,44 +116,60 @@ impl Design {
             core: config,
             scratch: 0,
         };
-        Ok(Design { mutants, core, folder, key: key(&files) })
+        let (cores, core_of) = (vec![core], vec![0; mutants.len()]);
+        Ok(Design { mutants, cores, core_of, sampled: true, folder, key: key(&files) })
     }
 
-    /// The core with one mutant, or with none for 0.
+    /// The core with the mutant of a number.
     ///
     /// # Panics
-    /// If the model has no input that selects it, which `build` excludes.
+    /// If there is none.
     pub fn core(&self, number: u32) -> Cosim {
-        let verilated = self.core.verilated.clone().strapped(SELECT.0, number.into());
-        Cosim { verilated: verilated.expect("build adds the input"), ..self.core.clone() }
+        let mutant =
+            self.mutants.iter().position(|mutant| mutant.number == number).expect("a mutant's number");
+        select(&self.cores[self.core_of[mutant]], number)
     }
 
-    /// Runs all checks on the design without a mutant, which must pass them.
+    /// Runs all checks on the design without a mutant, which must pass them; those of a second or so on further models of it.
     ///
     /// # Errors
     /// The check that it does not pass.
     pub fn baseline(&self) -> Result<(), String> {
-        let all = [judge::QUICK, judge::THOROUGH].concat();
-        match judge::first_to_fail(&self.core(0), &all) {
-            None => Ok(()),
-            Some(found) => Err(format!("the design itself does not pass `{}`: {}", found.check, found.how)),
+        for (index, core) in self.cores.iter().enumerate() {
+            let checks =
+                if index == 0 { [judge::QUICK, judge::THOROUGH].concat() } else { judge::QUICK.to_vec() };
+            if let Some(found) = judge::first_to_fail(&select(core, 0), &checks) {
+                return Err(format!("the design itself does not pass `{}`: {}", found.check, found.how));
+            }
         }
+        Ok(())
     }
 
-    /// Judges a mutant: by the quick checks, a proof, and the thorough checks.
+    /// Judges a mutant: by the quick checks, a proof that it is none, the thorough checks. One that was chosen is none by no proof; what the
+    /// checks do not find is up to the tests of its component and its module's proof.
     ///
     /// # Errors
-    /// If a tool of the proof is missing or reports an error.
+    /// If a tool is missing or reports an error.
     pub fn judge(&self, mutant: &Mutant) -> Result<Verdict, String> {
         let core = self.core(mutant.number);
         if let Some(found) = judge::first_to_fail(&core, judge::QUICK) {
             return Ok(Verdict::Caught(found));
         }
-        if self.equivalent(mutant)? {
+        if self.sampled && self.equivalent(mutant)? {
             return Ok(Verdict::Equivalent);
         }
-        Ok(judge::first_to_fail(&core, judge::THOROUGH).map_or(Verdict::Survived, Verdict::Caught))
+        if let Some(found) = judge::first_to_fail(&core, judge::THOROUGH) {
+            return Ok(Verdict::Caught(found));
+        }
+        let beside = if self.sampled { None } else { beside::finds(mutant)? };
+        Ok(beside.map_or(Verdict::Survived, Verdict::Caught))
     }
+}
+
+/// The core with one mutant, or with none for 0.
+fn select(core: &Cosim, number: u32) -> Cosim {
+    let verilated = core.verilated.clone().strapped(SELECT.0, number.into());
+    Cosim { verilated: verilated.expect("each model has the input"), ..core.clone() }
 }
 
 /// One model of all mutants.

@@ -7,19 +7,31 @@
 use isa::Neuron;
 use model::Configured;
 use model::network::{Gather, Layer, Operation, Walk};
+use std::cell::Cell;
 
 /// `spikes[token][channel][t]`.
 pub type Plane = Vec<Vec<Vec<bool>>>;
 
-/// Runs one image: the plane of every layer but the readout, and the logits.
+/// What an image gives.
+pub struct Outcome {
+    /// The plane of every layer but the readout.
+    pub planes: Vec<Plane>,
+    /// The logits.
+    pub logits: Vec<i64>,
+    /// The least and greatest value of any membrane of each layer, the logits of the readout.
+    pub reached: Vec<(i64, i64)>,
+}
+
+/// Runs one image.
 ///
 /// # Panics
 /// If a membrane or a logit leaves the bounds that were proven for it.
-pub fn run(network: &Configured, image: &[u8]) -> (Vec<Plane>, Vec<i64>) {
+pub fn run(network: &Configured, image: &[u8]) -> Outcome {
     let steps = network.time_steps() as usize;
     let mut planes: Vec<Plane> = Vec::new();
+    let mut reached = Vec::new();
     for (id, layer) in network.layers.iter().enumerate() {
-        let neurons = Neurons { network, layer, id, steps };
+        let neurons = Neurons { network, layer, id, steps, reached: Cell::new((0, 0)) };
         let (rows, columns) = (layer.grid.rows, layer.grid.columns);
         let bit = |plane: usize, token: usize, channel: usize, t: usize| {
             i64::from(planes[plane][token][channel][t])
@@ -137,10 +149,12 @@ pub fn run(network: &Configured, image: &[u8]) -> (Vec<Plane>, Vec<i64>) {
                 logits.iter().for_each(|&logit| {
                     neurons.proven(logit);
                 });
-                return (planes, logits);
+                reached.push(neurons.reached.get());
+                return Outcome { planes, logits, reached };
             }
         };
         planes.push(plane);
+        reached.push(neurons.reached.get());
     }
     unreachable!("the last layer is a readout")
 }
@@ -157,6 +171,7 @@ struct Neurons<'a> {
     layer: &'a Layer,
     id: usize,
     steps: usize,
+    reached: Cell<(i64, i64)>,
 }
 
 impl Neurons<'_> {
@@ -215,6 +230,8 @@ impl Neurons<'_> {
     }
 
     fn proven(&self, value: i64) -> i64 {
+        let (least, greatest) = self.reached.get();
+        self.reached.set((least.min(value), greatest.max(value)));
         let bounds = self.network.bounds(model::LayerId(self.id));
         assert!(
             (bounds.low..=bounds.high).contains(&value),

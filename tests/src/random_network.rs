@@ -1,20 +1,24 @@
 //! Random networks, images and run options that a core can run: the stimuli of every differential test.
 //!
-//! A [`Case`] is a function of (seed, size) alone, so a failure is reproduced by printing two numbers, and shrinking lowers
-//! `size`. Networks start with an analog layer, end with a readout, satisfy the overflow proof at 24 bits and the limits
+//! A [`Case`] is a function of seed, size and membrane width alone, so a failure is reproduced by printing three numbers, and shrinking
+//! lowers `size`. Networks start with an analog layer, end with a readout, satisfy the overflow proof at that width and the limits
 //! of a core with 512 inputs, 512 weight rows and 64 bias rows. Their size bounds a cosimulation with 8 lanes to about
-//! `12,000 * size` cycles. Thresholds and biases are drawn so that neurons spike at all rates from never to always.
+//! `12,000 * size` cycles. Of two in three, thresholds and biases are drawn so that neurons spike at all rates from never to always;
+//! of the third the sums reach the ends of the membrane's range.
 
+mod limits;
 mod stretched;
 
 use crate::random::Random;
 use isa::Neuron;
+pub use limits::furthest;
 use model::network::{
     Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
     Windows,
 };
 use model::{Configured, MaskRatio, RunOptions};
 use proptest::strategy::Strategy;
+use std::ops::RangeInclusive;
 use stretched::Shape;
 
 /// Largest `size` of a case: up to about 100,000 cycles.
@@ -23,9 +27,9 @@ pub const MAX_SIZE: u32 = 8;
 /// A network, an image for it, and how to run it.
 #[derive(Clone)]
 pub struct Case {
-    /// First argument of [`Case::random`].
+    /// First argument of [`Case::of_width`].
     pub seed: u64,
-    /// Second argument of [`Case::random`].
+    /// Second argument of [`Case::of_width`].
     pub size: u32,
     /// The network.
     pub network: Network,
@@ -38,13 +42,19 @@ pub struct Case {
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let layers: Vec<&str> = self.network.layers.iter().map(|layer| layer.name.as_str()).collect();
-        write!(f, "Case::random({}, {}): {layers:?}, {:?}", self.seed, self.size, self.options)
+        let bits = self.options.membrane_bits;
+        write!(f, "Case::of_width({}, {}, {bits}): {layers:?}, {:?}", self.seed, self.size, self.options)
     }
 }
 
 impl Case {
-    /// The case of a seed; `size` is 1 to [`MAX_SIZE`].
+    /// The case of a seed for a core with 24-bit membranes; `size` is 1 to [`MAX_SIZE`].
     pub fn random(seed: u64, size: u32) -> Case {
+        Case::of_width(seed, size, limits::ORDINARY_BITS)
+    }
+
+    /// A case whose sums lie well inside the range of 24 bits.
+    pub fn ordinary(seed: u64, size: u32) -> Case {
         let mut random = Random(seed);
         let time_steps = if random.chance(3, 4) { random.between(1, 16) } else { random.between(1, 40) };
         let mut options = RunOptions::new(time_steps as u32);
@@ -79,6 +89,12 @@ pub fn cases() -> impl Strategy<Value = Case> {
 /// Cases up to a size, for slow checks.
 pub fn cases_up_to(size: u32) -> impl Strategy<Value = Case> {
     (proptest::num::u64::ANY.no_shrink(), 1..=size).prop_map(|(seed, size)| Case::random(seed, size))
+}
+
+/// Cases of all sizes whose sums reach the ends of membranes of these widths.
+pub fn cases_at_the_limits(bits: RangeInclusive<u32>) -> impl Strategy<Value = Case> {
+    (proptest::num::u64::ANY.no_shrink(), 1..=MAX_SIZE, bits)
+        .prop_map(|(seed, size, bits)| Case::at_the_limits(seed, size, bits))
 }
 
 struct Builder {

@@ -23,12 +23,12 @@ fn large() -> Cosim {
 }
 
 /// The smallest buffers, and 16 lanes that take one beat a row.
-fn small() -> Cosim {
+fn small(membrane_bits: u32) -> Cosim {
     Cosim::new(CoreConfig {
         lanes: 16,
         bus_bits: 128,
         address_bits: 32,
-        membrane_bits: 24,
+        membrane_bits,
         max_fan_in: 64,
         weight_rows: 64,
         bias_rows: 16,
@@ -60,9 +60,12 @@ fn random_networks_agree_with_the_largest_buffers() {
 }
 
 #[test]
-fn random_networks_agree_with_the_smallest_buffers() {
-    let fitting = networks_that_fit(&small(), 0..200).unwrap_or_else(|error| panic!("{error}"));
-    assert!(fitting >= 40, "{fitting} networks fit");
+fn random_networks_agree_with_the_smallest_buffers_and_membranes() {
+    for membrane_bits in [16, 17] {
+        let fitting = networks_that_fit(&small(membrane_bits), 0..100);
+        let fitting = fitting.unwrap_or_else(|error| panic!("{membrane_bits} bits: {error}"));
+        assert!(fitting >= 20, "{fitting} networks fit");
+    }
 }
 
 #[test]

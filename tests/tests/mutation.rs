@@ -1,12 +1,17 @@
-//! A sample of mutants: that the harness finds what is known to be an error, proves nothing wrong, and that the checks are still good.
+//! A sample of mutants, and some of those chosen by hand: that the harness finds what is known to be an error, proves nothing wrong, and
+//! that the checks are still good.
 //! `cargo xtask mutate` judges hundreds.
 
 use tests::cosim::campaign::in_parallel;
-use tests::mutation::judge::{QUICK, first_to_fail};
+use tests::mutation::chosen::CHOSEN;
+use tests::mutation::judge::{QUICK, THOROUGH, first_to_fail};
 use tests::mutation::{Design, Mutant, Verdict};
 
 /// Mutants of the sample.
-const SAMPLE: u32 = 20;
+const SAMPLE: u32 = 16;
+/// Modules of which the first chosen mutant is judged.
+const EDGES: [&str; 6] =
+    ["if_neuron", "neuron_control", "token_walker", "spike_packer", "descriptor_check", "perf_counters"];
 /// How many of them that are not equivalent must be caught, per cent: a floor that a sample so small stays above, not the score.
 const FLOOR: usize = 60;
 /// Wires whose inversion is an error.
@@ -48,4 +53,20 @@ fn slow_a_sample_of_mutants_is_caught() {
     let equivalent = count(|verdict| matches!(verdict, Verdict::Equivalent));
     let real = sampled.len() - equivalent;
     assert!(100 * caught >= FLOOR * real, "{caught} of {real} mutants that are not equivalent were caught");
+}
+
+#[test]
+fn slow_chosen_mutants_are_caught() {
+    let first = |module: &&str| CHOSEN.iter().position(|mutant| mutant.module == *module).unwrap() as u32 + 1;
+    let design = Design::chosen(EDGES.iter().map(first)).unwrap_or_else(|error| panic!("{error}"));
+    let judged = in_parallel(&design.mutants, |mutant| {
+        let core = design.core(mutant.number);
+        let checks = [QUICK, THOROUGH].concat();
+        let Mutant { number, module, place, .. } = mutant;
+        let found =
+            first_to_fail(&core, &checks).ok_or(format!("not caught: {number}, {place} of {module}"))?;
+        eprintln!("{place} of {module}: {}", found.check);
+        Ok(())
+    });
+    judged.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -11,7 +11,7 @@ use tests::cosim::campaign::{Worlds, random_networks};
 use tests::cosim::malformed::{MALFORMED, malformed_descriptors, random_descriptors};
 use tests::cosim::order::reads_wait_for_writes;
 use tests::cosim::{Cosim, DEADLINE};
-use tests::cosim::{checks, recovery};
+use tests::cosim::{checks, recovery, walks};
 
 /// A check, by its name in the list of bugs.
 type Check = (&'static str, fn(&Cosim) -> Result<(), String>);
@@ -24,6 +24,7 @@ const CHECKS: &[Check] = &[
     ("masks", checks::masked_spikes_cost_nothing),
     ("merging", |core| checks::merged_events_change_nothing(core, 0..20)),
     ("counters", tests::cosim::counters::counters_count_one_run),
+    ("windows", walks::windows_of_every_size_and_shift),
     ("interrupts", checks::interrupts_follow_their_enables),
     ("refusals", |core| malformed_descriptors(core, MALFORMED)),
     ("bad runs", recovery::bad_runs),
@@ -78,6 +79,21 @@ bugs! {
         "& valid & connected" => "& (valid | BUG) & connected";
     "networks" "if_neuron" "the upper half of the bias is lost":
         "bias <= $signed({half[7:0], bias[15:0]})" => "bias <= $signed({half[7:0] & {8{~BUG}}, bias[15:0]})";
+    "networks" "if_neuron" "the bias takes its sign from the bit below":
+        "half[7:0] & " => "{BUG ? half[6] : half[7], half[6:0]} & ";
+    "networks" "if_neuron" "the threshold loses its top bit":
+        "theta <= $signed({half[7:0]," => "theta <= $signed({half[7], half[6] & ~BUG, half[5:0],";
+    "networks" "if_neuron" "the initial membrane takes its sign from the bit below":
+        "v0 <= $signed({half[7:0]," => "v0 <= $signed({BUG ? half[6] : half[7], half[6:0],";
+    "networks" "if_neuron" "the sum loses its top bit when it is added to":
+        "(first ? bias : accumulator)" => "(first ? bias : $signed({BUG ? accumulator[22] : accumulator[23], accumulator[22:0]}))";
+    "networks" "if_neuron" "the drive is clipped to a bit less":
+        "drive <= accumulator;" =>
+            "drive <= (BUG & (accumulator[23] ^ accumulator[22])) ? {accumulator[23], {23{~accumulator[23]}}} : accumulator;";
+    "networks" "if_neuron" "the membrane is a bit narrow":
+        "$signed(moved[24:1])" => "$signed({BUG ? moved[23] : moved[24], moved[23:1]})";
+    "networks" "if_neuron" "the comparison is a bit narrow":
+        "~moved[25]" => "~(BUG ? moved[24] : moved[25])";
     "networks" "neuron_control" "a sum starts from the one before":
         "first <= last_2;" => "first <= last_2 & ~BUG;";
     "networks" "neuron_control" "events do not wait for the threshold steps":
@@ -144,6 +160,12 @@ bugs! {
         "step_events ? 3'd0 : bits_plane" => "(step_events & ~BUG) ? 3'd0 : bits_plane";
     "counters" "perf_counters" "one counter is not cleared":
         "end else if (clears) begin\n            count_read_beats <= 32'd0;" => "end else if (clears & ~BUG) begin\n            count_read_beats <= 32'd0;";
+    "counters" "perf_counters" "the counters are not cleared in a run":
+        "clears <= clear;" => "clears <= clear & ~(BUG & busy);";
+    "counters" "perf_counters" "the counters are not cleared before a run":
+        "clears <= clear &" => "clears <= clear & ~(BUG & ~busy) &";
+    "windows" "token_walker" "a shift of 15 is taken as 14":
+        "shift_size = {8'd0, shift};" => "shift_size = {8'd0, shift[3:1], shift[0] & ~(BUG & (&shift))};";
     "interrupts" "run_control" "the enable of errors enables done":
         "done_flag & interrupt_enable[0]" => "done_flag & (BUG ? interrupt_enable[1] : interrupt_enable[0])";
     "refusals" "descriptor_check" "a shift as large as the block passes":

@@ -1,7 +1,7 @@
 //! Bad descriptors, bus errors and resets at any time: a clear error, no rule of the bus broken, no access outside the memory window, and
 //! after a reset the next run is right to the last spike.
 
-use isa::{ErrorCode, Op};
+use isa::{ErrorCode, MAX_COUNT, Op};
 use tests::cosim::Cosim;
 use tests::cosim::addresses::{every_address_bit_counts, refused_accesses_are_named};
 use tests::cosim::malformed::{
@@ -45,7 +45,7 @@ fn a_shortcut_with_more_tiles_than_words_is_refused() {
         what: "more tiles than words of a segment",
         op: Op::Shortcut,
         code: ErrorCode::BadShape,
-        spoil: |d| (d.tiles, d.output_words) = (4095, 4095),
+        spoil: |d| (d.tiles, d.output_words) = (MAX_COUNT, MAX_COUNT),
         address: None,
     };
     holds(malformed_descriptors(&tiny(), &[case]));

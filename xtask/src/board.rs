@@ -110,7 +110,7 @@ pub fn board(args: &BoardArgs) -> Result<(), XtaskError> {
 
     let mut verilog = generator();
     verilog.args(["verilog", "--soc"]).arg(constraints.join("mst_soc.json")).arg("--out").arg(&folder);
-    // What the generator says goes where it is in nobody's way: stdout is the report's.
+    // To stderr: stdout is for the report alone.
     eprint!("{}", String::from_utf8_lossy(&capture("generate", verilog)?));
     for name in [format!("{}.v", board.top), format!("{}.lpf", board.top), format!("../{CLOCK}")] {
         let from = constraints.join(name);

@@ -71,6 +71,20 @@ pub enum XtaskError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A tool is not installed.
+    #[error("no {tool} in {}; run `cargo xtask setup {tool}`, or set MST_TOOLS to the tools' folder", folder.display())]
+    NotInstalled {
+        /// The tool, as `cargo xtask setup` calls it.
+        tool: &'static str,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// A folder cannot stand on a search path.
+    #[error("{} has a `:` in its name, which ends an entry of PATH; set MST_TOOLS to another folder", folder.display())]
+    SearchPath {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// No proof has such a name.
     #[error("no proof's name contains `{asked}`; there are: {known}")]
     NoProof {

@@ -1,4 +1,4 @@
-//! `cargo xtask mutate`: how many sampled errors in the core the tests find.
+//! `cargo xtask mutate`: how many errors in the core, sampled and chosen, the tests find.
 
 // The one definition of the options, which the program that judges reads, too.
 #[path = "../../tests/src/mutation/options.rs"]

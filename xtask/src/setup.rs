@@ -244,6 +244,11 @@ impl Tool {
         format!("{}\n{shims}{complete}", self.requirements.join("\n"))
     }
 
+    /// As `cargo xtask setup` calls it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The tool's environment.
     pub fn folder(&self) -> PathBuf {
         tools().join(self.folder)

@@ -17,13 +17,19 @@ pub fn step(name: &str, mut command: Command) -> Result<(), XtaskError> {
 }
 
 /// Runs a command for what it prints on stdout.
-pub fn capture(name: &str, mut command: Command) -> Result<Vec<u8>, XtaskError> {
+pub fn capture(name: &str, command: Command) -> Result<Vec<u8>, XtaskError> {
+    let (stdout, outcome) = report(name, command)?;
+    outcome.map(|()| stdout)
+}
+
+/// Runs a command that prints a report on stdout also if it found a fault: the report, and whether it failed.
+pub fn report(name: &str, mut command: Command) -> Result<(Vec<u8>, Result<(), XtaskError>), XtaskError> {
     let spinner = spinner(name.to_owned());
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     spinner.finish_and_clear();
     let output = output.map_err(|source| start_error(&command, source))?;
-    check(name, &command, output.status)?;
-    Ok(output.stdout)
+    let outcome = check(name, &command, output.status);
+    Ok((output.stdout, outcome))
 }
 
 /// Runs a command and keeps everything that it says.

@@ -46,8 +46,10 @@ fn contradictions_are_refused_by_name() {
         assert!(matches!(error, ProgramFileError::Value { .. } | ProgramFileError::Config(_)), "{error}");
         error.to_string()
     };
-    let cases: [(&dyn Fn(&mut Program), &str); 14] = [
+    let cases: [(&dyn Fn(&mut Program), &str); 16] = [
         (&|p| p.core.lanes = 12, "lanes"),
+        (&|p| p.network = "\u{1b}[2J".to_owned(), "name of the network"),
+        (&|p| p.layers[1].name = p.layers[0].name.clone(), "name of layer 1"),
         (&|p| p.time_steps = 65, "time steps"),
         (&|p| p.layers.clear(), "number of layers"),
         (&|p| p.total_bytes -= 1, "inside"),

@@ -1,6 +1,7 @@
 //! What the compiler of programs refuses, and how it says so.
 
 use crate::small::*;
+use compile::ProgramOptions;
 use isa::CoreConfig;
 use isa::program::Planes;
 use model::RunOptions;
@@ -94,7 +95,17 @@ fn too_little_memory_is_refused_with_the_bytes_needed() {
     let needed = compile::compile(&configured, &tiny(), &options).unwrap().total_bytes;
     options.memory_size = 4096;
     let message = compile::compile(&configured, &tiny(), &options).unwrap_err().to_string();
-    assert!(message.contains("the window has 4096"), "{message}");
+    let words = [
+        "4096 are there",
+        "`merge` takes most of it",
+        "bytes of parameters",
+        "(`--time-steps`)",
+        "with more memory",
+    ];
+    assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    let bytes =
+        compile::memory_bytes(&configured, &tiny(), &ProgramOptions { memory_size: needed, ..options });
+    assert_eq!(bytes.unwrap(), needed, "counted without being made");
     options.memory_size = needed;
     compile::compile(&configured, &tiny(), &options).unwrap();
 }

@@ -6,7 +6,8 @@
 use super::error::{DmaRegisters, PcieError, Stall};
 use super::function::{Buffer, Direction, Function};
 use super::stream::{STREAM_BYTES, Stream, card_register, descriptors, litepcie_register};
-use crate::link::{Link, LinkError, PAGE, window_range};
+use crate::link::{Link, LinkError, window_range};
+use isa::PAGE;
 use isa::pcie::{self, STREAM_ALIGN, card_control, interrupt, litepcie};
 use std::ops::Range;
 use std::time::Duration;
@@ -17,8 +18,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOK: Duration = Duration::from_micros(1);
 /// What answers to requests of an aborted stream need to arrive, with much to spare.
 const SETTLE: Duration = Duration::from_micros(100);
-/// Registers of the core: one page.
-const CORE_REGISTERS: u32 = 0x1000;
 /// Interrupts that the driver waits for.
 const INTERRUPTS: u32 = interrupt::CORE | interrupt::TO_CARD | interrupt::DMA_WRITER;
 
@@ -71,7 +70,9 @@ impl<F: Function> PcieLink<F> {
             options.buffer_bytes.clamp(PAGE as usize, STREAM_BYTES as usize) / PAGE as usize * PAGE as usize;
         check_identity(&mut function)?;
         let memory_bytes = function.read(card_register(pcie::MEMORY_BYTES))?;
-        if !memory_bytes.is_multiple_of(PAGE as u32) || !(PAGE as u32..=8 << 20).contains(&memory_bytes) {
+        if !memory_bytes.is_multiple_of(PAGE as u32)
+            || !(PAGE as u32..=isa::config::LARGEST_MEMORY).contains(&memory_bytes)
+        {
             return Err(error(&function, PcieError::MemoryBytes { found: memory_bytes }));
         }
         let to_card = function.buffer(bytes, Direction::ToCard)?;
@@ -367,7 +368,7 @@ fn error<F: Function>(function: &F, source: PcieError) -> LinkError {
 
 /// Refuses an offset that is no register.
 fn core_register(access: &'static str, offset: u32) -> Result<u32, LinkError> {
-    if offset < CORE_REGISTERS && offset.is_multiple_of(4) {
+    if offset < isa::registers::BYTES && offset.is_multiple_of(4) {
         Ok(pcie::CORE_BASE + offset)
     } else {
         Err(LinkError::Register { access, offset, response: "DECERR" })

@@ -29,7 +29,7 @@ pub struct CoreArgs {
     /// Rows of one bank of the weight buffer: a power of two, 64 to 1024.
     #[arg(long, value_name = "N")]
     weight_rows: Option<u32>,
-    /// Most tokens of an attention window: 16 to 192.
+    /// Most tokens of an attention window: 16 to 1024.
     #[arg(long, value_name = "N")]
     bias_rows: Option<u32>,
 }

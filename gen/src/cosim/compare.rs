@@ -105,7 +105,7 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
-/// What came of one image.
+/// The result of one image.
 #[derive(Debug, Serialize)]
 pub struct ImageReport {
     /// Index in the data set.

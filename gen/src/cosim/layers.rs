@@ -30,17 +30,31 @@ impl LayerCost {
     }
 }
 
-/// Cycles without use, by cause: as the core's registers call them, without `COUNT_STALL_`.
-pub fn stalls(counters: &Counters) -> [(&'static str, u64); 7] {
-    [
+/// Cycles without use, by cause: as the core's registers call them, without `COUNT_STALL_`, and null events.
+pub fn stalls(counters: &Counters) -> Vec<(String, u64)> {
+    let cause = |(counter, cycles): (&isa::Counter, u64)| match counter.signal().as_str() {
+        "null_events" => Some(("null".to_owned(), cycles)),
+        signal => Some((signal.strip_prefix("stall_")?.to_owned(), cycles)),
+    };
+    counters.values().filter_map(cause).collect()
+}
+
+/// What the busy cycles were spent on: parts of one whole. `other` are the few cycles a job in which nothing is counted. Threshold steps that
+/// wait for the output path do so beside events, so they are no part.
+pub fn spent(counters: &Counters) -> [(&'static str, u64); 8] {
+    let mut parts = [
+        ("events", counters.events),
+        ("null events", counters.null_events),
         ("weights", counters.stall_weights),
         ("inputs", counters.stall_inputs),
         ("fire", counters.stall_fire),
-        ("output", counters.stall_output),
         ("order", counters.stall_order),
         ("switch", counters.stall_switch),
-        ("null", counters.null_events),
-    ]
+        ("other", 0),
+    ];
+    let counted: u64 = parts.iter().map(|(_, cycles)| cycles).sum();
+    parts[7].1 = counters.busy_cycles.saturating_sub(counted);
+    parts
 }
 
 /// Sums of the layers with the same operation, in the order in which operations first appear.
@@ -74,9 +88,8 @@ fn table(first: &str) -> Table {
     let mut columns = vec![(first, Align::Left), ("op", Align::Left)];
     let numbers = ["events", "needed", "busy", "useful"];
     let causes = stalls(&Counters::default());
-    columns.extend(
-        numbers.iter().copied().chain(causes.iter().map(|&(name, _)| name)).map(|n| (n, Align::Right)),
-    );
+    let names = numbers.into_iter().chain(causes.iter().map(|(name, _)| name.as_str()));
+    columns.extend(names.map(|name| (name, Align::Right)));
     if first == "operation" {
         columns.remove(0);
     }
@@ -97,6 +110,6 @@ fn row(name: &str, cost: &LayerCost, images: usize) -> Vec<String> {
         per_image(counters.busy_cycles),
         percent(ratio(cost.needed_cycles, counters.busy_cycles)),
     ]);
-    cells.extend(stalls(counters).map(|(_, cycles)| per_image(cycles)));
+    cells.extend(stalls(counters).into_iter().map(|(_, cycles)| per_image(cycles)));
     cells
 }

@@ -12,15 +12,13 @@ use crate::inputs::{self, Images, neuron_name};
 use crate::screen::{Format, bar, print, print_json, spinner};
 use compare::{Profiling, Setup};
 use compile::ProgramOptions;
-use driver::link::{LARGEST_WINDOW, PAGE};
 use indicatif::ProgressBar;
-use isa::CoreConfig;
-use isa::program::{Planes, Program};
+use isa::program::Planes;
+use isa::{CoreConfig, LARGEST_WINDOW, PAGE};
 use model::Executor;
 use report::{Heading, Report};
 use sim::axi::Stalls;
 use sim::{SimOptions, Tracing, Verilated};
-use std::path::Path;
 use std::time::{Duration, Instant};
 use workers::Workers;
 
@@ -39,6 +37,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     }
     let jobs = jobs(&args.simulation, images.count())?;
 
+    let trace = args.simulation.trace.as_deref().map(files::Foreign::new).transpose()?;
     let (verilated, build) = build(&core, args.core.preset(), &args.simulation)?;
     let heading = Heading {
         network: network.name.clone(),
@@ -59,16 +58,19 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         network: &network,
         program: &program,
         verilated: &verilated,
-        options: sim_options(&program, &args.simulation),
+        options: SimOptions {
+            memory_bytes: program.total_bytes.next_multiple_of(PAGE) as usize,
+            stalls: args.simulation.stalls.map(|seed| Stalls { seed, percent: STALL_PERCENT }),
+            trace: trace.as_ref().map(files::Foreign::partial),
+            ..SimOptions::default()
+        },
         profiling: if args.simulation.per_layer { Profiling::PerLayer } else { Profiling::None },
     };
     let workers = Workers { setup: &setup, images: &images, jobs, keep_going: args.simulation.keep_going };
-    if let Some(trace) = &args.simulation.trace {
-        prepare_trace(trace)?;
-    }
     let outcome = compare_all(&workers, Report::new(heading), format);
-    if let Some(trace) = &args.simulation.trace {
-        settle_trace(trace, &outcome)?;
+    // A trace is complete when the simulation ended by itself, also when the core failed: then it is what shows why.
+    if let (Some(trace), Ok(_) | Err(GenError::Core { .. })) = (trace, &outcome) {
+        trace.settle()?;
     }
     finish(&outcome?, format)
 }
@@ -97,15 +99,6 @@ fn build(core: &CoreConfig, preset: &str, args: &SimulationArgs) -> Result<(Veri
     Ok((verilated, started.elapsed()))
 }
 
-fn sim_options(program: &Program, args: &SimulationArgs) -> SimOptions {
-    SimOptions {
-        memory_bytes: program.total_bytes.next_multiple_of(PAGE) as usize,
-        stalls: args.stalls.map(|seed| Stalls { seed, percent: STALL_PERCENT }),
-        trace: args.trace.as_deref().map(files::partial),
-        ..SimOptions::default()
-    }
-}
-
 /// Runs the workers; prints each image as soon as it is compared, in order.
 fn compare_all(workers: &Workers<'_>, mut report: Report, format: Format) -> Result<Report, GenError> {
     let progress = bar("cosimulation", workers.images.count());
@@ -125,26 +118,6 @@ fn compare_all(workers: &Workers<'_>, mut report: Report, format: Format) -> Res
     outcome?;
     report.close(started.elapsed());
     Ok(report)
-}
-
-/// Makes sure that the trace can be written, before the first image runs.
-fn prepare_trace(trace: &Path) -> Result<(), GenError> {
-    if let Some(folder) = trace.parent() {
-        std::fs::create_dir_all(folder).map_err(files::at(folder))?;
-    }
-    std::fs::File::create(files::partial(trace)).map_err(files::at(trace))?;
-    Ok(())
-}
-
-/// Gives a trace its name. It is complete when the simulation ended by itself, also when the core failed: then it is what shows why.
-fn settle_trace(trace: &Path, outcome: &Result<Report, GenError>) -> Result<(), GenError> {
-    let partial = files::partial(trace);
-    if matches!(outcome, Ok(_) | Err(GenError::Core { .. })) {
-        return std::fs::rename(&partial, trace).map_err(files::at(trace));
-    }
-    // It may not exist yet; the error that ended the simulation is the one to report.
-    let _ = std::fs::remove_file(&partial);
-    Ok(())
 }
 
 fn print_beside(progress: &ProgressBar, text: &str) -> Result<(), GenError> {

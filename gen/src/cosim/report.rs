@@ -170,31 +170,91 @@ impl Report {
     /// The lines below the images.
     pub fn text(&self) -> String {
         let busy = self.counters.busy_cycles;
-        let causes = layers::stalls(&self.counters);
-        let lost: Vec<String> = causes
-            .iter()
-            .filter(|(_, cycles)| *cycles > 0)
-            .map(|(cause, cycles)| format!("{cause} {}", percent(ratio(*cycles, busy))))
-            .collect();
         let mut text = String::new();
         if self.profiled() > 0 {
             text += &layers::text(&self.layers, self.profiled());
         }
         text += &format!(
             "\n{}: {} identical in every spike and logit, {} correct\n\
-             {} busy cycles, {} needed: {} useful; waits: {}\n\
+             {} busy cycles: {}\n\
+             {} needed by the spikes: {} useful; {} beside events waiting for the output path\n\
              {} events ({} step by step); simulated at {} cycles/s\n",
             count(self.images, "image"),
             self.images - self.mismatches,
             self.correct,
             grouped(busy),
+            shares(&self.counters),
             grouped(self.needed_cycles),
             percent(self.useful),
-            if lost.is_empty() { "none".to_owned() } else { lost.join(", ") },
+            percent(ratio(self.counters.stall_output, busy)),
             grouped(self.counters.events),
             grouped(self.step_events),
             grouped(self.cycles_per_second as u64),
         );
         text
+    }
+}
+
+/// Each part's share of the busy cycles in percent, rounded so that what is printed sums to 100 (or is 0 everywhere).
+fn shares(counters: &Counters) -> String {
+    let parts = layers::spent(counters);
+    let tenths = apportion(&parts.map(|(_, cycles)| cycles), 1000);
+    let shares: Vec<String> = parts
+        .iter()
+        .zip(tenths)
+        .map(|((name, _), tenths)| format!("{name} {}.{} %", tenths / 10, tenths % 10))
+        .collect();
+    let waits = 2..shares.len() - 1;
+    format!("{}; waits: {}; {}", shares[..2].join(", "), shares[waits].join(", "), shares[shares.len() - 1])
+}
+
+/// `total` divided in proportion to `parts`, in whole numbers that sum to it: rounded down, then the largest remainders get one more.
+fn apportion(parts: &[u64], total: u64) -> Vec<u64> {
+    let sum: u128 = parts.iter().map(|&part| u128::from(part)).sum();
+    if sum == 0 {
+        return vec![0; parts.len()];
+    }
+    let product = |part: u64| u128::from(part) * u128::from(total);
+    let mut shares: Vec<u64> = parts.iter().map(|&part| (product(part) / sum) as u64).collect();
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(product(parts[i]) % sum));
+    let missing = total - shares.iter().sum::<u64>();
+    order.iter().take(missing as usize).for_each(|&i| shares[i] += 1);
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn shares_sum_to_the_whole_and_are_near_their_parts(parts in proptest::collection::vec(0u64..1 << 50, 1..9)) {
+            let shares = apportion(&parts, 1000);
+            let sum: u64 = parts.iter().sum();
+            prop_assert_eq!(shares.iter().sum::<u64>(), if sum == 0 { 0 } else { 1000 });
+            for (&part, &share) in parts.iter().zip(&shares) {
+                prop_assert!((part as f64 * 1000.0 / sum.max(1) as f64 - share as f64).abs() < 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn every_busy_cycle_is_told_once() {
+        let counters = Counters {
+            busy_cycles: 1000,
+            events: 900,
+            null_events: 20,
+            stall_fire: 30,
+            stall_output: 500,
+            stall_switch: 40,
+            ..Counters::default()
+        };
+        let text = "events 90.0 %, null events 2.0 %; waits: weights 0.0 %, inputs 0.0 %, fire 3.0 %, order 0.0 %, \
+                    switch 4.0 %; other 1.0 %";
+        assert_eq!(shares(&counters), text);
     }
 }

@@ -20,7 +20,7 @@ pub struct Workers<'a> {
     pub keep_going: bool,
 }
 
-/// An image's place among the images, and what came of it.
+/// An image's place among the images, and its result.
 type Outcome = (usize, Result<ImageReport, GenError>);
 
 /// Whether to look at more images.

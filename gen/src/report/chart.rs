@@ -2,19 +2,24 @@
 //!
 //! The plotting library writes fixed colours. Charts are drawn in colours that stand for roles and then handed to the page's
 //! style sheet: text becomes `currentColor`, lines and series its custom properties, so that one drawing serves light, dark
-//! and paper. A series is told apart by the shape of its points, not by colour alone.
+//! and paper. A series is told apart by the dashes of its line and the shape of its points, not by colour alone.
 
 use super::page::{Figure, LegendEntry, Picture};
 use crate::error::GenError;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::fmt::Display;
 use std::ops::Range;
 
 /// Series that a chart can tell apart.
 const MOST_SERIES: usize = 5;
 /// Shapes of their points, as text.
-const SHAPES: [&str; MOST_SERIES] = ["●", "▲", "✕", "○", "•"];
+const SHAPES: [&str; MOST_SERIES] = ["●", "▲", "✕", "○", "■"];
+/// Dashes of their lines: SVG dash arrays.
+const DASHES: [&str; MOST_SERIES] = ["", "9 4", "2 4", "12 4 2 4", "5 3"];
+/// Dashes of the level that a chart compares with.
+const LEVEL_DASHES: &str = "3 3";
 
 /// Size in pixels at full width; text stays readable at two thirds of it.
 const SIZE: (u32, u32) = (480, 300);
@@ -22,8 +27,14 @@ const TEXT: RGBColor = RGBColor(1, 0, 0);
 const GRID: RGBColor = RGBColor(2, 0, 0);
 const REFERENCE: RGBColor = RGBColor(3, 0, 0);
 
+/// Of a series' points.
 fn series_color(index: usize) -> RGBColor {
     RGBColor(4, (index % MOST_SERIES) as u8, 0)
+}
+
+/// Of a series' line, which also says how it is dashed.
+fn line_color(index: usize) -> RGBColor {
+    RGBColor(5, (index % MOST_SERIES) as u8, 0)
 }
 
 /// Points with a name.
@@ -144,7 +155,12 @@ impl Chart<'_> {
     pub fn figure(&self, caption: String) -> Result<Figure, GenError> {
         let mut legend = if self.series.len() > 1 { legend(self.series, self.marks) } else { Vec::new() };
         if let Some((name, _)) = &self.level {
-            legend.push(LegendEntry { color: "reference".to_owned(), shape: "╍", name: name.clone() });
+            legend.push(LegendEntry {
+                color: "reference".to_owned(),
+                dash: LEVEL_DASHES,
+                shape: "",
+                name: name.clone(),
+            });
         }
         Ok(Figure { picture: Picture::Svg(self.svg(&caption)?), legend, caption })
     }
@@ -184,14 +200,14 @@ impl Chart<'_> {
         if let Some((_, level)) = self.level {
             let line = [(self.x.range.0, level), (self.x.range.1, level)];
             chart
-                .draw_series(DashedLineSeries::new(line, 6, 4, REFERENCE.stroke_width(2)))
+                .draw_series(LineSeries::new(line, REFERENCE.stroke_width(2)))
                 .map_err(|error| error.to_string())?;
         }
         for (index, series) in self.series.iter().enumerate() {
             let color = series_color(index);
             let points = series.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite());
             chart
-                .draw_series(LineSeries::new(points.clone(), color.stroke_width(2)))
+                .draw_series(LineSeries::new(points.clone(), line_color(index).stroke_width(2)))
                 .map_err(|error| error.to_string())?;
             if self.marks == Marks::Shapes {
                 let shapes = points.map(|point| shape(index, point, color));
@@ -207,7 +223,8 @@ impl Chart<'_> {
 fn legend(series: &[Series], marks: Marks) -> Vec<LegendEntry> {
     let entry = |(index, series): (usize, &Series)| LegendEntry {
         color: format!("series-{}", index % MOST_SERIES),
-        shape: if marks == Marks::None { "━" } else { SHAPES[index % MOST_SERIES] },
+        dash: DASHES[index % MOST_SERIES],
+        shape: if marks == Marks::None { "" } else { SHAPES[index % MOST_SERIES] },
         name: series.name.clone(),
     };
     series.iter().enumerate().map(entry).collect()
@@ -223,19 +240,28 @@ fn shape<'a>(index: usize, point: (f64, f64), color: RGBColor) -> Shape<'a> {
         1 => TriangleMarker::new(point, 6, filled).into_dyn(),
         2 => Cross::new(point, 5, line).into_dyn(),
         3 => Circle::new(point, 5, line).into_dyn(),
-        _ => Circle::new(point, 3, filled).into_dyn(),
+        _ => {
+            let middle = Pos::new(HPos::Center, VPos::Center);
+            Text::new("■", point, ("sans-serif", 16).into_font().color(&color).pos(middle)).into_dyn()
+        }
     }
 }
 
-/// Roles become what the page's style sheet says.
+/// Roles become what the page's style sheet says; lines get their dashes.
 fn themed(svg: &str) -> String {
     let code = |RGBColor(red, green, blue)| format!("\"#{red:02X}{green:02X}{blue:02X}\"");
+    let line = |color: &str, dashes: &str| match dashes {
+        "" => format!("\"var(--{color})\""),
+        dashes => format!("\"var(--{color})\" stroke-dasharray=\"{dashes}\""),
+    };
     let mut svg = svg
         .replace(&code(TEXT), "\"currentColor\"")
         .replace(&code(GRID), "\"var(--grid)\"")
-        .replace(&code(REFERENCE), "\"var(--reference)\"");
-    for index in 0..MOST_SERIES {
-        svg = svg.replace(&code(series_color(index)), &format!("\"var(--series-{index})\""));
+        .replace(&code(REFERENCE), &line("reference", LEVEL_DASHES));
+    for (index, dashes) in DASHES.into_iter().enumerate() {
+        let color = format!("series-{index}");
+        svg = svg.replace(&code(series_color(index)), &format!("\"var(--{color})\""));
+        svg = svg.replace(&code(line_color(index)), &line(&color, dashes));
     }
     svg
 }
@@ -276,6 +302,18 @@ mod tests {
         assert!(!svg.contains("\"#"), "{svg}");
         for words in ["currentColor", "var(--grid)", "var(--reference)", "var(--series-4)", "accuracy"] {
             assert!(svg.contains(words), "{words}");
+        }
+        for dashes in DASHES.iter().skip(1) {
+            assert!(svg.contains(&format!("stroke-dasharray=\"{dashes}\"")), "{dashes}: {svg}");
+        }
+    }
+
+    #[test]
+    fn no_two_series_look_alike_without_colour() {
+        for i in 0..MOST_SERIES {
+            for j in 0..i {
+                assert!(SHAPES[i] != SHAPES[j] && DASHES[i] != DASHES[j] && DASHES[i] != LEVEL_DASHES);
+            }
         }
     }
 

@@ -1,37 +1,48 @@
 //! The report's sections that look inside: layers, confusion, activation maps, distributions.
 
 use super::grids::Subject;
-use super::page::{DataTable, Section};
+use super::page::{Cell, Columns, DataTable, MarkKind, Section};
 use super::{distributions, maps};
 use crate::error::GenError;
-use crate::evaluation::Evaluation;
-use crate::screen::{grouped, percent};
+use crate::evaluation::{Evaluation, LayerEvaluation};
+use crate::screen::{grouped, percent, ratio};
+
+/// Classes up to which the whole confusion matrix is shown.
+const MOST_CLASSES: usize = 40;
+/// Mistakes that are listed of a network with more classes.
+const MISTAKES: usize = 30;
 
 /// Spikes of each layer.
 pub fn layers(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
     let head = ["layer", "mask", "fired", "transmitted", "spikes a neuron and step", "synaptic events"];
     let table = |(subject, evaluation): (&Subject<'_>, &Evaluation)| {
+        let most = |of: fn(&LayerEvaluation) -> u64| evaluation.layers.iter().map(of).max().unwrap_or(0);
+        let (spikes, events) = (most(|layer| layer.spikes), most(|layer| layer.synaptic_events));
         let each = |sum: u64| grouped(sum / evaluation.images.max(1) as u64);
+        let bar = |sum: u64, most: u64| Cell::marked(each(sum), MarkKind::Bar, ratio(sum, most));
         let rows = evaluation.layers.iter().map(|layer| {
             vec![
-                layer.layer.clone(),
-                layer.mask.to_string(),
-                each(layer.fired),
-                each(layer.spikes),
-                format!("{:.3}", layer.rate),
-                each(layer.synaptic_events),
+                layer.layer.clone().into(),
+                layer.mask.to_string().into(),
+                each(layer.fired).into(),
+                bar(layer.spikes, spikes),
+                Cell::marked(format!("{:.3}", layer.rate), MarkKind::Bar, layer.rate),
+                bar(layer.synaptic_events, events),
             ]
         });
         DataTable {
             caption: format!("{} as converted, T = {}: an image", subject.name(), subject.time_steps),
             head: head.map(str::to_owned).to_vec(),
             rows: rows.collect(),
+            columns: Columns::Natural,
         }
     };
+    let text = "Synaptic events stand at the layer that adds; pixels are no spikes, so the first layer has none. A bar is the share of \
+                the largest value in its column, for rates of one spike a step.";
     Section {
         id: "layers",
         title: "Spikes of each layer",
-        text: vec!["Synaptic events stand at the layer that adds; pixels are no spikes, so the first layer has none.".to_owned()],
+        text: vec![text.to_owned()],
         figures: Vec::new(),
         tables: subjects.iter().zip(evaluations).map(table).collect(),
     }
@@ -40,30 +51,76 @@ pub fn layers(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
 /// Which classes are taken for which.
 pub fn confusion(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
     let table = |(subject, evaluation): (&Subject<'_>, &Evaluation)| {
-        let classes = 0..evaluation.confusion.len();
-        let row = |(label, row): (usize, &Vec<usize>)| {
-            let cells = row.iter().map(|&count| grouped(count as u64));
-            std::iter::once(label.to_string()).chain(cells).collect()
-        };
-        DataTable {
-            caption: format!(
-                "{} as converted, T = {}: {} of {} images correct, {}",
-                subject.name(),
-                subject.time_steps,
-                grouped(evaluation.correct as u64),
-                grouped(evaluation.images as u64),
-                percent(evaluation.accuracy),
-            ),
-            head: std::iter::once("label".to_owned()).chain(classes.map(|class| class.to_string())).collect(),
-            rows: evaluation.confusion.iter().enumerate().map(row).collect(),
+        let result = format!(
+            "{} as converted, T = {}: {} of {} images correct, {}",
+            subject.name(),
+            subject.time_steps,
+            grouped(evaluation.correct as u64),
+            grouped(evaluation.images as u64),
+            percent(evaluation.accuracy),
+        );
+        if evaluation.confusion.len() <= MOST_CLASSES {
+            matrix(subject, &evaluation.confusion, result)
+        } else {
+            mistakes(subject, &evaluation.confusion, result)
         }
     };
+    let text = "Rows are labels, columns the classes that images were put into. Shades are shares of a row: of right answers on the \
+                diagonal, of wrong ones beside it.";
     Section {
         id: "confusion",
         title: "Confusion matrix",
-        text: vec!["Rows are labels, columns the classes that images were put into.".to_owned()],
+        text: vec![text.to_owned()],
         figures: Vec::new(),
         tables: subjects.iter().zip(evaluations).map(table).collect(),
+    }
+}
+
+/// The whole matrix: a row and a column a class.
+fn matrix(subject: &Subject<'_>, confusion: &[Vec<usize>], caption: String) -> DataTable {
+    let row = |(label, row): (usize, &Vec<usize>)| {
+        let images: usize = row.iter().sum();
+        let cell = |(class, &count): (usize, &usize)| {
+            let kind = if class == label { MarkKind::Right } else { MarkKind::Wrong };
+            Cell::marked(grouped(count as u64), kind, ratio(count as u64, images as u64))
+        };
+        std::iter::once(subject.class(label).into()).chain(row.iter().enumerate().map(cell)).collect()
+    };
+    let classes = (0..confusion.len()).map(|class| subject.class(class));
+    DataTable {
+        caption,
+        head: std::iter::once("label".to_owned()).chain(classes).collect(),
+        rows: confusion.iter().enumerate().map(row).collect(),
+        columns: Columns::Narrow,
+    }
+}
+
+/// The most frequent mistakes, where a matrix would not fit a page.
+fn mistakes(subject: &Subject<'_>, confusion: &[Vec<usize>], caption: String) -> DataTable {
+    let mut wrong: Vec<(usize, usize, usize)> = Vec::new();
+    for (label, row) in confusion.iter().enumerate() {
+        let others = row.iter().enumerate().filter(|&(class, &count)| class != label && count > 0);
+        wrong.extend(others.map(|(class, &count)| (label, class, count)));
+    }
+    wrong.sort_by_key(|&(label, class, count)| (std::cmp::Reverse(count), label, class));
+    let row = |&(label, class, count): &(usize, usize, usize)| {
+        let images: usize = confusion[label].iter().sum();
+        let share = ratio(count as u64, images as u64);
+        vec![
+            subject.class(label).into(),
+            subject.class(class).into(),
+            Cell::marked(grouped(count as u64), MarkKind::Bar, share),
+            grouped(images as u64).into(),
+        ]
+    };
+    DataTable {
+        caption: format!(
+            "{caption}; the {MISTAKES} most frequent mistakes among {} classes",
+            confusion.len()
+        ),
+        head: ["label", "taken for", "images", "of"].map(str::to_owned).to_vec(),
+        rows: wrong.iter().take(MISTAKES).map(row).collect(),
+        columns: Columns::Natural,
     }
 }
 
@@ -82,7 +139,7 @@ pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
          an image share one scale. Compare the paper's Fig. 7."
             .to_owned(),
     ];
-    let figures = maps::figures(subject.file, subject.images)?;
+    let figures = maps::figures(subject)?;
     let (id, title) = ("maps", "Spike activation maps");
     Ok(Section { id, title, text: text.to_vec(), figures, tables: Vec::new() })
 }

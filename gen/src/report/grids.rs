@@ -1,4 +1,4 @@
-//! Which points a report needs, and what came of them.
+//! Which points a report needs, and their results.
 
 use super::REPORT_TIME_STEPS;
 use crate::error::GenError;
@@ -25,7 +25,7 @@ pub struct Subject<'a> {
     pub part: &'static str,
     /// T of everything that does not vary it.
     pub time_steps: u32,
-    /// Share of the images that the float network beside the file gets right, if there is one.
+    /// Share of the images that the float network that it was converted from gets right, if it is there.
     pub float_accuracy: Option<f64>,
 }
 
@@ -43,6 +43,11 @@ impl Subject<'_> {
     /// Name of the network.
     pub fn name(&self) -> &str {
         &self.file.network.name
+    }
+
+    /// A class by its name, or by its number if it has none.
+    pub fn class(&self, class: usize) -> String {
+        self.network().class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 
     fn network(&self) -> &Network {

@@ -6,13 +6,13 @@
 //! N(t) = sum over its spikes t' < t of exp(-gamma * (t - t'));   map(token, t) = sum over channels of N(t) * s(t)
 //! ```
 
+use super::grids::Subject;
 use super::page::{Figure, GridImage, ImageGrid, Picture};
 use crate::error::GenError;
-use crate::inputs::Images;
-use crate::sweep::point::{NetworkFile, Settings};
+use crate::sweep::point::Settings;
 use base64::Engine;
 use isa::Neuron;
-use model::network::{Grid, Operation};
+use model::network::{Grid, ImageShape, Operation};
 use model::{Configured, Executor, MaskRules, SpikePlane};
 
 /// How fast a spike is forgotten, per time step.
@@ -63,7 +63,8 @@ fn shown_layer(network: &Configured) -> usize {
 }
 
 /// Maps of some images, for several time steps and mask ratios.
-pub fn figures(file: &NetworkFile, images: &Images) -> Result<Vec<Figure>, GenError> {
+pub fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, GenError> {
+    let images = subject.images;
     let mut figures = Vec::new();
     for image in 0..images.count().min(IMAGES) {
         let mut maps = Vec::new();
@@ -72,26 +73,27 @@ pub fn figures(file: &NetworkFile, images: &Images) -> Result<Vec<Figure>, GenEr
             let rules: MaskRules = mask.parse()?;
             let settings =
                 Settings { time_steps: TIME_STEPS, neuron: Some(Neuron::If), mask: Some(rules), seed: None };
-            let configured = settings.configure(file)?;
+            let configured = settings.configure(subject.file)?;
             let shown = shown_layer(&configured);
             let plane = Executor::new(&configured).trace(images.image(image))?.planes.swap_remove(shown);
             layer.clone_from(&configured.layers[shown].name);
             maps.push((mask, configured.layers[shown].grid, activation(&plane)));
         }
-        figures.push(figure(image, images, &layer, &maps));
+        figures.push(figure(subject, image, &layer, &maps));
     }
     Ok(figures)
 }
 
-fn figure(image: usize, images: &Images, layer: &str, maps: &[(&str, Grid, Vec<Vec<f64>>)]) -> Figure {
+fn figure(subject: &Subject<'_>, image: usize, layer: &str, maps: &[(&str, Grid, Vec<Vec<f64>>)]) -> Figure {
+    let images = subject.images;
     // One scale for all maps of an image, so that fewer spikes look like fewer spikes.
     let values = maps.iter().flat_map(|(_, _, map)| SHOWN.iter().flat_map(|t| &map[t - 1]));
     let brightest = values.copied().fold(f64::MIN_POSITIVE, f64::max);
     let shape = images.shape();
-    let (pixels, index) = (&images.image(image)[..shape.height * shape.width], images.index(image));
+    let (pixels, index) = (images.image(image), images.index(image));
     let picture = |heat: Option<(Grid, &[f64])>| {
         let color = |y: usize, x: usize| {
-            let grey = pixels[y / ZOOM * shape.width + x / ZOOM];
+            let pixel = colors(pixels, shape, y / ZOOM * shape.width + x / ZOOM);
             let at = |grid: Grid| {
                 let scaled = |n: usize, pixels: usize, tokens: usize| {
                     (n as f64 + 0.5) / (pixels * ZOOM) as f64 * tokens as f64 - 0.5
@@ -99,8 +101,8 @@ fn figure(image: usize, images: &Images, layer: &str, maps: &[(&str, Grid, Vec<V
                 (scaled(y, shape.height, grid.rows), scaled(x, shape.width, grid.columns))
             };
             match heat {
-                None => [grey; 3],
-                Some((grid, map)) => overlay(grey, between_tokens(grid, map, at(grid)) / brightest),
+                None => pixel,
+                Some((grid, map)) => overlay(grey(pixel), between_tokens(grid, map, at(grid)) / brightest),
             }
         };
         png(shape.height * ZOOM, shape.width * ZOOM, color)
@@ -120,7 +122,7 @@ fn figure(image: usize, images: &Images, layer: &str, maps: &[(&str, Grid, Vec<V
         legend: Vec::new(),
         caption: format!(
             "Image {index}, class {}: spikes of {layer}, brighter is more.",
-            images.label(image)
+            subject.class(images.label(image))
         ),
     }
 }
@@ -135,6 +137,17 @@ fn between_tokens(grid: Grid, map: &[f64], (row, column): (f64, f64)) -> f64 {
     let at = |row: usize, column: usize| map[row * grid.columns + column];
     let line = |row| at(row, left) * (1.0 - across) + at(row, right) * across;
     line(top) * (1.0 - down) + line(bottom) * down
+}
+
+/// A pixel as it is shown: of three channels in colour, else the first channel in grey. Pixels lie channel by channel.
+fn colors(pixels: &[u8], shape: ImageShape, at: usize) -> [u8; 3] {
+    let channel = |channel: usize| pixels[channel * shape.height * shape.width + at];
+    if shape.channels == 3 { [0, 1, 2].map(channel) } else { [channel(0); 3] }
+}
+
+/// How bright a colour is.
+fn grey([red, green, blue]: [u8; 3]) -> u8 {
+    ((299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000) as u8
 }
 
 /// Heat over grey: from the bare image through purple and orange to yellow.
@@ -185,6 +198,14 @@ mod tests {
                 prop_assert!((maps[t][token] - expected).abs() < 1e-9);
             }
         }
+    }
+
+    #[test]
+    fn three_channels_are_a_colour() {
+        let shape = |channels| ImageShape { height: 1, width: 2, channels };
+        assert_eq!(colors(&[1, 2, 3, 4, 5, 6], shape(3), 1), [2, 4, 6]);
+        assert_eq!(colors(&[1, 2], shape(1), 1), [2, 2, 2]);
+        assert_eq!(grey([9, 9, 9]), 9);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod chart;
 mod details;
 mod distributions;
 mod grids;
+mod headline;
 mod maps;
 mod page;
 mod sections;
@@ -13,21 +14,25 @@ use crate::error::GenError;
 use crate::evaluation::{Evaluation, evaluate, float_classes, matching};
 use crate::files;
 use crate::inputs::{self, Images};
-use crate::screen::{Format, bar, count, grouped, percent, print, print_json, spinner};
+use crate::origin::{self, Absence};
+use crate::screen::{Format, bar, count, grouped, json_path, percent, print, print_json, spinner};
 use crate::sweep::fill;
 use crate::sweep::point::{NetworkFile, Settings};
 use crate::sweep::store::Store;
 use grids::Subject;
+pub use headline::SpeedArgs;
+use headline::headline;
 use model::{Checkpoint, Configured};
-use page::{DataTable, Page, Section};
+use page::{Columns, DataTable, Page, Section, plain};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Numbers of time steps that accuracy is shown for.
 const REPORT_TIME_STEPS: [u32; 6] = [2, 4, 8, 16, 32, 64];
 
 #[derive(Serialize)]
 struct Outcome<'a> {
+    #[serde(serialize_with = "json_path")]
     out: &'a Path,
     bytes: usize,
     networks: usize,
@@ -36,29 +41,35 @@ struct Outcome<'a> {
     sections: Vec<&'static str>,
 }
 
-/// A network file, its images, and the checkpoint beside it.
+/// A network file, its images, and the checkpoint that it was converted from.
 struct Source {
     file: NetworkFile,
     /// The network as converted, with the report's T.
     configured: Configured,
     images: Images,
-    checkpoint: Option<Checkpoint>,
+    checkpoint: Result<Checkpoint, Absence>,
 }
 
 impl Source {
-    fn load(path: &Path, args: &ReportArgs) -> Result<Source, GenError> {
+    /// `float` is the checkpoint that is asked for: one that is named, the one that is remembered, or what can be had.
+    fn load(path: &Path, args: &ReportArgs, float: Option<&Option<PathBuf>>) -> Result<Source, GenError> {
         let file = NetworkFile::load(path)?;
         let settings = Settings { time_steps: args.time_steps, neuron: None, mask: None, seed: None };
         let configured = settings.configure(&file)?;
         let images = Images::load(&args.source, args.images, &file.network)?;
-        let beside = path.with_file_name(files::CHECKPOINT);
-        let checkpoint = if beside.exists() { Some(Checkpoint::load(&beside)?) } else { None };
+        let checkpoint = match float {
+            Some(named) => Ok(origin::float(named.as_deref(), path, &file.network)?.1),
+            None => match origin::remembered(path, &file.network)? {
+                Ok(checkpoint) => Ok(Checkpoint::load(&checkpoint)?),
+                Err(absence) => Err(absence),
+            },
+        };
         Ok(Source { file, configured, images, checkpoint })
     }
 
     fn subject(&self, args: &ReportArgs) -> Result<Subject<'_>, GenError> {
         let progress = spinner("float network");
-        let float_accuracy = self.checkpoint.as_ref().map(|checkpoint| {
+        let float_accuracy = self.checkpoint.as_ref().ok().map(|checkpoint| {
             let classes = float_classes(checkpoint, &self.images)?;
             Ok::<f64, GenError>(matching(&self.images, &classes) as f64 / self.images.count() as f64)
         });
@@ -77,7 +88,10 @@ impl Source {
 pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     let first = inputs::network_path(args.net.as_deref())?;
     let paths = std::iter::once(&first).chain(&args.with);
-    let sources = paths.map(|path| Source::load(path, args)).collect::<Result<Vec<_>, _>>()?;
+    let sources = paths
+        .enumerate()
+        .map(|(index, path)| Source::load(path, args, args.float.as_ref().filter(|_| index == 0)))
+        .collect::<Result<Vec<_>, _>>()?;
     let subjects = sources.iter().map(|source| source.subject(args)).collect::<Result<Vec<_>, _>>()?;
     let networks: Vec<&NetworkFile> = sources.iter().map(|source| &source.file).collect();
     let mut points = Vec::new();
@@ -92,6 +106,10 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     let evaluations = sources.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
 
     let progress = spinner("maps and distributions");
+    let each = subjects.iter().zip(&sources).zip(&evaluations);
+    let headlines = each.map(|((subject, source), evaluation)| {
+        headline(subject, &source.configured, evaluation, &args.speed)
+    });
     let page = Page {
         title: format!("Masked Spiking Transformer: {}", names(&subjects)),
         lead: format!(
@@ -100,6 +118,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
             args.source.part.name(),
             args.source.first
         ),
+        headlines: headlines.collect::<Result<_, _>>()?,
         sections: vec![
             networks_section(&sources, &subjects),
             sections::time_steps(&subjects, &store)?,
@@ -152,9 +171,10 @@ fn names(subjects: &[Subject<'_>]) -> String {
 fn networks_section(sources: &[Source], subjects: &[Subject<'_>]) -> Section {
     let row = |(source, subject): (&Source, &Subject<'_>)| {
         let file = source.file.path.file_name().map_or_else(String::new, |name| name.display().to_string());
-        let float = match subject.float_accuracy {
-            Some(accuracy) => percent(accuracy),
-            None => format!("no {} beside it", files::CHECKPOINT),
+        let float = match (subject.float_accuracy, &source.checkpoint) {
+            (Some(accuracy), _) => percent(accuracy),
+            (None, Err(absence)) => absence.words().to_owned(),
+            (None, Ok(_)) => "-".to_owned(),
         };
         vec![
             subject.name().to_owned(),
@@ -176,7 +196,8 @@ fn networks_section(sources: &[Source], subjects: &[Subject<'_>]) -> Section {
         tables: vec![DataTable {
             caption: "What was measured, as converted".to_owned(),
             head: head.map(str::to_owned).to_vec(),
-            rows: sources.iter().zip(subjects).map(row).collect(),
+            rows: plain(sources.iter().zip(subjects).map(row).collect()),
+            columns: Columns::Natural,
         }],
     }
 }

@@ -3,7 +3,7 @@
 use super::REPORT_TIME_STEPS;
 use super::chart::{Axis, Chart, Marks, Series};
 use super::grids::{PAPER_RATIO, Place, Subject};
-use super::page::{DataTable, Figure, Section};
+use super::page::{Columns, DataTable, Figure, Section, plain};
 use crate::error::GenError;
 use crate::screen::{grouped, percent};
 use crate::sweep::point::{AS_CONVERTED, Row};
@@ -53,22 +53,23 @@ pub fn time_steps(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
         };
         figures
             .push(chart.figure(format!("{}: accuracy against the number of time steps.", subject.name()))?);
-        let mut table = DataTable {
-            caption: format!("{}: accuracy, and spikes an image, by time steps", subject.name()),
-            head: ["T", "two_phase", "if", "spikes two_phase", "spikes if"].map(str::to_owned).to_vec(),
-            rows: Vec::new(),
-        };
+        let mut table = Vec::new();
         for time_steps in REPORT_TIME_STEPS {
             let rows = [row(Neuron::TwoPhase, time_steps)?, row(Neuron::If, time_steps)?];
             let accuracy = rows.map(|row| cell(row, |row| percent(row.accuracy)));
             let spikes = rows.map(|row| cell(row, |row| each_image(row, row.spikes)));
-            table.rows.push([vec![time_steps.to_string()], accuracy.to_vec(), spikes.to_vec()].concat());
+            table.push([vec![time_steps.to_string()], accuracy.to_vec(), spikes.to_vec()].concat());
         }
         if let Some(accuracy) = subject.float_accuracy {
             let none = || NONE.to_owned();
-            table.rows.push(vec!["float".to_owned(), percent(accuracy), percent(accuracy), none(), none()]);
+            table.push(vec!["float".to_owned(), percent(accuracy), percent(accuracy), none(), none()]);
         }
-        tables.push(table);
+        tables.push(DataTable {
+            caption: format!("{}: accuracy, and spikes an image, by time steps", subject.name()),
+            head: ["T", "two_phase", "if", "spikes two_phase", "spikes if"].map(str::to_owned).to_vec(),
+            rows: plain(table),
+            columns: Columns::Natural,
+        });
     }
     let text = "An if neuron fires in the step in which it reaches its threshold, as in the paper; a two_phase neuron first \
                 integrates all steps and then fires, which leaves no unevenness error. A dash stands where a sum could leave \
@@ -130,7 +131,8 @@ fn mask_figures(
     });
     let caption =
         format!("{}: accuracy and transmitted spikes (of those without masks) by {axis}", subject.name());
-    Ok((figures.collect::<Result<_, _>>()?, DataTable { caption, head, rows }))
+    let table = DataTable { caption, head, rows: plain(rows), columns: Columns::Natural };
+    Ok((figures.collect::<Result<_, _>>()?, table))
 }
 
 /// Accuracy and spikes against the mask ratio of each matrix: the paper's Fig. 5.
@@ -183,11 +185,7 @@ fn mask_section(
 /// Accuracy, spikes and power, unmasked against masked: the paper's Table 3.
 pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, GenError> {
     let head = ["", "accuracy", "spikes", "synaptic events", "P in α·W", "P saved"];
-    let mut table = DataTable {
-        caption: "Accuracy, and spikes and synaptic events an image".to_owned(),
-        head: head.map(str::to_owned).to_vec(),
-        rows: Vec::new(),
-    };
+    let mut rows = Vec::new();
     // A network that was trained with masks fires more once they are off, so its own spikes are no yardstick.
     let first = &subjects[0];
     let yardstick = first.row(store, None, first.time_steps, "0")?;
@@ -195,7 +193,7 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
         let name = |place: &str| format!("{}, {place}", subject.name());
         if let Some(accuracy) = subject.float_accuracy {
             let none = || NONE.to_owned();
-            table.rows.push(vec![name("float"), percent(accuracy), none(), none(), none(), none()]);
+            rows.push(vec![name("float"), percent(accuracy), none(), none(), none(), none()]);
         }
         for place in subject.comparison() {
             let row = subject.row(store, None, subject.time_steps, &place.rules)?;
@@ -205,7 +203,7 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
                     |all| percent(1.0 - row.power / all.power.max(f64::MIN_POSITIVE)),
                 )
             };
-            table.rows.push(vec![
+            rows.push(vec![
                 name(&place.label),
                 cell(row, |row| percent(row.accuracy)),
                 cell(row, |row| each_image(row, row.spikes)),
@@ -223,6 +221,12 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
         "Synaptic events are the additions that transmitted spikes drive: outputs of a dense layer, keys of a score, channels of a \
          head. The core merges them: “gen cosim --per-layer” has its cycles.",
     ];
+    let table = DataTable {
+        caption: "Accuracy, and spikes and synaptic events an image".to_owned(),
+        head: head.map(str::to_owned).to_vec(),
+        rows: plain(rows),
+        columns: Columns::Natural,
+    };
     let (id, title) = ("comparison", "Masked and unmasked");
     Ok(Section {
         id,

@@ -1,14 +1,14 @@
-//! One point of a sweep: a network, how it runs, on which images, and what came of it.
+//! One point of a sweep: a network, how it runs, on which images, and its results.
 
 use crate::error::GenError;
-use crate::evaluation::evaluate;
-use crate::files;
+use crate::evaluation::{evaluate, power};
 use crate::inputs::{Images, neuron_name};
+use crate::origin;
+use crate::screen::ratio;
 use indicatif::ProgressBar;
 use isa::Neuron;
 use model::{Configured, MaskRules, Network, RunOptions};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// What a point's mask is called when the network keeps its own.
@@ -30,9 +30,8 @@ impl NetworkFile {
     /// Reads a network.
     pub fn load(path: &Path) -> Result<NetworkFile, GenError> {
         let network = Network::load(path)?;
-        let digest = Sha256::digest(std::fs::read(path).map_err(files::at(path))?);
-        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(NetworkFile { path: path.to_owned(), hash: digits[..HASH_DIGITS].to_owned(), network })
+        let hash = origin::sha256(path)?[..HASH_DIGITS].to_owned();
+        Ok(NetworkFile { path: path.to_owned(), hash, network })
     }
 }
 
@@ -102,6 +101,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether the results agree with each other: a number that was cut off does not.
+    pub fn agrees(&self) -> bool {
+        self.accuracy == ratio(self.correct as u64, self.images as u64)
+            && self.power == power(self.spikes, self.images, self.time_steps)
+    }
+
     /// Whether both are the same point: the same network, settings and images, whatever the results.
     pub fn same_point(&self, other: &Row) -> bool {
         let point = |row: &Row| Row {

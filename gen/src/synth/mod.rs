@@ -12,7 +12,7 @@ use crate::cli::SynthArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::screen::{Align, Format, Table, grouped, print, print_json};
-use resources::{COLUMNS, ModuleCells};
+use resources::{COLUMNS, Cells, ModuleCells};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -20,12 +20,15 @@ const TOP: &str = "mst_core";
 
 #[derive(Serialize)]
 struct Report {
+    preset: &'static str,
     family: &'static str,
     core: isa::CoreConfig,
     folder: PathBuf,
-    columns: [&'static str; 5],
-    total: [u64; 5],
-    per_lane: [u64; 5],
+    /// Of the whole core.
+    #[serde(flatten)]
+    total: Cells,
+    luts_per_lane: u64,
+    per_lane: Cells,
     modules: Vec<ModuleCells>,
     lint: lint::Lint,
     findings: Vec<String>,
@@ -42,12 +45,14 @@ pub fn synth(args: &SynthArgs, format: Format) -> Result<(), GenError> {
     let lint = lint::lint(&names, TOP, &folder)?;
     let synthesis = yosys::synthesise(&names, TOP, args.family, &folder)?;
     let modules = resources::by_module(&synthesis, args.family, TOP);
+    let per_lane = resources::per_lane(&modules, core.lanes);
     let report = Report {
+        preset: args.core.preset(),
         family: args.family.name(),
         folder: folder.clone(),
-        columns: COLUMNS.map(|(_, heading)| heading),
         total: resources::total(&modules),
-        per_lane: resources::per_lane(&modules, core.lanes),
+        luts_per_lane: per_lane.luts,
+        per_lane,
         findings: [lint.findings(), findings::findings(&synthesis, args.family)].concat(),
         lint,
         modules,
@@ -81,9 +86,9 @@ fn text(report: &Report) -> String {
     let mut columns = vec![("module", Align::Left), ("instances", Align::Right)];
     columns.extend(COLUMNS.map(|(_, heading)| (heading, Align::Right)));
     let mut table = Table::new(&columns);
-    let mut row = |name: &str, instances: u64, cells: [u64; 5]| {
+    let mut row = |name: &str, instances: u64, cells: Cells| {
         let head = [name.to_owned(), instances.to_string()];
-        table.row(head.into_iter().chain(cells.map(grouped)).collect());
+        table.row(head.into_iter().chain(cells.columns().map(grouped)).collect());
     };
     report.modules.iter().for_each(|module| row(&module.module, module.instances, module.cells));
     row("whole core", 1, report.total);

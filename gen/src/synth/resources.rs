@@ -5,7 +5,7 @@ use super::yosys::Synthesis;
 use crate::screen::grouped;
 use serde::Serialize;
 
-/// What is counted, with its heading.
+/// Columns of tables, with their headings. What else is counted must not be there at all ([`findings`](super::findings)).
 pub const COLUMNS: [(Kind, &str); 5] = [
     (Kind::Lut, "LUT"),
     (Kind::Carry, "carry"),
@@ -14,6 +14,58 @@ pub const COLUMNS: [(Kind, &str); 5] = [
     (Kind::BlockRam, "block RAM"),
 ];
 
+/// How many cells of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Cells {
+    /// Look-up tables.
+    pub luts: u64,
+    /// Carry cells.
+    pub carry: u64,
+    /// Cells of distributed memory.
+    pub lut_ram: u64,
+    /// Flip-flops.
+    pub ffs: u64,
+    /// Block RAMs.
+    pub block_ram: u64,
+    /// Multipliers and DSP blocks.
+    pub dsp: u64,
+    /// Latches.
+    pub latches: u64,
+}
+
+impl Cells {
+    /// As many of each kind as `number` says.
+    pub fn each(number: impl Fn(Kind) -> u64) -> Cells {
+        Cells {
+            luts: number(Kind::Lut),
+            carry: number(Kind::Carry),
+            lut_ram: number(Kind::LutRam),
+            ffs: number(Kind::FlipFlop),
+            block_ram: number(Kind::BlockRam),
+            dsp: number(Kind::Dsp),
+            latches: number(Kind::Latch),
+        }
+    }
+
+    /// How many of one kind.
+    pub fn of(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Lut => self.luts,
+            Kind::Carry => self.carry,
+            Kind::LutRam => self.lut_ram,
+            Kind::FlipFlop => self.ffs,
+            Kind::BlockRam => self.block_ram,
+            Kind::Dsp => self.dsp,
+            Kind::Latch => self.latches,
+        }
+    }
+
+    /// The numbers of a table's columns.
+    pub fn columns(&self) -> [u64; COLUMNS.len()] {
+        COLUMNS.map(|(kind, _)| self.of(kind))
+    }
+}
+
 /// Cells of all instances of a module, those of the modules in it left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModuleCells {
@@ -21,8 +73,9 @@ pub struct ModuleCells {
     pub module: String,
     /// Its instances in the core.
     pub instances: u64,
-    /// Cells, in the order of [`COLUMNS`].
-    pub cells: [u64; 5],
+    /// Cells of all of them.
+    #[serde(flatten)]
+    pub cells: Cells,
 }
 
 /// Every module with cells of its own, most look-up tables first.
@@ -31,25 +84,26 @@ pub fn by_module(synthesis: &Synthesis, family: Family, top: &str) -> Vec<Module
         .instances(top)
         .into_iter()
         .map(|(module, instances)| {
-            let cells = COLUMNS.map(|(kind, _)| instances * synthesis.own(&module, family, kind));
+            let cells = Cells::each(|kind| instances * synthesis.own(&module, family, kind));
             ModuleCells { module, instances, cells }
         })
-        .filter(|row| row.cells.iter().any(|&cells| cells > 0))
+        .filter(|row| row.cells != Cells::default())
         .collect();
     rows.sort_by(|a, b| b.cells.cmp(&a.cells).then_with(|| a.module.cmp(&b.module)));
     rows
 }
 
 /// Sum over modules.
-pub fn total(rows: &[ModuleCells]) -> [u64; 5] {
-    rows.iter().fold([0; 5], |sum, row| std::array::from_fn(|i| sum[i] + row.cells[i]))
+pub fn total(rows: &[ModuleCells]) -> Cells {
+    Cells::each(|kind| rows.iter().map(|row| row.cells.of(kind)).sum())
 }
 
-/// Modules of which a core has one a lane.
-pub fn per_lane(rows: &[ModuleCells], lanes: u32) -> [u64; 5] {
+/// One lane: the modules of which a core has as many as lanes.
+pub fn per_lane(rows: &[ModuleCells], lanes: u32) -> Cells {
     let of_lane: Vec<ModuleCells> =
         rows.iter().filter(|row| row.instances == u64::from(lanes)).cloned().collect();
-    total(&of_lane).map(|cells| cells / u64::from(lanes))
+    let sum = total(&of_lane);
+    Cells::each(|kind| sum.of(kind) / u64::from(lanes))
 }
 
 const HEADER: &str = "# Resources\n\n\
@@ -61,7 +115,8 @@ pub fn update(page: &str, section: &str, rows: &[ModuleCells], lanes: u32) -> St
     let (head, old, tail) = split(page, section);
     let before =
         |module: &str, column: usize| cells_of(old, module).and_then(|cells| cells.get(column).copied());
-    let line = |name: &str, instances: String, cells: [u64; 5]| {
+    let line = |name: &str, instances: String, cells: Cells| {
+        let cells = cells.columns();
         let cell = |column: usize| match before(name, column) {
             Some(earlier) if earlier != cells[column] => {
                 let change = cells[column] as i64 - earlier as i64;
@@ -109,10 +164,12 @@ fn cells_of(section: &str, module: &str) -> Option<Vec<u64>> {
 mod tests {
     use super::*;
 
-    fn rows(lut: u64) -> Vec<ModuleCells> {
+    fn rows(luts: u64) -> Vec<ModuleCells> {
         let row =
             |module: &str, instances, cells| ModuleCells { module: module.to_owned(), instances, cells };
-        vec![row("neuron", 8, [8 * lut, 80, 0, 160, 0]), row("buffer", 1, [5, 0, 0, 3, 4])]
+        let neuron = Cells { luts: 8 * luts, carry: 80, ffs: 160, ..Cells::default() };
+        let buffer = Cells { luts: 5, ffs: 3, block_ram: 4, ..Cells::default() };
+        vec![row("neuron", 8, neuron), row("buffer", 1, buffer)]
     }
 
     #[test]

@@ -5,7 +5,11 @@ use std::rc::Rc;
 use isa::registers::{self, Access, control};
 use isa::{CoreConfig, IDENTITY, VERSION};
 
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+
+/// Bits of a register's byte offset.
+pub(super) const ADDRESS_BITS: u32 = registers::BYTES.trailing_zeros();
 
 /// The read-only registers that other modules drive, as input ports of the same name in lower case.
 pub(super) fn status_names() -> Vec<&'static str> {
@@ -18,15 +22,16 @@ pub(super) fn status_names() -> Vec<&'static str> {
 /// AXI4-Lite slave with the registers of [`isa::registers`]: one transfer at a time in each direction, byte strobes honoured,
 /// undefined offsets read 0 and ignore writes, all responses OKAY.
 pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("csr", config)?;
     let doc = "AXI4-Lite slave with the control, status and counter registers (docs/isa.md).";
     Module::build("csr", doc, |m: &mut Builder| {
-        let aw_addr = m.input("awaddr", 12);
+        let aw_addr = m.input("awaddr", ADDRESS_BITS);
         let aw_valid = m.input("awvalid", 1);
         let w_data = m.input("wdata", 32);
         let w_strobe = m.input("wstrb", 4);
         let w_valid = m.input("wvalid", 1);
         let b_ready = m.input("bready", 1);
-        let ar_addr = m.input("araddr", 12);
+        let ar_addr = m.input("araddr", ADDRESS_BITS);
         let ar_valid = m.input("arvalid", 1);
         let r_ready = m.input("rready", 1);
         m.unused(&aw_addr.slice(0, 2));
@@ -36,7 +41,7 @@ pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let address_held = m.reg_reset("address_held", 1, 0);
         let data_held = m.reg_reset("data_held", 1, 0);
         let b_valid = m.reg_reset("bvalid", 1, 0);
-        let address = m.reg("write_address", 10);
+        let address = m.reg("write_address", ADDRESS_BITS - 2);
         let data = m.reg("write_data", 32);
         let strobe = m.reg("write_strobe", 4);
         let write = m.named("write", &(&address_held & &data_held & !&b_valid));
@@ -46,12 +51,15 @@ pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&address_held, &take_address, &lit(1, 1));
         m.set_if(&data_held, &write, &lit(0, 1));
         m.set_if(&data_held, &take_data, &lit(1, 1));
-        m.set_if(&address, &take_address, &aw_addr.slice(2, 10));
+        m.set_if(&address, &take_address, &aw_addr.slice(2, ADDRESS_BITS - 2));
         m.set_if(&data, &take_data, &w_data);
         m.set_if(&strobe, &take_data, &w_strobe);
         m.set_if(&b_valid, &write, &lit(1, 1));
         m.set_if(&b_valid, &b_ready, &lit(0, 1));
 
+        for (field, value) in config.register_fields() {
+            m.fits(field.name, value.into(), field.width);
+        }
         let mut values: Vec<(u32, Expr)> = vec![
             (registers::IDENTITY, lit(IDENTITY.into(), 32)),
             (registers::VERSION, lit(VERSION.into(), 32)),
@@ -91,14 +99,14 @@ pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.comment("Read: hold the address, find its register, answer.");
         let read_held = m.reg_reset("read_held", 1, 0);
         let r_valid = m.reg_reset("rvalid", 1, 0);
-        let read_address = m.reg("read_address", 10);
+        let read_address = m.reg("read_address", ADDRESS_BITS - 2);
         let take_read = m.named("take_read", &(&ar_valid & !&read_held));
         let found = m.reg_reset("read_found", 1, 0);
         let answer = m.named("answer", &(&read_held & &found & !&r_valid));
         m.set(&found, &(&read_held & !&answer));
         m.set_if(&read_held, &answer, &lit(0, 1));
         m.set_if(&read_held, &take_read, &lit(1, 1));
-        m.set_if(&read_address, &take_read, &ar_addr.slice(2, 10));
+        m.set_if(&read_address, &take_read, &ar_addr.slice(2, ADDRESS_BITS - 2));
         m.set_if(&r_valid, &answer, &lit(1, 1));
         m.set_if(&r_valid, &r_ready, &lit(0, 1));
         let r_data = m.reg("rdata", 32);

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
-use super::dma_read::{Request, burst_rules, inside_window};
 use super::landing;
+use super::request::{BEAT_BITS, Request, burst_rules, inside_window};
+use super::shaped;
 use super::stream_fifo::stream_fifo;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
@@ -13,7 +14,9 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 const WORDS: u32 = 16;
 /// Bursts that wait.
 const BURSTS: u32 = 16;
-/// Bits of a burst's length in words: 1..=8, in 4 bits.
+/// Most bursts that wait for their response; a power of two.
+const MOST_UNDER_WAY: u64 = 128;
+/// Bits of a burst's length in words.
 pub(super) const BURST_WORD_BITS: u32 = 4;
 
 /// Writes the packer's bursts, and says when a layer's are all acknowledged.
@@ -22,6 +25,7 @@ pub(super) const BURST_WORD_BITS: u32 = 4;
 /// data channel. A burst is checked and cut at the 4 KiB border in a cycle of its own. `layer_end` enters the burst queue as a marker; when it comes out and no response is missing, `layer_retired`
 /// pulses. While `flush` is high queued bursts are dropped; the one on the bus is finished with all strobes low.
 pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("dma_write", config)?;
     let bus = config.bus_bits;
     let bus_words = bus / 64;
     let words_fifo = stream_fifo(64, WORDS)?;
@@ -37,6 +41,7 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let burst_valid = m.input_doc("burst_valid", 1, "with the burst's last word");
         let burst_offset = m.input("burst_offset", 32);
         let burst_words = m.input("burst_words", BURST_WORD_BITS);
+        m.carries(&burst_words, u64::from(config.lanes / 8));
         let layer_end =
             m.input_doc("layer_end", 1, "no burst of the layer follows; not together with a word");
         let aw_ready = m.input("awready", 1);
@@ -84,8 +89,9 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let head = m.named("head", &bursts.output("pop_data"));
         let head_valid = bursts.output("pop_valid");
         let marker = m.named("marker", &(&head_valid & head.bit(32 + BURST_WORD_BITS)));
-        let beats_left = m.reg_reset("beats_left", 5, 0);
+        let beats_left = m.reg_reset("beats_left", BEAT_BITS, 0);
         let under_way = m.reg_reset("bursts_under_way", 8, 0);
+        m.carries(&under_way, MOST_UNDER_WAY);
         let aw_valid = m.reg_reset("awvalid", 1, 0);
         let w_valid = m.reg_reset("wvalid", 1, 0);
         let w_free = m.named("w_free", &(!&w_valid | &w_ready));
@@ -93,8 +99,9 @@ pub fn dma_write(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let controls = [&take, &issue, &pending, &flush];
         let request = Request::build(m, "write", bus_words, &memory_size, controls, [&next[0], &next[1]]);
         let beats = request.beats.clone();
-        // At most 128 bursts wait for their response, however slow the memory is: the count must not wrap.
-        let may_go = beats_left.is_zero() & (!&aw_valid | &aw_ready) & !under_way.bit(7);
+        // However slow the memory is, the count must not wrap.
+        let all_out = under_way.bit(MOST_UNDER_WAY.trailing_zeros());
+        let may_go = beats_left.is_zero() & (!&aw_valid | &aw_ready) & !all_out;
         m.assign(&issue, &(&request.cut & !&flush & may_go));
         let finishes = m.named("finishes", &(&issue & &request.last));
         m.assign(&take, &(&head_valid & !&marker & !&pending & !&flush));

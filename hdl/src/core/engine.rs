@@ -5,13 +5,16 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, Op};
 
-use super::fields::Fields;
+use super::dma_read::length_bits;
+use super::fields::{Fields, bits};
 use super::if_neuron_array::if_neuron_array;
 use super::input_fetcher::{self, input_fetcher};
 use super::job_control::{self, job_control};
+use super::layer_bits;
 use super::layer_loader::layer_loader;
 use super::neuron_control::{self, neuron_control};
-use super::parameter_buffer::parameter_buffer;
+use super::parameter_buffer::{parameter_buffer, row_bits};
+use super::shaped;
 use super::spike_buffer::spike_buffer;
 use super::spike_packer::spike_packer;
 use super::spike_scanner::spike_scanner;
@@ -42,6 +45,7 @@ const OWN: [&str; 13] = [
 
 /// The layer engine: loader, fetcher, scanner, array and packer with their buffers. Held in reset between runs.
 pub fn engine(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("engine", config)?;
     let names: BTreeSet<&'static str> = OWN
         .iter()
         .chain(&SHAPE)
@@ -54,7 +58,7 @@ pub fn engine(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let loader = layer_loader(config, &names)?;
     let parts = Parts {
         fetcher: input_fetcher(config)?,
-        segments: stream_fifo(15, SEGMENTS)?,
+        segments: stream_fifo(bits("segment_words") + 3, SEGMENTS)?,
         buffer: spike_buffer(config)?,
         scanner: spike_scanner(config)?,
         weights: weight_buffer(config)?,
@@ -109,9 +113,9 @@ impl Nets {
 }
 
 fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &Rc<Module>, parts: &Parts) {
-    let completed = m.input("layers_completed", 12);
+    let completed = m.input("layers_completed", layer_bits());
     let descriptor_base = m.input("descriptor_base", 32);
-    let descriptor_count = m.input("descriptor_count", 12);
+    let descriptor_count = m.input("descriptor_count", layer_bits());
     let weights_request_ready = m.input("weights_request_ready", 1);
     let weights_valid = m.input("weights_valid", 1);
     let weights_data = m.input("weights_data", config.bus_bits);
@@ -120,10 +124,11 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     let inputs_data = m.input("inputs_data", config.bus_bits);
     let word_ready = m.input("word_ready", 1);
     let layer_end_ready = m.input("layer_end_ready", 1);
+    m.fits("burst_words", u64::from(config.lanes / 8), super::dma_write::BURST_WORD_BITS);
     let mut nets = Nets { open: Vec::new() };
 
     let take = nets.later(m, "jobs", "layer_take", 1);
-    let index = nets.later(m, "jobs", "index", 12);
+    let index = nets.later(m, "jobs", "index", layer_bits());
     let inputs = [
         ("descriptor_base", descriptor_base),
         ("descriptor_count", descriptor_count),
@@ -178,16 +183,17 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
     nets.resolve(m, "segments", &segments);
     let segment = segments.output("pop_data");
 
+    let words = bits("segment_words");
     let word_bits = crate::rtl::index_width(super::spike_buffer::row_words(config));
     let inputs = [
         ("count_spikes", count_spikes),
         ("whole_bytes", whole_bytes.clone()),
         ("wide", shortcut.clone()),
         ("segment_valid", segments.output("pop_valid")),
-        ("segment_words", segment.slice(0, 12)),
-        ("segment_row_end", segment.bit(12)),
-        ("segment_token_end", segment.bit(13)),
-        ("segment_job_end", segment.bit(14)),
+        ("segment_words", segment.slice(0, words)),
+        ("segment_row_end", segment.bit(words)),
+        ("segment_token_end", segment.bit(words + 1)),
+        ("segment_job_end", segment.bit(words + 2)),
         ("in_valid", inputs_valid),
         ("in_data", inputs_data),
         ("slot_release", nets.later(m, "scanner", "slot_release", 1)),
@@ -249,7 +255,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("write_beat", load.output("parameter_beat")),
         ("write_data", load.output("matrix_data")),
         ("read_enable", nets.later(m, "jobs", "parameter_read", 1)),
-        ("read_row", nets.later(m, "jobs", "parameter_row", 9)),
+        ("read_row", nets.later(m, "jobs", "parameter_row", row_bits(config))),
     ];
     let parameters = m.instance("parameters", &parts.parameters, &inputs);
 
@@ -366,7 +372,7 @@ fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &
         ("weights_ready", load.output("in_ready")),
         ("inputs_request_valid", fetch.output("request_valid")),
         ("inputs_request_offset", fetch.output("request_offset")),
-        ("inputs_request_words", fetch.output("request_words").zext(super::dma_read::LENGTH_BITS)),
+        ("inputs_request_words", fetch.output("request_words").zext(length_bits(config))),
         ("inputs_ready", buffer.output("in_ready")),
         ("word_valid", pack.output("out_valid")),
         ("word_data", pack.output("out_data")),

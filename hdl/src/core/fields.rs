@@ -12,6 +12,16 @@ use crate::rtl::{Builder, Expr, Instance, Module};
 #[derive(Default)]
 pub(super) struct Fields(BTreeMap<&'static str, Expr>);
 
+/// Bits of a descriptor field.
+pub(super) fn bits(name: &str) -> u32 {
+    field(name).width
+}
+
+/// The largest value of a descriptor field.
+pub(super) fn largest(name: &str) -> u64 {
+    (1 << bits(name)) - 1
+}
+
 impl Index<&str> for Fields {
     type Output = Expr;
 

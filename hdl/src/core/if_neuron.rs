@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use isa::CoreConfig;
+use isa::{CoreConfig, MAX_TIME_STEPS};
 
 use super::lfsr_mask_gate::lfsr_mask_gate;
+use super::shaped;
 use crate::rtl::{Builder, Module, RtlError, cat, lit, mux, select, slit};
 
 /// Bits of an operand: an int8 weight, or up to eight coincidences.
@@ -12,7 +13,7 @@ const OPERAND_BITS: u32 = 8;
 /// Bits of a shifted operand: times 2^7 at most.
 const ADDEND_BITS: u32 = 15;
 /// Bits of a spike count: 0..=64.
-pub(super) const COUNT_BITS: u32 = 7;
+pub(super) const COUNT_BITS: u32 = (MAX_TIME_STEPS + 1).ilog2() + 1;
 
 /// One integrate-and-fire neuron: accumulator, hand-over register, membrane, threshold, soft reset and mask gate.
 ///
@@ -22,6 +23,7 @@ pub(super) const COUNT_BITS: u32 = 7;
 /// threshold. *Emit*: one spike a cycle passes the mask gate and enters the spike byte in the cycle after. All enables come from
 /// `neuron_control`.
 pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("if_neuron", config)?;
     let bits = config.membrane_bits;
     let gate = lfsr_mask_gate()?;
     let doc = "One integrate-and-fire neuron. Three stages work at the same time on consecutive tokens: events accumulate,\n\
@@ -54,6 +56,38 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let v0 = parameter("v0", &load_v0_low, &load_v0_high);
         let valid = m.reg("valid", 1);
         m.set_if(&valid, &load_flags, &half.bit(0));
+        m.formal(|m| {
+            m.comment("Parameters are the numbers that were loaded.");
+            let loaded = m.delay("half_loaded", &half);
+            for (name, register, low, high) in [
+                ("bias", &bias, &load_bias_low, &load_bias_high),
+                ("theta", &theta, &load_theta_low, &load_theta_high),
+                ("v0", &v0, &load_v0_low, &load_v0_high),
+            ] {
+                let before = m.delay(&format!("{name}_before"), register);
+                m.assert_next(
+                    &format!("{name}_low"),
+                    "A lower half-word is a number of its own.",
+                    low,
+                    &register.sext(32).eq(&loaded.as_signed().sext(32)),
+                );
+                let kept = before.eq(register);
+                m.assert_next(&format!("{name}_stays"), "Else it stays.", &!(low | high), &kept);
+                if bits > 16 {
+                    let word = m.named(
+                        &format!("{name}_word"),
+                        &cat(&[loaded.clone(), before.as_unsigned().slice(0, 16)]).as_signed(),
+                    );
+                    let upper = word.as_unsigned().slice(bits - 1, 33 - bits);
+                    m.assert_next(
+                        &format!("{name}_high"),
+                        "With its upper half-word it is the whole word, if that fits.",
+                        &(high & !low),
+                        &(!(upper.is_zero() | upper.all()) | register.sext(32).eq(&word)),
+                    );
+                }
+            }
+        });
 
         m.comment("Integrate, first cycle: the event's operand.");
         let advance = m.input_doc("advance", 1, "the event pipeline moves");
@@ -80,6 +114,39 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let sum = m.named("sum", &(mux(&first, &bias, &accumulator) + addend.sext(bits)));
         m.set_if(&accumulator, &accumulate, &sum);
         m.set_if(&drive, &capture, &accumulator);
+        m.formal(|m| {
+            m.comment("The sum in exact integers. `sum_exact` holds from a first event until a sum does not fit.");
+            let wanted = mux(&is_shortcut, &own_spikes.at(&plane), &lit(1, 1));
+            let chosen =
+                mux(&is_attention, &coincidences.zext(OPERAND_BITS).as_signed(), &weight.as_signed());
+            let wanted = mux(&(&event & &wanted), &chosen, &slit(0, OPERAND_BITS));
+            let wanted = m.delay("operand_wanted", &wanted);
+            m.assert_next(
+                "operand_is_the_events",
+                "An event adds its weight (shortcut: if the lane's own channel spikes) or its coincidences, else nothing.",
+                &advance,
+                &operand.eq(&wanted),
+            );
+            let wide_bits = bits + 2;
+            let total = m.reg_signed("total", wide_bits);
+            let exact = m.reg_reset("sum_exact", 1, 0);
+            let start = mux(&first, &bias.sext(wide_bits), &total);
+            let next = m.named("total_now", &(start + operand.sext(wide_bits).shl_by(&power)));
+            let top = next.as_unsigned().slice(bits - 1, 3);
+            m.set_if(&total, &accumulate, &next);
+            m.set_if(&exact, &accumulate, &((&first | &exact) & (top.is_zero() | top.all())));
+            m.assert_formal(
+                "accumulates",
+                "The bias, and each event's operand times its power of two.",
+                &(!&exact | accumulator.sext(wide_bits).eq(&total)),
+            );
+            let complete = m.delay("accumulator_before", &accumulator);
+            m.assert_next("hands_over", "The drive is the complete sum.", &capture, &drive.eq(&complete));
+            let (low, high) = (slit(-(1 << (bits - 1)), bits), slit((1 << (bits - 1)) - 1, bits));
+            let added = m.named("added_exactly", &(&exact & operand.as_unsigned().any()));
+            m.cover_formal("highest_sum", "A sum is the greatest that fits.", &(&added & accumulator.eq(&high)));
+            m.cover_formal("lowest_sum", "A sum is the least that fits.", &(&added & accumulator.eq(&low)));
+        });
 
         m.comment("Fire, first cycle: what the membrane takes, and what it adds or subtracts: a load may fall on a last step.");
         let adds_drive = m.input_doc("adds_drive", 1, "in the next cycle the membrane adds the drive");
@@ -119,6 +186,9 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             let wide_bits = bits + 2;
             let to_wide = |value: &crate::rtl::Expr| value.sext(wide_bits);
             let compared = m.delay("theta_chosen", &theta);
+            let drive_before = m.delay("drive_before", &drive);
+            let always = lit(1, 1);
+            m.assert_next("takes_the_drive", "What the membrane takes is the drive.", &always, &taken.eq(&drive_before));
             let v = m.reg_signed("v", wide_bits);
             let exact = m.reg_reset("exact", 1, 0);
             let u = m.named("u", &(&v + to_wide(&taken)));
@@ -142,7 +212,6 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             );
             let positive = m.named("positive_theta", &compared.gt(&slit(0, bits)));
             let stepping = m.named("stepping", &(&step & !&add));
-            let always = lit(1, 1);
             let fires_right = !(&exact & &stepping) | fired.eq(&s);
             m.assert_next("fires", "It fires at the threshold.", &always, &fires_right);
             m.assert_next(

@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS, Op};
 
-use super::fields::Fields;
+use super::fields::{Fields, bits};
 use super::lap::lap;
 use super::token_walker::{SHAPE, side, token_walker};
+use super::{layer_bits, shaped};
 use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
 /// Descriptor fields that the fetcher reads besides the walk's shape.
@@ -34,6 +35,7 @@ pub(super) const FIELDS: [&str; 15] = [
 /// buffer must know of it: its words, and whether the row, the token, the job end with it. A shortcut reads only the
 /// tile's lanes of each segment. Addresses take two cycles: token + chunk, then + segment base.
 pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("input_fetcher", config)?;
     let lane_words = config.lanes / 8;
     let walker = token_walker()?;
     let doc = "Walks a layer's groups, tiles, tokens, chunks and segments and requests one input segment every second cycle.";
@@ -41,7 +43,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let shape = Fields::inputs(m, &SHAPE);
         let layer = Fields::inputs(m, &FIELDS);
         let start = m.input_doc("layer_start", 1, "the layer's descriptor is valid from the next cycle on");
-        let completed = m.input_doc("layers_completed", 12, "layers whose outputs are in memory");
+        let completed = m.input_doc("layers_completed", layer_bits(), "layers whose outputs are in memory");
         let base = m.input_doc("segment_base", 32, "base of segment `segment_index`");
         let request_ready = m.input("request_ready", 1);
         let segment_ready = m.input_doc("segment_queue_ready", 1, "the segment queue has room");
@@ -66,11 +68,11 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let segment_bits = index_width(MAX_SEGMENTS);
         let segment = m.reg_reset("segment", segment_bits, 0);
         let chunk_offset = m.reg_reset("chunk_offset", 32, 0);
-        let tile = m.reg_reset("tile", 12, 0);
-        let group = m.reg_reset("group", 8, 0);
+        let tile = m.reg_reset("tile", bits("tiles"), 0);
+        let group = m.reg_reset("group", bits("groups"), 0);
         let group_offset = m.reg_reset("group_offset", 32, 0);
         let walk_base = m.reg_reset("walk_base", 32, 0);
-        let words_left = m.reg("words_left", 12);
+        let words_left = m.reg("words_left", bits("segment_words"));
         let last_segment = lap(m, "segments", 1, [&layer["segments"]; 2], &started, &moves);
         let row_end = m.named("row_end", &(&moves & &last_segment));
         let last_chunk = lap(m, "chunks", 1, [&layer["chunks"]; 2], &started, &row_end);
@@ -104,9 +106,9 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set(&walk_next, &(&start | (&tile_done & !&layer_done)));
         m.set_if(&active, &start, &lit(1, 1));
         m.set_if(&active, &layer_done, &lit(0, 1));
-        m.set_if(&tile, &(&start | &group_done), &lit(0, 12));
+        m.set_if(&tile, &(&start | &group_done), &tile.like(0));
         m.set_if(&tile, &tile_done, &tile.inc());
-        m.set_if(&group, &start, &lit(0, 8));
+        m.set_if(&group, &start, &group.like(0));
         m.set_if(&group, &group_done, &group.inc());
         let next_group = m.named("next_group_offset", &(&group_offset + &layer["input_group_stride"]));
         m.set_if(&group_offset, &start, &lit(0, 32));
@@ -115,10 +117,11 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&walk_base, &start, &lit(0, 32));
         m.set_if(&walk_base, &group_done, &next_group);
         m.set_if(&walk_base, &tile_done, &next_tile);
-        let lane_words_12 = lit(u64::from(lane_words), 12);
+        m.fits("words_left", lane_words.into(), words_left.width());
+        let tile_size = words_left.like(lane_words.into());
         m.set_if(&words_left, &(&started | &group_done), &layer["segment_words"]);
-        m.set_if(&words_left, &tile_done, &(&words_left - &lane_words_12));
-        let tile_words = mux(&words_left.lt(&lane_words_12), &words_left, &lane_words_12);
+        m.set_if(&words_left, &tile_done, &(&words_left - &tile_size));
+        let tile_words = mux(&words_left.lt(&tile_size), &words_left, &tile_size);
 
         m.comment("Second address stage: the segment's base.");
         let token_address = m.reg("token_address", 32);

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use isa::CoreConfig;
 use isa::layout::PARAMETER_ROWS;
 
-use super::fields::Fields;
-use super::parameter_buffer::BIAS_START;
+use super::fields::{Fields, bits};
+use super::parameter_buffer::{bias_starts, row_bits};
+use super::{layer_bits, shaped};
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Descriptor fields that job control reads.
@@ -31,12 +32,13 @@ enum State {
 /// last token has left the array, release the bank. With a new tile or group the output walk starts over. After the
 /// last job a marker follows the layer's bursts to memory.
 pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("job_control", config)?;
     let lane_words = config.lanes / 8;
     let doc = "Takes layers from the loader and runs their jobs one after the other in the array.";
     Module::build("job_control", doc, |m: &mut Builder| {
         let layer = Fields::inputs(m, &FIELDS);
         let layer_valid = m.input_doc("layer_valid", 1, "the loader has a checked descriptor");
-        let loader_index = m.input("loader_index", 12);
+        let loader_index = m.input("loader_index", layer_bits());
         let job_loaded = m.input_doc("job_loaded", 1, "a job's buffers are complete");
         let job_scanned = m.input_doc("job_scanned", 1, "a job's last event is taken");
         let job_scanned = m.delay_reset("scanned", &job_scanned);
@@ -48,7 +50,7 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let bias_bank = [m.input("bias_bank_0", 1), m.input("bias_bank_1", 1)];
         let scanner_waiting = m.input_doc("scanner_waiting", 1, "no event is near");
         let fetcher_waiting = m.input_doc("fetcher_waiting", 1, "inputs wait for earlier layers");
-        let query = m.input_doc("query", 8, "index of the query in its block");
+        let query = m.input_doc("query", index_width(config.bias_rows), "index of the query in its block");
         let reads_bias = m.input_doc("load_bias_row", 1, "the scanner's event reads a bias row");
         let advance = m.input("advance", 1);
 
@@ -67,7 +69,7 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let begin = m.named("begins", &(is(State::Job) & jobs.any()));
         let bank = m.reg_reset("bank", 1, 0);
         m.set_if(&bank, &drained, &!&bank);
-        let index = m.reg_reset("index", 12, 0);
+        let index = m.reg_reset("index", layer_bits(), 0);
         m.set_if(&index, &take, &loader_index);
 
         m.comment("Tiles and groups. Attention runs a job a block, and a tile ends with the last block.");
@@ -78,8 +80,8 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let ends_tile = !attention | &walked;
         let last_job = m.delay("last_job", &ends_tile);
         let tile_done = m.named("tile_done", &(&drained & last_job));
-        let tile = m.reg_reset("tile", 12, 0);
-        let group = m.reg_reset("group", 8, 0);
+        let tile = m.reg_reset("tile", bits("tiles"), 0);
+        let group = m.reg_reset("group", bits("groups"), 0);
         let last_tile = m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
         let last_group = m.delay("last_group", &group.inc().eq(&layer["groups"]));
         let ends_group = &ends_tile & last_tile;
@@ -87,9 +89,9 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let last_of_layer = m.delay("last_of_layer", &(ends_group & last_group));
         let group_done = m.named("group_done", &(&drained & last_of_group));
         let layer_done = m.named("layer_done", &(&drained & last_of_layer));
-        m.set_if(&tile, &(&starting | &group_done), &lit(0, 12));
+        m.set_if(&tile, &(&starting | &group_done), &tile.like(0));
         m.set_if(&tile, &tile_done, &tile.inc());
-        m.set_if(&group, &starting, &lit(0, 8));
+        m.set_if(&group, &starting, &group.like(0));
         m.set_if(&group, &group_done, &group.inc());
         let group_base = m.reg("group_base", 32);
         let next_group = m.named("next_group_base", &(&group_base + &layer["output_group_stride"]));
@@ -99,27 +101,30 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&walk_base, &starting, &layer["output_base"]);
         m.set_if(&walk_base, &group_done, &next_group);
         m.set_if(&walk_base, &tile_done, &(&walk_base + &lit(u64::from(config.lanes), 32)));
-        let left = m.reg("words_left", 12);
+        m.fits("words_left", lane_words.into(), bits("output_words"));
+        let left = m.reg("words_left", bits("output_words"));
+        let tile_size = left.like(lane_words.into());
         m.set_if(&left, &(&starting | &group_done), &layer["output_words"]);
-        m.set_if(&left, &tile_done, &(&left - &lit(u64::from(lane_words), 12)));
-        let bits = index_width(lane_words + 1);
-        let partial = left.lt(&lit(u64::from(lane_words), 12));
-        let tile_words = mux(&partial, &left.trunc(bits), &lit(u64::from(lane_words), bits));
+        m.set_if(&left, &tile_done, &(&left - &tile_size));
+        let count_bits = index_width(lane_words + 1);
+        let tile_words = mux(&left.lt(&tile_size), &left.trunc(count_bits), &tile_size.trunc(count_bits));
         let fresh = m.reg_reset("fresh_walk", 1, 1);
         m.set_if(&fresh, &(&starting | &tile_done), &lit(1, 1));
         m.set_if(&fresh, &begin, &lit(0, 1));
 
         m.comment("Parameters into the lanes: nine rows, then the membranes take v0.");
         let cycle = m.reg_reset("load_cycle", 4, 0);
-        m.set_if(&cycle, &begin, &lit(0, 4));
+        m.carries(&cycle, u64::from(PARAMETER_ROWS) + 1);
+        m.set_if(&cycle, &begin, &cycle.like(0));
         m.set_if(&cycle, &in_load, &cycle.inc());
         let reading = m.named("reading", &(&in_load & cycle.lt_lit(u64::from(PARAMETER_ROWS))));
         let onehot = reading.repeat(PARAMETER_ROWS) & lit(1, PARAMETER_ROWS).shl_by(&cycle);
         let loaded = m.named("loaded", &(&in_load & cycle.eq_lit(u64::from(PARAMETER_ROWS) + 1)));
         let this_bias_bank = mux(&bank, &bias_bank[1], &bias_bank[0]);
-        let starts = [BIAS_START + config.bias_rows, BIAS_START].map(|row| lit(u64::from(row), 9));
-        let bias_row = mux(&this_bias_bank, &starts[0], &starts[1]) + query.zext(9);
-        let parameter_row = cat(&[lit(0, 4), bank.clone(), cycle.clone()]);
+        let [second, first] = bias_starts(config);
+        let row_bits = row_bits(config);
+        let bias_row = mux(&this_bias_bank, &second, &first) + query.zext(row_bits);
+        let parameter_row = cat(&[bank.clone(), cycle.clone()]).zext(row_bits);
         m.output("parameter_read", &(&reading | (&reads_bias & &advance)));
         m.output("parameter_row", &mux(&in_load, &parameter_row, &bias_row));
         m.output("read_row_onehot", &onehot);

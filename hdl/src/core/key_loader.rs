@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, Op};
 
-use super::fields::Fields;
+use super::fields::{Fields, bits};
 use super::key_transposer::key_transposer;
 use super::lap::lap;
 use super::weight_buffer::chunk_rows;
@@ -24,12 +24,14 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     Module::build("key_loader", doc, |m: &mut Builder| {
         let layer = Fields::inputs(m, &FIELDS);
         let active = m.input_doc("active", 1, "a job's K or V is being loaded");
-        let rows = m.input_doc("rows", 12, "keys of this tile, or tokens of the block for V");
-        let words = m.input_doc("words", 12, "64-bit words of a row");
+        let rows =
+            m.input_doc("rows", bits("matrix_rows"), "keys of this tile, or tokens of the block for V");
+        let words = m.input_doc("words", bits("matrix_words"), "64-bit words of a row");
         let job_base = m.input_doc("job_base", 32, "byte offset of the first row; read before `active`");
         let request_ready = m.input("request_ready", 1);
         let in_valid = m.input_doc("in_valid", 1, "a beat of K or V is there; while `active` alone");
         let in_data = m.input("in_data", config.bus_bits);
+        m.fits("words", (config.lanes / 8).into(), words.width());
         let scores = m.delay("scores", &layer.is(Op::Scores));
         let row_bits = index_width(config.weight_rows);
         let idle = m.named("idle", &!&active);
@@ -40,17 +42,17 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let valid = m.named("key_request", &(&active & &requesting & !&rests));
         let sent = m.named("key_sent", &(&valid & &request_ready));
         m.set(&rests, &sent);
-        let key = m.reg_reset("key_requested", 12, 0);
-        let chunk = m.reg_reset("key_chunk", 4, 0);
+        let key = m.reg_reset("key_requested", rows.width(), 0);
+        let chunk = m.reg_reset("key_chunk", bits("chunks"), 0);
         let at_last_key = m.delay("at_last_key", &key.inc().eq(&rows));
         let at_last_chunk = m.delay("at_last_chunk", &chunk.inc().eq(&layer["chunks"]));
         let last_key = m.named("last_key_requested", &(&sent & at_last_key));
         let last = m.named("last_requested", &(&last_key & at_last_chunk));
         m.set_if(&requesting, &idle, &lit(1, 1));
         m.set_if(&requesting, &last, &lit(0, 1));
-        m.set_if(&key, &(&idle | &last_key), &lit(0, 12));
+        m.set_if(&key, &(&idle | &last_key), &key.like(0));
         m.set_if(&key, &sent, &key.inc());
-        m.set_if(&chunk, &idle, &lit(0, 4));
+        m.set_if(&chunk, &idle, &chunk.like(0));
         m.set_if(&chunk, &last_key, &chunk.inc());
         let chunk_base = m.reg_reset("key_chunk_base", 32, 0);
         let address = m.reg_reset("key_address", 32, 0);
@@ -75,16 +77,16 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         };
         let in_ready = m.named("in_ready", &mux(&scores, &(&transposer_ready & &last_word), &lit(1, 1)));
         let take = m.named("key_take", &(&in_ready & &in_valid));
-        let word = m.reg_reset("word", 12, 0);
-        let row = m.reg_reset("key", 12, 0);
+        let word = m.reg_reset("word", words.width(), 0);
+        let row = m.reg_reset("key", rows.width(), 0);
         let key_end = lap(m, "key_words", beat_words, [&words; 2], &idle, &take);
         let key_done = m.named("key_done", &(&take & &key_end));
         let last_row = lap(m, "keys", 1, [&rows; 2], &idle, &key_done);
         let rows_end = m.named("key_rows_end", &(&key_end & &last_row));
         let slab_end = m.named("slab_end", &(&rows_end | (&key_end & row.slice(0, 3).all())));
-        m.set_if(&word, &(&idle | &key_done), &lit(0, 12));
-        m.set_if(&word, &take, &(&word + &lit(u64::from(beat_words), 12)));
-        m.set_if(&row, &(&idle | (&take & &rows_end)), &lit(0, 12));
+        m.set_if(&word, &(&idle | &key_done), &word.like(0));
+        m.set_if(&word, &take, &(&word + word.like(beat_words.into())));
+        m.set_if(&row, &(&idle | (&take & &rows_end)), &row.like(0));
         m.set_if(&row, &key_done, &row.inc());
         let chunk_rows = chunk_rows(m, &layer["segment_words"], row_bits);
         let value_base = m.reg_reset("value_row_base", row_bits, 0);
@@ -122,7 +124,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let done = m.named("done", &(&active & &chunk_done & last_chunk));
         let channel = block.output("out_channel");
         let channel_row = &key_base + channel.zext(row_bits.max(channel.width())).trunc(row_bits);
-        let value_row = &value_base + row.trunc(row_bits);
+        let value_row = &value_base + row.zext(row_bits.max(row.width())).trunc(row_bits);
         let beat_bits = index_width(lane_words / beat_words);
         m.output_doc("request_valid", &valid, "a row is requested");
         m.output("request_offset", &address);

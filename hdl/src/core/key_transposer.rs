@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Keys arrive token by token; the array wants channel by channel with one key a lane. One word a cycle in, one out.
@@ -13,6 +14,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 /// along one axis while the previous block leaves it along the same axis, transposed because it came in along the other.
 /// `slab_end` marks the last word of a slab, `rows_end` the last slab of a chunk of time steps.
 pub fn key_transposer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("key_transposer", config)?;
     let words = config.weight_rows / 8;
     let doc = "Transposes K: eight keys' words in, for each channel one word with a byte of each of the eight keys out.\n\
                One word a cycle in each direction.";

@@ -1,39 +1,24 @@
 //! Fetches descriptors and fills the buffers one job ahead.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use isa::descriptor::{SEGMENT_WORD, WORDS};
-use isa::layout::PARAMETER_ROWS;
-use isa::{CoreConfig, ErrorCode, MAX_SEGMENTS, Op};
+use isa::descriptor::WORDS;
+use isa::{CoreConfig, ErrorCode};
 
-use super::descriptor_check::{self, descriptor_check};
-use super::dma_read::LENGTH_BITS;
-use super::fields::Fields;
+use super::dma_read::length_bits;
 use super::key_loader::{self, key_loader};
 use super::layer_tables::layer_tables;
-use super::neuron_control::rank_bits;
-use super::parameter_buffer::{BIAS_START, ROWS as PARAMETER_BUFFER_ROWS};
-use super::weight_buffer::enables;
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
+use super::{descriptor_check::descriptor_check, layer_bits, shaped};
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+use buffers::Writes;
+use descriptor::Descriptor;
+use jobs::{Jobs, Rows};
+use sections::Sections;
 
-/// Fields that the loader itself reads.
-const OWN: [&str; 14] = [
-    "op",
-    "tiles",
-    "groups",
-    "weights_ready",
-    "blocks_y",
-    "blocks_x",
-    "output_words",
-    "matrix_rows",
-    "parameter_base",
-    "bias_base",
-    "matrix_base",
-    "matrix_group_stride",
-    "matrix_block_stride",
-    "matrix_token_stride",
-];
+mod buffers;
+mod descriptor;
+mod jobs;
+mod sections;
 
 /// The states, in the order in which a layer passes through them.
 #[derive(Clone, Copy)]
@@ -80,6 +65,7 @@ const STATES: [(State, &str); 14] = [
 /// loaded ahead of `job_release`. The descriptor stays until the array has taken it (`layer_taken`).
 /// A descriptor that fails a check raises `error` and the loader stops.
 pub fn layer_loader(config: &CoreConfig, layer_fields: &[&'static str]) -> Result<Rc<Module>, RtlError> {
+    shaped("layer_loader", config)?;
     let parts =
         Parts { tables: layer_tables(config)?, check: descriptor_check(config)?, keys: key_loader(config)? };
     let doc = "Fetches and checks descriptors, and loads parameters, bias rows and matrix of each job one job ahead of the\n\
@@ -88,7 +74,7 @@ pub fn layer_loader(config: &CoreConfig, layer_fields: &[&'static str]) -> Resul
         let in_state = STATES.map(|(state, name)| {
             m.reg_reset(&format!("is_{name}"), 1, u64::from(state as u32 == State::Next as u32))
         });
-        Loader { m, in_state }.build(config, layer_fields, &parts);
+        Loader { m, in_state, config }.build(layer_fields, &parts);
     })
 }
 
@@ -102,9 +88,82 @@ struct Loader<'a> {
     m: &'a mut Builder,
     /// A flag a state, in the order of the enumeration.
     in_state: [Expr; STATES.len()],
+    config: &'a CoreConfig,
+}
+
+/// The ports that several sections read.
+struct Ports {
+    descriptor_base: Expr,
+    descriptor_count: Expr,
+    completed: Expr,
+    layer_taken: Expr,
+    job_release: Expr,
+    request_ready: Expr,
+}
+
+/// The beat that arrived in the cycle before.
+struct Beat {
+    /// It is no word of K or V.
+    valid: Expr,
+    /// It is, and stays until `key_taken`.
+    of_keys: Expr,
+    key_taken: Expr,
+    data: Expr,
+    /// The next beat is taken.
+    ready: Expr,
 }
 
 impl Loader<'_> {
+    fn build(&mut self, layer_fields: &[&'static str], parts: &Parts) {
+        let ports = self.ports();
+        let beat = self.beat();
+        let descriptor = self.descriptor(&ports, &beat, layer_fields, parts);
+        let jobs = self.jobs(&descriptor, &ports.job_release);
+        let rows = self.rows(&descriptor, &jobs);
+        let job_base = self.matrix_base(&descriptor, &jobs);
+        let sections = self.sections(&descriptor, &beat, &ports.request_ready);
+
+        let mut inputs = descriptor.layer.connect(&key_loader::FIELDS);
+        inputs.extend([
+            ("active", self.is(State::Keys)),
+            ("rows", rows.key_rows.clone()),
+            ("words", rows.key_words.clone()),
+            ("job_base", job_base),
+            ("request_ready", ports.request_ready.clone()),
+            ("in_valid", beat.of_keys.clone()),
+            ("in_data", beat.data.clone()),
+        ]);
+        let keys = self.m.instance("keys", &parts.keys, &inputs);
+        self.m.assign(&beat.key_taken, &keys.output("in_ready"));
+        let writes = Writes { sections: &sections, keys: &keys, beat: &beat, descriptor: &descriptor };
+        self.write_buffers(&writes, &jobs.bank);
+        self.requests(
+            &ports.descriptor_base,
+            &descriptor,
+            &sections,
+            &[keys.output("request_valid"), keys.output("request_offset"), rows.key_words.clone()],
+        );
+        self.m.output_doc("in_ready", &beat.ready, "a beat is taken if there is one");
+        self.steps(
+            &ports,
+            [&descriptor.begin, &keys.output("done")],
+            &descriptor,
+            &beat,
+            &jobs,
+            &rows,
+            &sections,
+        );
+        self.hands_over(&ports, &descriptor, &jobs, &rows, &sections.bias_bank);
+        for &name in layer_fields {
+            let doc = isa::descriptor::field(name).doc;
+            self.m.output_doc(&format!("layer_{name}"), &descriptor.layer[name], doc);
+        }
+    }
+
+    fn is(&self, state: State) -> Expr {
+        self.in_state[state as usize].clone()
+    }
+
     /// Goes from one state to another when `condition` holds; of one state at most one holds at a time, so that a flag depends on
     /// no more than the ways into and out of its own state.
     fn go(&mut self, from: State, condition: &Expr, to: State) {
@@ -130,322 +189,127 @@ impl Loader<'_> {
         register
     }
 
-    fn build(&mut self, config: &CoreConfig, layer_fields: &[&'static str], parts: &Parts) {
-        let this = self;
-        let lane_words = config.lanes / 8;
-        let beat_words = config.bus_bits / 64;
-        let beat_shift = beat_words.trailing_zeros();
-        let lane_shift = config.lanes.trailing_zeros();
-        let descriptor_base = this.m.input("descriptor_base", 32);
-        let descriptor_count = this.m.input("descriptor_count", 12);
-        let completed = this.m.input("layers_completed", 12);
-        let layer_taken = this.m.input_doc("layer_taken", 1, "the array has copied the descriptor");
-        let job_release = this.m.input_doc("job_release", 1, "the array is done with a job's bank");
-        let request_ready = this.m.input("request_ready", 1);
-        let in_valid = this.m.input("in_valid", 1);
-        let in_data = this.m.input("in_data", config.bus_bits);
-        let in_state = this.in_state.clone();
-        let is = |s: State| in_state[s as usize].clone();
-
-        this.m.comment(
-            "A beat of K waits here while the transposer takes its words; any other is used at once.",
-        );
-        let key_taken = this.m.wire("key_taken", 1);
-        let key_beat = this.m.reg_reset("key_beat", 1, 0);
-        let beat = this.m.reg_reset("beat_valid", 1, 0);
-        let in_ready = this.m.named("beat_ready", &(!&key_beat | &key_taken));
-        let arrives = this.m.named("arrives", &(&in_valid & &in_ready));
-        this.m.set(&beat, &(&arrives & !is(State::Keys)));
-        this.m.set(&key_beat, &(!&in_ready | (&arrives & is(State::Keys))));
-        let (in_valid, in_data) = (beat, this.m.sample("beat", &in_ready, &in_data));
-
-        this.m.comment("Descriptor.");
-        let index = this.m.reg_reset("index", 12, 0);
-        let received = this.m.named("received", &(&in_valid & is(State::Receive)));
-        let more = this.m.delay("more", &index.lt(&descriptor_count));
-        let rested = this.m.delay_reset("rested", &is(State::Next));
-        let begin = this.m.named("begins", &(is(State::Next) & &rested & &more));
-        let position = this.counter("position", 5 - beat_shift, &begin, &received);
-        let all = [&OWN[..], &descriptor_check::FIELDS, &key_loader::FIELDS, layer_fields];
-        let used: Vec<&'static str> = all.concat().into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let words: Vec<Expr> = (0..SEGMENT_WORD)
-            .map(|i| {
-                let register = this.m.reg(&format!("descriptor_{i}"), 64);
-                let (beat, word) = (i as u32 / beat_words, i as u32 % beat_words);
-                let here = &received & position.eq_lit(beat.into());
-                this.m.set_if(&register, &here, &in_data.slice(64 * word, 64));
-                register
-            })
-            .collect();
-        for (i, word) in words.iter().enumerate() {
-            unused_bits(this.m, word, i, &used);
-        }
-        let layer = Fields::slices(&words, &used);
-        let tables = [
-            ("received", received.clone()),
-            ("position", position.clone()),
-            ("data", in_data.clone()),
-            ("bank", index.bit(0)),
-            ("layer_bank", this.m.input_doc("layer_bank", 1, "bank of the layer in the array")),
-            ("segment_index", this.m.input("segment_index", index_width(MAX_SEGMENTS))),
-            ("rank_index", this.m.input("rank_index", rank_bits())),
-        ];
-        let tables = this.m.instance("tables", &parts.tables, &tables);
-        this.m.output("segment_base", &tables.output("segment_base"));
-        this.m.output("rank", &tables.output("rank"));
-
-        let mut inputs = layer.connect(&descriptor_check::FIELDS);
-        inputs.extend([("start", begin.clone()), ("active", is(State::Check))]);
-        let check = this.m.instance("check", &parts.check, &inputs);
-        let (checked, bad, code) = (check.output("done"), check.output("bad"), check.output("code"));
-        let attention = this.m.delay("attention", &layer.is_attention());
-        let scores = this.m.delay("scores", &layer.is(Op::Scores));
-
-        this.m.comment(
-            "Jobs: group, tile and, for attention, block. A job takes longer than the comparisons, which lag by a few cycles.",
-        );
-        let taken = this.m.reg_reset("taken", 1, 0);
-        let banks_used = this.m.reg_reset("banks_used", 2, 0);
-        let loaded = is(State::Loaded);
-        this.m.set(&banks_used, &(&banks_used + loaded.zext(2) - job_release.zext(2)));
-        let bank = this.m.reg_reset("bank", 1, 0);
-        this.m.set_if(&bank, &loaded, &!&bank);
-        let block_x = this.m.reg_reset("block_x", 12, 0);
-        let block_y = this.m.reg_reset("block_y", 12, 0);
-        let last_block_x = this.m.delay("last_block_x", &block_x.inc().eq(&layer["blocks_x"]));
-        let last_block_y = this.m.delay("last_block_y", &block_y.inc().eq(&layer["blocks_y"]));
-        let last_block = this.m.delay("last_block", &(!&attention | (&last_block_x & last_block_y)));
-        let tile_done = this.m.named("tile_done", &(&loaded & &last_block));
-        this.m.set_if(&block_x, &(&begin | (&loaded & &last_block_x)), &lit(0, 12));
-        this.m.set_if(&block_x, &(&loaded & &attention), &block_x.inc());
-        this.m.set_if(&block_y, &(&begin | &tile_done), &lit(0, 12));
-        this.m.set_if(&block_y, &(&loaded & &attention & &last_block_x), &block_y.inc());
-        let tile = this.m.reg_reset("tile", 12, 0);
-        let last_tile = this.m.delay("last_tile", &tile.inc().eq(&layer["tiles"]));
-        let last_of_group = this.m.delay("last_of_group", &(&last_block & &last_tile));
-        let group_done = this.m.named("group_done", &(&loaded & &last_of_group));
-        this.m.set_if(&tile, &(&begin | &group_done), &lit(0, 12));
-        this.m.set_if(&tile, &tile_done, &tile.inc());
-        let group = this.counter("group", 8, &begin, &group_done);
-        let last_group = this.m.delay("last_group", &group.inc().eq(&layer["groups"]));
-        let last_of_layer = this.m.delay("last_of_layer", &(&last_of_group & last_group));
-        let first_block = this.m.delay("first_block", &(block_x.is_zero() & block_y.is_zero()));
-
-        this.m.comment("What is left of a group's rows: lanes of the output, keys or words of the matrix.");
-        let restart = this.m.named("restart", &(&checked | &group_done));
-        let lanes_12 = lit(u64::from(config.lanes), 12);
-        let words_12 = lit(u64::from(lane_words), 12);
-        let mut left = |name: &str, all: &Expr, step: &Expr| {
-            let register = this.m.reg(name, 12);
-            this.m.set_if(&register, &restart, all);
-            this.m.set_if(&register, &tile_done, &mux(&register.lt(step), &lit(0, 12), &(&register - step)));
-            register
-        };
-        let output_left = left("output_left", &layer["output_words"], &words_12);
-        let keys_left = left("keys_left", &layer["matrix_rows"], &lanes_12);
-        let row_left = left("matrix_words_left", &layer["matrix_words"], &words_12);
-        let matrix_left = mux(&scores, &keys_left, &row_left);
-        let exhausted = output_left.is_zero() | (&attention & matrix_left.is_zero());
-        let exhausted = this.m.delay("exhausted", &exhausted);
-        let waited = this.m.delay_reset("waited", &is(State::Wait));
-        let settled = this.m.named("settled", &(is(State::Wait) & &waited));
-        let tile_bad = this.m.named("tile_bad", &(&settled & &exhausted));
-        let least = |a: &Expr, b: &Expr| mux(&a.lt(b), a, b);
-        let key_rows =
-            this.m.delay("key_rows", &mux(&scores, &least(&keys_left, &lanes_12), &layer["matrix_rows"]));
-        let key_words =
-            this.m.delay("key_words", &mux(&scores, &layer["matrix_words"], &least(&row_left, &words_12)));
-
-        this.m.comment("Where the job's K or V lies: sums that settle long before they are used.");
-        let group_offset =
-            this.sum("matrix_group", (&begin, &lit(0, 32)), &group_done, &layer["matrix_group_stride"]);
-        let tile_stride =
-            mux(&scores, &layer["matrix_token_stride"].shl(lane_shift), &lit(u64::from(config.lanes), 32));
-        let tile_clear = &begin | &group_done;
-        let tile_offset = this.sum("matrix_tile", (&tile_clear, &lit(0, 32)), &tile_done, &tile_stride);
-        let block_clear = &begin | &tile_done;
-        let block_offset =
-            this.sum("matrix_block", (&block_clear, &lit(0, 32)), &loaded, &layer["matrix_block_stride"]);
-        let base_1 = this.m.delay("matrix_base_group", &(&layer["matrix_base"] + &group_offset));
-        let base_2 = this.m.delay("matrix_base_tile", &(&base_1 + &tile_offset));
-        let job_base = this.m.delay("matrix_base_block", &(&base_2 + &block_offset));
-
-        this.m.comment("Sections: request one, count its words in.");
-        let parameter_words = u64::from(PARAMETER_ROWS * config.lanes / 4);
-        let matrix_words = layer["matrix_rows"].zext(LENGTH_BITS).shl(lane_words.trailing_zeros());
-        let bias_words = layer["matrix_rows"].zext(LENGTH_BITS).shl((config.lanes / 4).trailing_zeros());
-        let section_words = mux(
-            &(is(State::Parameters) | is(State::TakeParameters)),
-            &lit(parameter_words, LENGTH_BITS),
-            &mux(&(is(State::Matrix) | is(State::TakeMatrix)), &matrix_words, &bias_words),
-        );
-        let section_words = this.m.named("section_words", &section_words);
-        let requests_parameters = is(State::Parameters) | is(State::Matrix);
-        let requests_section = this.m.named("requests_section", &(&requests_parameters | is(State::Bias)));
-        let section_sent = this.m.named("section_sent", &(&requests_section & &request_ready));
-        let takes_section = is(State::TakeParameters) | is(State::TakeMatrix) | is(State::TakeBias);
-        let section_beat = this.m.named("section_beat", &(takes_section & &in_valid));
-        let section_count = this.counter("section_count", LENGTH_BITS, &section_sent, &section_beat);
-        let last_beat = this.m.delay("section_last_beat", &section_words.shr(beat_shift).dec());
-        this.m.comment("Whether the next beat is the last is known with the beat before.");
-        let last_but_one = this.m.delay("section_last_but_one", &last_beat.dec());
-        let at_last_beat = this.m.reg("section_at_last_beat", 1);
-        this.m.set_if(&at_last_beat, &section_beat, &section_count.eq(&last_but_one));
-        this.m.set(&at_last_beat, &section_count.eq(&last_beat));
-        let section_done = this.m.named("section_done", &(&section_beat & &at_last_beat));
-        let section_bytes = cat(&[section_words.clone(), lit(0, 3)]).zext(32);
-        let parameter_offset = this.sum(
-            "parameter_offset",
-            (&checked, &layer["parameter_base"]),
-            &(&section_sent & &requests_parameters),
-            &section_bytes,
-        );
-        let bias_sent = &section_sent & is(State::Bias);
-        let bias_offset =
-            this.sum("bias_offset", (&checked, &layer["bias_base"]), &bias_sent, &section_bytes);
-        let bias_bank = this.m.reg_reset("bias_bank", 1, 0);
-        this.m.set_if(&bias_bank, &bias_sent, &!&bias_bank);
-
-        let mut inputs = layer.connect(&key_loader::FIELDS);
-        inputs.extend([
-            ("active", is(State::Keys)),
-            ("rows", key_rows),
-            ("words", key_words.clone()),
-            ("job_base", job_base),
-            ("request_ready", request_ready.clone()),
-            ("in_valid", key_beat),
-            ("in_data", in_data.clone()),
-        ]);
-        let keys = this.m.instance("keys", &parts.keys, &inputs);
-        this.m.assign(&key_taken, &keys.output("in_ready"));
-
-        this.m.comment(
-            "Into the buffers, a cycle later. A job is read two cycles after its last write at the earliest.",
-        );
-        let parameter_beats = 16 * config.lanes / config.bus_bits;
-        let matrix_beats = 8 * config.lanes / config.bus_bits;
-        let bias_start = mux(
-            &bias_bank,
-            &lit(u64::from(BIAS_START + config.bias_rows), 9),
-            &lit(u64::from(BIAS_START), 9),
-        );
-        let parameter_start = cat(&[lit(0, 4), bank.clone(), lit(0, 4)]);
-        let start_row = mux(&is(State::TakeBias), &bias_start, &parameter_start);
-        debug_assert_eq!(index_width(PARAMETER_BUFFER_ROWS), 9);
-        let parameter_row = start_row + section_count.shr(parameter_beats.trailing_zeros()).trunc(9);
-        let parameter_valid = &section_beat & !is(State::TakeMatrix);
-        let row_bits = index_width(config.weight_rows);
-        let stored_row = section_count.shr(matrix_beats.trailing_zeros()).trunc(row_bits);
-        let beat_enables = |m: &mut Builder, valid: &Expr, index: &Expr| {
-            let beats = enables(m, valid, index, matrix_beats);
-            let each: Vec<Expr> =
-                (0..matrix_beats).rev().map(|beat| beats.bit(beat).repeat(beat_words)).collect();
-            cat(&each)
-        };
-        let stored_valid = &section_beat & is(State::TakeMatrix);
-        let stored_words =
-            beat_enables(this.m, &stored_valid, &section_count.slice(0, index_width(matrix_beats)));
-        let value_words = beat_enables(this.m, &keys.output("value_valid"), &keys.output("value_beat"));
-        let key_enables = enables(this.m, &keys.output("key_valid"), &keys.output("key_word"), lane_words);
-        let in_keys = is(State::Keys);
-        let matrix_data = mux(&(&in_keys & &scores), &keys.output("key_data").repeat(beat_words), &in_data);
-        for (name, enable) in
-            [("parameter_valid", parameter_valid), ("matrix_words", stored_words | value_words | key_enables)]
-        {
-            let written = this.m.delay_reset(&format!("written_{name}"), &enable);
-            this.m.output(name, &written);
-        }
-        for (name, value) in [
-            ("parameter_row", parameter_row),
-            ("parameter_beat", section_count.slice(0, index_width(parameter_beats))),
-            ("matrix_bank", bank.clone()),
-            ("matrix_row", mux(&in_keys, &keys.output("row"), &stored_row)),
-            ("matrix_data", matrix_data),
-        ] {
-            let written = this.m.delay(&format!("written_{name}"), &value);
-            this.m.output(name, &written);
-        }
-
-        this.m.comment("Requests.");
-        let descriptor_offset = &descriptor_base + cat(&[lit(0, 12), index.clone(), lit(0, 8)]);
-        let section_offset = mux(&is(State::Bias), &bias_offset, &parameter_offset);
-        let request_offset = mux(
-            &is(State::Request),
-            &descriptor_offset,
-            &mux(&in_keys, &keys.output("request_offset"), &section_offset),
-        );
-        let plain_words = mux(&is(State::Request), &lit(WORDS as u64, LENGTH_BITS), &section_words);
-        this.m.output(
-            "request_valid",
-            &(is(State::Request) | &requests_section | &keys.output("request_valid")),
-        );
-        this.m.output("request_offset", &request_offset);
-        this.m.output("request_words", &mux(&in_keys, &key_words.zext(LENGTH_BITS), &plain_words));
-        this.m.output("in_ready", &in_ready);
-
-        this.m.comment("The state.");
-        let may_read = this.m.delay("may_read", &completed.ge(&layer["weights_ready"]));
-        let bank_free = banks_used.lt_lit(2) & (!&attention | may_read);
-        let error = this.m.named("error_now", &((&checked & &bad) | &tile_bad));
-        let loads_bias = this.m.named("loads_bias", &(&scores & &first_block));
-        this.go(State::Next, &(&rested & &more), State::Request);
-        this.go(State::Request, &request_ready, State::Receive);
-        this.go(State::Receive, &(&in_valid & position.all()), State::Check);
-        this.go(State::Check, &(&checked & !&bad), State::Wait);
-        this.go(State::Wait, &(&waited & bank_free & !&exhausted), State::Parameters);
-        this.go(State::Parameters, &request_ready, State::TakeParameters);
-        this.go(State::TakeParameters, &(&section_done & !&attention), State::Matrix);
-        this.go(State::TakeParameters, &(&section_done & &loads_bias), State::Bias);
-        this.go(State::TakeParameters, &(&section_done & &attention & !&loads_bias), State::Keys);
-        this.go(State::Matrix, &request_ready, State::TakeMatrix);
-        this.go(State::TakeMatrix, &section_done, State::Loaded);
-        this.go(State::Bias, &request_ready, State::TakeBias);
-        this.go(State::TakeBias, &section_done, State::Keys);
-        this.go(State::Keys, &keys.output("done"), State::Loaded);
-        this.go(State::Loaded, &!&last_of_layer, State::Wait);
-        this.go(State::Loaded, &last_of_layer, State::Handed);
-        this.go(State::Handed, &taken, State::Next);
-        let handed_over = is(State::Handed) & &taken;
-        this.m.set_if(&index, &handed_over, &index.inc());
-        this.m.set_if(&taken, &begin, &lit(0, 1));
-        this.m.set_if(&taken, &layer_taken, &lit(1, 1));
-        let announced = this.m.reg_reset("layer_valid", 1, 0);
-        this.m.set_if(&announced, &layer_taken, &lit(0, 1));
-        this.m.set_if(&announced, &(&checked & !&bad), &lit(1, 1));
-
-        let bias_bank_of = [0, 1].map(|b| {
-            let register = this.m.reg(&format!("bias_bank_{b}"), 1);
-            this.m.set_if(&register, &(&loaded & bank.eq_lit(b)), &bias_bank);
-            register
-        });
-        this.m.output("bias_bank_0", &bias_bank_of[0]);
-        this.m.output("bias_bank_1", &bias_bank_of[1]);
-        this.m.output("job_loaded", &loaded);
-        this.m.output_doc("layer_valid", &announced, "the descriptor is checked and waits to be taken");
-        this.m.output("index", &index);
-        this.m.output("error", &error);
-        this.m.output("error_code", &mux(&tile_bad, &lit(ErrorCode::BadShape as u64, 8), &code));
-        for &name in layer_fields {
-            this.m.output(&format!("layer_{name}"), &layer[name]);
+    fn ports(&mut self) -> Ports {
+        let m = &mut *self.m;
+        m.fits("weights_ready", isa::MAX_LAYERS.into(), layer_bits());
+        Ports {
+            descriptor_base: m.input_doc("descriptor_base", 32, "byte offset of the first descriptor"),
+            descriptor_count: m.input_doc("descriptor_count", layer_bits(), "descriptors of the run"),
+            completed: m.input_doc("layers_completed", layer_bits(), "layers whose outputs are in memory"),
+            layer_taken: m.input_doc("layer_taken", 1, "the array has copied the descriptor"),
+            job_release: m.input_doc("job_release", 1, "the array is done with a job's bank"),
+            request_ready: m.input_doc("request_ready", 1, "a request is taken if there is one"),
         }
     }
-}
 
-/// States that the bits of a descriptor word outside the fields in use are not read.
-fn unused_bits(m: &mut Builder, word: &Expr, index: usize, used: &[&str]) {
-    let mut free = !0u64;
-    for name in used {
-        let f = isa::descriptor::field(name);
-        if f.word == index {
-            free &= !((((1u128 << f.width) - 1) as u64) << f.lsb);
-        }
+    fn beat(&mut self) -> Beat {
+        let in_valid = self.m.input_doc("in_valid", 1, "a beat is there");
+        let in_data = self.m.input_doc("in_data", self.config.bus_bits, "its data");
+        let in_keys = self.is(State::Keys);
+        let m = &mut *self.m;
+        m.comment("A beat of K waits here while the transposer takes its words; any other is used at once.");
+        let key_taken = m.wire("key_taken", 1);
+        let of_keys = m.reg_reset("key_beat", 1, 0);
+        let valid = m.reg_reset("beat_valid", 1, 0);
+        let ready = m.named("beat_ready", &(!&of_keys | &key_taken));
+        let arrives = m.named("arrives", &(&in_valid & &ready));
+        m.set(&valid, &(&arrives & !&in_keys));
+        m.set(&of_keys, &(!&ready | (&arrives & &in_keys)));
+        let data = m.sample("beat", &ready, &in_data);
+        Beat { valid, of_keys, key_taken, data, ready }
     }
-    let mut bit = 0;
-    while bit < 64 {
-        let run = (free >> bit).trailing_ones().min(64 - bit);
-        if run > 0 {
-            m.unused(&word.slice(bit, run));
+
+    fn requests(
+        &mut self,
+        descriptor_base: &Expr,
+        descriptor: &Descriptor,
+        sections: &Sections,
+        [key_valid, key_offset, key_words]: &[Expr; 3],
+    ) {
+        let (in_keys, of_descriptor, of_bias) =
+            (self.is(State::Keys), self.is(State::Request), self.is(State::Bias));
+        let bits = length_bits(self.config);
+        let m = &mut *self.m;
+        m.comment("Requests.");
+        let place = cat(&[descriptor.index.clone(), lit(0, isa::descriptor::BYTES.trailing_zeros())]);
+        let descriptor_offset = descriptor_base + place.zext(32);
+        let section_offset = mux(&of_bias, &sections.bias_offset, &sections.parameter_offset);
+        let offset = mux(&of_descriptor, &descriptor_offset, &mux(&in_keys, key_offset, &section_offset));
+        let words = mux(&of_descriptor, &lit(WORDS as u64, bits), &sections.words);
+        let valid = of_descriptor | &sections.requests | key_valid;
+        m.output_doc("request_valid", &valid, "a request is offered, until it is taken");
+        m.output_doc("request_offset", &offset, "its byte offset");
+        m.output_doc("request_words", &mux(&in_keys, &key_words.zext(bits), &words), "its 64-bit words");
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn steps(
+        &mut self,
+        ports: &Ports,
+        [begin, keys_done]: [&Expr; 2],
+        descriptor: &Descriptor,
+        beat: &Beat,
+        jobs: &Jobs,
+        rows: &Rows,
+        sections: &Sections,
+    ) {
+        let m = &mut *self.m;
+        m.comment("The state.");
+        let Descriptor { layer, attention, checked, bad, .. } = descriptor;
+        let may_read = m.delay("may_read", &ports.completed.ge(&layer["weights_ready"]));
+        let bank_free = jobs.banks_used.lt_lit(2) & (!attention | may_read);
+        let error = m.named("error_now", &((checked & bad) | &rows.tile_bad));
+        let loads_bias = m.named("loads_bias", &(&descriptor.scores & &jobs.first_block));
+        m.output_doc("error", &error, "a descriptor is refused, for one cycle");
+        let (ready, done) = (&ports.request_ready, &sections.done);
+        let is_handed_over = &jobs.taken;
+        self.go(State::Next, begin, State::Request);
+        self.go(State::Request, ready, State::Receive);
+        self.go(State::Receive, &(&beat.valid & descriptor.position.all()), State::Check);
+        self.go(State::Check, &(checked & !bad), State::Wait);
+        self.go(State::Wait, &(&rows.waited & bank_free & !&rows.exhausted), State::Parameters);
+        self.go(State::Parameters, ready, State::TakeParameters);
+        self.go(State::TakeParameters, &(done & !attention), State::Matrix);
+        self.go(State::TakeParameters, &(done & &loads_bias), State::Bias);
+        self.go(State::TakeParameters, &(done & attention & !&loads_bias), State::Keys);
+        self.go(State::Matrix, ready, State::TakeMatrix);
+        self.go(State::TakeMatrix, done, State::Loaded);
+        self.go(State::Bias, ready, State::TakeBias);
+        self.go(State::TakeBias, done, State::Keys);
+        self.go(State::Keys, keys_done, State::Loaded);
+        self.go(State::Loaded, &!&jobs.last_of_layer, State::Wait);
+        self.go(State::Loaded, &jobs.last_of_layer, State::Handed);
+        self.go(State::Handed, is_handed_over, State::Next);
+    }
+
+    /// What the array is told of layer and job.
+    fn hands_over(
+        &mut self,
+        ports: &Ports,
+        descriptor: &Descriptor,
+        jobs: &Jobs,
+        rows: &Rows,
+        bias_bank: &Expr,
+    ) {
+        let handed_over = self.is(State::Handed) & &jobs.taken;
+        let m = &mut *self.m;
+        let Descriptor { index, begin, checked, bad, code, .. } = descriptor;
+        m.set_if(index, &handed_over, &index.inc());
+        m.set_if(&jobs.taken, begin, &lit(0, 1));
+        m.set_if(&jobs.taken, &ports.layer_taken, &lit(1, 1));
+        let announced = m.reg_reset("layer_valid", 1, 0);
+        m.set_if(&announced, &ports.layer_taken, &lit(0, 1));
+        m.set_if(&announced, &(checked & !bad), &lit(1, 1));
+        for bank in [0, 1] {
+            let name = format!("bias_bank_{bank}");
+            let register = m.reg(&name, 1);
+            m.set_if(&register, &(&jobs.loaded & jobs.bank.eq_lit(bank)), bias_bank);
+            m.output_doc(&name, &register, "bank of the bias rows of the job in that bank");
         }
-        bit += run.max(1);
+        m.output_doc("job_loaded", &jobs.loaded, "a job's buffers are complete");
+        m.output_doc("layer_valid", &announced, "the descriptor is checked and waits to be taken");
+        m.output_doc("index", index, "index of the descriptor");
+        let code = mux(&rows.tile_bad, &lit(ErrorCode::BadShape as u64, 8), code);
+        m.output_doc("error_code", &code, "why the descriptor is refused");
     }
 }

@@ -6,12 +6,14 @@ use isa::descriptor::{RANK_WORD, SEGMENT_WORD};
 use isa::{CoreConfig, MAX_SEGMENTS, MAX_TIME_STEPS};
 
 use super::neuron_control::rank_bits;
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, select};
 
 /// The second half of a descriptor: segment bases and ranks, looked up without a cycle of delay.
 ///
 /// Two banks, by the parity of the layer: the array may still use the previous layer's while the next descriptor arrives.
 pub fn layer_tables(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("layer_tables", config)?;
     let bus = config.bus_bits;
     let beat_words = bus / 64;
     let shift = beat_words.trailing_zeros();

@@ -22,6 +22,7 @@
 pub mod csr;
 pub mod descriptor_check;
 pub mod dma_read;
+pub mod dma_read_stream;
 pub mod dma_write;
 pub mod engine;
 mod fields;
@@ -41,6 +42,7 @@ pub mod neuron_control;
 pub mod parameter_buffer;
 pub mod perf_counters;
 mod read_back;
+mod request;
 pub mod run_control;
 pub mod sparse_attention;
 pub mod spike_buffer;
@@ -50,10 +52,21 @@ pub mod stream_fifo;
 pub mod token_walker;
 pub mod weight_buffer;
 
-use crate::rtl::{Fault, RtlError};
+use crate::rtl::{Fault, RtlError, index_width};
+use isa::CoreConfig;
 use isa::config::ConfigError;
 
 pub use mst_core::mst_core;
+
+/// Bits of a number of layers.
+pub(crate) fn layer_bits() -> u32 {
+    index_width(isa::MAX_LAYERS + 1)
+}
+
+/// Refuses a configuration for whose shape `module` is not made. How large a size may be is each width's own matter.
+pub(crate) fn shaped(module: &'static str, config: &CoreConfig) -> Result<(), RtlError> {
+    config.check_shape().map_err(refused(module, "core configuration"))
+}
 
 /// The error of a top `module` whose configuration, called `place`, is invalid.
 pub(crate) fn refused(module: &'static str, place: &'static str) -> impl FnOnce(ConfigError) -> RtlError {

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use isa::CoreConfig;
 use isa::registers::status;
 
-use super::csr::{csr, status_names};
-use super::dma_read::dma_read;
+use super::csr::{ADDRESS_BITS, csr, status_names};
+use super::dma_read::{dma_read, length_bits};
 use super::dma_write::{BURST_WORD_BITS, dma_write};
 use super::engine::engine;
 use super::perf_counters::perf_counters;
-use super::refused;
 use super::run_control::run_control;
+use super::{layer_bits, refused};
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit};
 
 /// The accelerator: AXI4-Lite slave `s_axil_*`, AXI4 master `m_axi_*`, interrupt `irq`, lights `busy` and `error`; one clock, one
@@ -21,6 +21,14 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit};
 /// If the configuration is invalid, naming the field.
 pub fn mst_core(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     config.validate().map_err(refused("mst_core", "core configuration"))?;
+    mst_core_of_any_size(config)
+}
+
+/// The same for sizes beyond those that are built and tested: correct, or refused.
+///
+/// # Errors
+/// If the configuration has the wrong shape, naming the field, or if a signal inside is too narrow for it, naming the signal.
+pub fn mst_core_of_any_size(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let parts = Parts {
         csr: csr(config)?,
         control: run_control()?,
@@ -48,13 +56,13 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
     m.comment("Registers.");
     let mut inputs: Vec<(String, Expr)> = Vec::new();
     for (name, width) in [
-        ("awaddr", 12),
+        ("awaddr", ADDRESS_BITS),
         ("awvalid", 1),
         ("wdata", 32),
         ("wstrb", 4),
         ("wvalid", 1),
         ("bready", 1),
-        ("araddr", 12),
+        ("araddr", ADDRESS_BITS),
         ("arvalid", 1),
         ("rready", 1),
     ] {
@@ -112,11 +120,11 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
     for (port, width) in [
         ("weights_request_valid", 1),
         ("weights_request_offset", 32),
-        ("weights_request_words", super::dma_read::LENGTH_BITS),
+        ("weights_request_words", length_bits(config)),
         ("weights_ready", 1),
         ("inputs_request_valid", 1),
         ("inputs_request_offset", 32),
-        ("inputs_request_words", super::dma_read::LENGTH_BITS),
+        ("inputs_request_words", length_bits(config)),
         ("inputs_ready", 1),
     ] {
         inputs.push((port, from_engine(m, port, width)));
@@ -148,8 +156,8 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
             .into();
     inputs.extend([
         ("bus_idle", read.output("idle") & write.output("idle")),
-        ("loader_index", from_engine(m, "loader_index", 12)),
-        ("layer_index", from_engine(m, "layer_index", 12)),
+        ("loader_index", from_engine(m, "loader_index", layer_bits())),
+        ("layer_index", from_engine(m, "layer_index", layer_bits())),
     ]);
     let reports = [
         ("layer_retired", write.output("layer_retired")),
@@ -185,7 +193,7 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
         ("rst", control.output("engine_reset")),
         ("layers_completed", completed.clone()),
         ("descriptor_base", csr.output("descriptor_base")),
-        ("descriptor_count", csr.output("descriptor_count").slice(0, 12)),
+        ("descriptor_count", csr.output("descriptor_count").slice(0, layer_bits())),
         ("weights_request_ready", read.output("weights_request_ready")),
         ("weights_valid", read.output("weights_valid")),
         ("weights_data", read.output("weights_data")),
@@ -231,7 +239,11 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
         };
         m.assign(wire, &value);
     }
-    m.output("irq", &control.output("irq"));
+    m.output_doc(
+        "irq",
+        &control.output("irq"),
+        "interrupt: done or error, as `INTERRUPT_ENABLE` says; level",
+    );
     let flag = |mask: u32| control.output("status").bit(mask.trailing_zeros());
     m.output_doc("busy", &flag(status::BUSY), "a run is in progress, or about to begin");
     m.output_doc("error", &flag(status::ERROR), "a run failed, and no soft reset followed");

@@ -4,31 +4,19 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, lit};
-
-/// Counters that go up by one in each cycle in which the input of the same name is high.
-const BY_ONE: [&str; 11] = [
-    "busy",
-    "events",
-    "stall_weights",
-    "stall_inputs",
-    "stall_fire",
-    "stall_output",
-    "stall_order",
-    "stall_switch",
-    "null_events",
-    "read_beats",
-    "write_beats",
-];
 
 /// Counts the cycles of a run by what they were spent on; 32 bits each, wrapping, cleared by the host. A count follows a cycle later.
 pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("perf_counters", config)?;
     let doc = "Counts a run's cycles by what they were spent on, and its spikes.";
     Module::build("perf_counters", doc, |m: &mut Builder| {
         let clear = m.input("clear", 1);
         let clear = m.delay("clears", &clear);
-        for name in BY_ONE {
-            let enable = m.input(name, 1);
+        // All go up by one in each cycle in which the input of the same name is high, but spikes: each lane has its own.
+        for name in isa::COUNTERS.iter().map(|counter| counter.signal()).filter(|name| name != "spikes") {
+            let enable = m.input(&name, 1);
             let enable = m.delay(&format!("counts_{name}"), &enable);
             let counter = m.reg_reset(&format!("count_{name}"), 32, 0);
             m.set_if(&counter, &clear, &lit(0, 32));

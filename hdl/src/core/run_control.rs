@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::ErrorCode;
 use isa::registers::status;
 
+use super::layer_bits;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
 /// Owns the life of a run: start, completion, first error, soft reset.
@@ -31,8 +32,8 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.unused(&base.slice(8, 24));
         let bus_idle = m.input_doc("bus_idle", 1, "no AXI transfer is under way");
         let retired = m.input_doc("layer_retired", 1, "a layer's outputs are in memory");
-        let loader_index = m.input_doc("loader_index", 12, "descriptor being loaded");
-        let layer_index = m.input_doc("layer_index", 12, "descriptor being computed");
+        let loader_index = m.input_doc("loader_index", layer_bits(), "descriptor being loaded");
+        let layer_index = m.input_doc("layer_index", layer_bits(), "descriptor being computed");
         let sources = [
             ("loader_error", None),
             ("weights_fault", None),
@@ -42,7 +43,7 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             ("inputs_response", Some(ErrorCode::ReadError)),
             ("write_response", Some(ErrorCode::WriteError)),
         ];
-        let completed = m.reg_reset("layers_completed", 12, 0);
+        let completed = m.reg_reset("layers_completed", layer_bits(), 0);
 
         let idle_state = lit(0, 2);
         let drain_state = lit(1, 2);
@@ -56,13 +57,16 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         let pending = m.reg_reset("start_pending", 1, 0);
 
         m.comment("The first error wins; of several in one cycle the one listed first.");
-        let bad_run =
-            m.delay("bad_run", &(count.is_zero() | count.slice(12, 20).any() | base.slice(0, 8).any()));
+        let bad_run = m.delay(
+            "bad_run",
+            &(count.is_zero() | count.slice(layer_bits(), 32 - layer_bits()).any() | base.slice(0, 8).any()),
+        );
         let busy = &running | &pending;
         let refused = m.named("start_refused", &(&start & !&failed & (&busy | &bad_run)));
         let refusal =
             mux(&busy, &lit(ErrorCode::StartWhileBusy as u64, 8), &lit(ErrorCode::BadRun as u64, 8));
-        let (mut reported, mut code, mut index, mut address) = (lit(0, 1), lit(0, 8), lit(0, 12), lit(0, 32));
+        let (mut reported, mut code, mut index, mut address) =
+            (lit(0, 1), lit(0, 8), lit(0, layer_bits()), lit(0, 32));
         for (name, fixed) in sources.iter().rev() {
             let valid = m.input(name, 1);
             reported = reported | &valid;
@@ -91,10 +95,12 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.set(&found, &(&reported | &refused));
         let in_run = m.delay("found_in_run", &reported);
         let refusal = m.delay("refusal", &refusal);
-        let [code, index, address] =
-            [("code", code, refusal), ("index", index, lit(0, 12)), ("address", address, lit(0, 32))].map(
-                |(name, value, refused)| mux(&in_run, &m.delay(&format!("found_{name}"), &value), &refused),
-            );
+        let [code, index, address] = [
+            ("code", code, refusal),
+            ("index", index, lit(0, layer_bits())),
+            ("address", address, lit(0, 32)),
+        ]
+        .map(|(name, value, refused)| mux(&in_run, &m.delay(&format!("found_{name}"), &value), &refused));
         let error = m.named("error_now", &(&found & !&failed));
         let mut keep = |name: &str, value: &Expr| {
             let register = m.reg_reset(name, value.width(), 0);
@@ -109,9 +115,9 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.set_if(&failed, &error, &lit(1, 1));
 
         m.comment("Run.");
-        let all_completed = m.delay("all_completed", &completed.eq(&count.trunc(12)));
+        let all_completed = m.delay("all_completed", &completed.eq(&count.trunc(layer_bits())));
         let all_done = m.named("all_done", &(&running & all_completed));
-        m.unused(&count.slice(12, 20));
+        m.unused(&count.slice(layer_bits(), 32 - layer_bits()));
         let accept = m.named("accept", &(&start & !&failed & !&refused));
         m.set_if(&pending, &(&soft_reset | &error), &lit(0, 1));
         m.set_if(&pending, &accept, &lit(1, 1));
@@ -119,7 +125,7 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         m.set_if(&state, &(&soft_reset | &error | &accept), &drain_state);
         m.set_if(&state, &(&draining & &bus_idle), &mux(&pending, &run_state, &idle_state));
         m.set_if(&state, &all_done, &idle_state);
-        m.set_if(&completed, &accept, &lit(0, 12));
+        m.set_if(&completed, &accept, &lit(0, layer_bits()));
         // Not after an error was found: what it names is the layer that fails.
         m.set_if(&completed, &(&retired & &running & !&found), &completed.inc());
         m.set_if(&done, &(&accept | &soft_reset | &clear_done | &error), &lit(0, 1));

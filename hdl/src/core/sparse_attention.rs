@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::CoreConfig;
 use isa::layout::flag;
 
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat};
 
 /// Scores and context, driven by the spikes of a query or of an attention row (Eq. 7 of the MST paper).
@@ -13,6 +14,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat};
 /// spike byte of its key (or value channel) and adds the number of coincidences, times 2^F (the lane shifts). An inactive entry makes no event. A step-by-step
 /// event has one bit set. The module also knows which lanes' keys lie in the query's region of a shifted window.
 pub fn sparse_attention(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("sparse_attention", config)?;
     let lanes = config.lanes;
     let doc = "Coincidences of spike trains in every lane (scores and context), and the regions of shifted windows.\n\
                Combinational but for the band flags, which are neuron parameters.";

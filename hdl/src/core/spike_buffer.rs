@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
+use super::fields::bits;
 use super::lap::lap;
 use super::read_back::{Ports, reads_return_what_was_written};
+use super::shaped;
 use super::sparse_attention::popcount;
 use super::weight_buffer::enables;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
@@ -13,7 +15,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, se
 /// Words that a row has room for: a power of two, since words lie under row number and index, and no less than the segments
 /// that a bitmap may stand for.
 pub(super) fn row_words(config: &CoreConfig) -> u32 {
-    (config.max_fan_in / 8).next_power_of_two().max(MAX_SEGMENTS)
+    (config.max_fan_in / 8).checked_next_power_of_two().unwrap_or(1 << 31).max(MAX_SEGMENTS)
 }
 
 /// Bits of a row number: more rows than can be on their way at once, two in the slots and one in each place of the scanner, whose
@@ -34,6 +36,7 @@ pub(super) const WORD_ROW_BITS: u32 = 3;
 /// Each input beat is announced by an entry of the segment queue: how many words its segment has and whether the row, the token,
 /// the job end with it.
 pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("spike_buffer", config)?;
     let words = row_words(config);
     let beat_words = config.bus_bits / 64;
     let lane_beats = 8 * config.lanes / config.bus_bits;
@@ -42,11 +45,16 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     Module::build("spike_buffer", doc, |m: &mut Builder| {
         let word_bits = index_width(words);
         let segment_bits = index_width(MAX_SEGMENTS);
+        m.fits(
+            "segment_words",
+            u64::from(config.max_fan_in / 8).max(u64::from(config.lanes / 8)),
+            bits("segment_words"),
+        );
         let count_spikes = m.input_doc("count_spikes", 1, "bytes become spike counts");
         let whole_bytes = m.input_doc("whole_bytes", 1, "plane 0 is `byte != 0`");
         let wide = m.input_doc("wide", 1, "bitmaps are of segments");
         let next_valid = m.input("segment_valid", 1);
-        let next_words = m.input_doc("segment_words", 12, "words in the next segment");
+        let next_words = m.input_doc("segment_words", bits("segment_words"), "words in the next segment");
         let next_row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");
         let next_token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
         let next_job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
@@ -71,7 +79,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let row = m.reg_reset("load_row", ROW_BITS, 0);
         let slot = row.bit(0);
         let busy = m.reg_reset("busy", 2, 0);
-        let position = m.reg_reset("segment_position", 12, 0);
+        let position = m.reg_reset("segment_position", next_words.width(), 0);
         let word = m.reg_reset("row_word", word_bits, 0);
         let segment = m.reg_reset("segment", segment_bits, 0);
         let slot_free = m.reg_reset("slot_free", 1, 1);
@@ -81,8 +89,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.assign(&segment_end, &(&take & last_beat));
         let row_done = m.named("row_done", &(&segment_end & &row_end));
         m.set_if(&row, &row_done, &row.inc());
-        m.set_if(&position, &segment_end, &lit(0, 12));
-        m.set_if(&position, &take, &(&position + &lit(u64::from(beat_words), 12)));
+        m.set_if(&position, &segment_end, &position.like(0));
+        m.set_if(&position, &take, &(&position + position.like(beat_words.into())));
         m.set_if(&word, &row_done, &lit(0, word_bits));
         m.set_if(&word, &take, &(&word + &lit(u64::from(beat_words), word_bits)));
         m.set_if(&segment, &row_done, &lit(0, segment_bits));

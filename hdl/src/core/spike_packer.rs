@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::CoreConfig;
 
 use super::if_neuron_array::LAG;
+use super::shaped;
 use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
 /// Takes one byte a lane and hands it on as 64-bit words with the address they belong to.
@@ -14,6 +15,7 @@ use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 /// The bytes of a row come `LAG` (3) cycles after the row is taken, and wait in a register while the row before it is sent. So a row is
 /// taken every fifth cycle at most, and readiness is registered.
 pub fn spike_packer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("spike_packer", config)?;
     let words = config.lanes / 8;
     let doc = "Turns rows of one byte a lane into 64-bit words, and announces the burst that they make.";
     Module::build("spike_packer", doc, |m: &mut Builder| {

@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
+use super::fields::bits;
 use super::landing::Landing;
+use super::shaped;
 use super::spike_buffer::{ROW_BITS, WORD_ROW_BITS, row_words};
 use super::weight_buffer::chunk_rows;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
@@ -19,6 +21,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 /// (its bytes of the plane) → *bits* (next byte of them) → *event* (registered output; reads the matrix row). Words are read ahead while there is room for them to
 /// land; after that a stage moves when the next one takes, and `advance` is the array's consent.
 pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("spike_scanner", config)?;
     let words = row_words(config);
     let doc = "Visits the active entries of input rows, one event a cycle, without a bubble between words, planes or rows.";
     Module::build("spike_scanner", doc, |m: &mut Builder| {
@@ -32,8 +35,8 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let one_sum = m.input_doc("one_sum", 1, "hand over once a job (readout)");
         let is_attention = m.input("is_attention", 1);
         let is_scores = m.input("is_scores", 1);
-        let tail_steps = m.input("tail_steps", 4);
-        let segment_words = m.input("segment_words", 12);
+        let tail_steps = m.input("tail_steps", bits("tail_steps"));
+        let segment_words = m.input("segment_words", bits("segment_words"));
         let job_start = m.input_doc("job_start", 1, "the next job's rows may be scanned");
         let advance = m.input("advance", 1);
         let full = [m.input("full_0", 1), m.input("full_1", 1)];
@@ -277,9 +280,9 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let moves = m.named("event_moves", &(&valid & &advance));
 
         m.comment("A scores token starts from its own bias row.");
-        let query = m.reg_reset("query", 8, 0);
+        let query = m.reg_reset("query", index_width(config.bias_rows), 0);
         let token_first = m.reg_reset("token_first", 1, 1);
-        m.set_if(&query, &(&moves & &event_job_end), &lit(0, 8));
+        m.set_if(&query, &(&moves & &event_job_end), &query.like(0));
         m.set_if(&query, &(&moves & &event_token_end), &query.inc());
         m.set_if(&token_first, &moves, &event_token_end);
         m.output("query_slot", &row.bit(0));

@@ -40,7 +40,7 @@ impl Dimension {
         moves: Option<&Expr>,
         wraps: &Expr,
     ) -> Dimension {
-        let left = m.reg(&format!("{name}_left"), 12);
+        let left = m.reg(&format!("{name}_left"), limit.width());
         let reload = m.named(&format!("reload_{name}"), &(start | wraps));
         m.set_if(&left, &(moving & &reload), limit);
         let counts = moves.map_or(step.clone(), |carry| step & carry);
@@ -57,7 +57,7 @@ impl Dimension {
 
     /// Whether `count` will be left after the next step; `flag` says whether they are now. What is compared stands still.
     fn upcoming(&self, m: &mut Builder, flag: &Expr, name: &str, count: &Expr) -> Expr {
-        let two_more = m.delay(&format!("{name}_two_before"), &(count + &lit(2, 12)));
+        let two_more = m.delay(&format!("{name}_two_before"), &(count + count.like(2)));
         let [whole, whole_before] = [("whole", count.clone()), ("whole_before", count.inc())]
             .map(|(what, left)| m.delay(&format!("{name}_{what}"), &self.limit.eq(&left)));
         // One more than `count` is left, which is known as soon as it is: the comparison is made a step ahead.
@@ -109,7 +109,7 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
         let y = dimension("y", "inner_y", Some(&row_end), &block_end);
         let block_x = dimension("block_x", "blocks_x", Some(&block_end), &blocks_end);
         let block_y = dimension("block_y", "blocks_y", Some(&blocks_end), &last);
-        let one = lit(1, 12);
+        let one = x.left.like(1);
         let row_ends = x.watch(m, &row_end, "last_x_next", &one);
         let last_row = y.watch(m, &last_y, "last_y_next", &one);
         let block_ends = m.named("block_ends", &(&row_ends & last_row));
@@ -122,7 +122,7 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
 
         m.comment("Bands of the cyclic shift.");
         let shifted = m.delay("shifted", &shape["shift"].any());
-        let shift = m.named("shift_size", &shape["shift"].zext(12));
+        let shift = m.named("shift_size", &shape["shift"].zext(x.left.width()));
         let row_split = m.named("row_split_now", &(&shifted & &last_block_y));
         let column_split = m.named("column_split_now", &(&shifted & &last_block_x));
         let row_band = y.left.le(&shift);

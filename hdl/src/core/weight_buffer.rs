@@ -5,12 +5,14 @@ use std::rc::Rc;
 use isa::CoreConfig;
 
 use super::read_back::{Ports, reads_return_what_was_written};
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit};
 
 /// Two banks of `weight_rows` rows of one byte a lane: int8 weights, or spike bytes of K or V.
 ///
 /// One bank is read by the array, one row a cycle, while the other is filled, a bus beat or one word at a time.
 pub fn weight_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("weight_buffer", config)?;
     let (lanes, rows) = (config.lanes, config.weight_rows);
     let words = lanes / 8;
     let doc =

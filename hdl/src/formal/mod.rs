@@ -37,13 +37,13 @@ pub enum Method {
 
 /// A change of the generated text that a proof must find.
 #[derive(Debug, Clone, Copy)]
-pub struct Planted {
+pub struct Planted<'a> {
     /// The file, with `.v`.
-    pub file: &'static str,
+    pub file: &'a str,
     /// Text that is there exactly once, before the rules.
-    pub text: &'static str,
+    pub text: &'a str,
     /// What replaces it.
-    pub changed: &'static str,
+    pub changed: &'a str,
 }
 
 /// One proof.
@@ -61,7 +61,7 @@ pub struct Proof {
     /// Builds the top.
     pub build: fn(&str) -> Result<Rc<Module>, RtlError>,
     /// What it must find.
-    pub planted: &'static [Planted],
+    pub planted: &'static [Planted<'static>],
 }
 
 impl Proof {
@@ -77,7 +77,7 @@ impl Proof {
     ///
     /// # Errors
     /// If the modules do not fit the top.
-    pub fn with_bug(&self, bug: &Planted) -> Result<Option<Vec<VerilogFile>>, RtlError> {
+    pub fn with_bug(&self, bug: &Planted<'_>) -> Result<Option<Vec<VerilogFile>>, RtlError> {
         let mut files = self.files()?;
         let Some(file) = files.iter_mut().find(|file| file.name == bug.file) else { return Ok(None) };
         let end = file.text.find("`ifdef FORMAL").unwrap_or(file.text.len());

@@ -10,7 +10,7 @@ const FILE: &str = "if_neuron.v";
 
 pub(super) const PROOFS: [Proof; 1] = [Proof {
     name: "neuron_proof",
-    rule: "u = v + drive; s = (u >= theta); v = u - s * theta, as long as sums fit; each mode's slots spike as they fired",
+    rule: "parameters are what was loaded; sums are bias and events; u = v + drive; s = (u >= theta); v = u - s * theta, as long as all fit; each mode's slots spike as they fired",
     method: Method::Induction,
     depth: 3,
     cover_depth: 12,
@@ -34,6 +34,42 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
         Planted { file: FILE, text: "membrane <= v0;", changed: "membrane <= fire_drive;" },
         Planted { file: FILE, text: "spike_count <= counted;", changed: "spike_count <= count;" },
         Planted { file: FILE, text: "counts <= step & ~starts_over;", changed: "counts <= step;" },
+        Planted {
+            file: FILE,
+            text: "bias <= $signed({half[7:0],",
+            changed: "bias <= $signed({half[6], half[6:0],",
+        },
+        Planted {
+            file: FILE,
+            text: "theta <= $signed({half[7:0],",
+            changed: "theta <= $signed({half[7], 1'b0, half[5:0],",
+        },
+        Planted {
+            file: FILE,
+            text: "v0 <= $signed({half[7:0],",
+            changed: "v0 <= $signed({half[6], half[6:0],",
+        },
+        Planted {
+            file: FILE,
+            text: "(first ? bias : accumulator)",
+            changed: "(first ? bias : $signed({accumulator[22], accumulator[22:0]}))",
+        },
+        Planted {
+            file: FILE,
+            text: "drive <= accumulator;",
+            changed: "drive <= (accumulator[23] ^ accumulator[22]) ? {accumulator[23], {23{~accumulator[23]}}} : accumulator;",
+        },
+        Planted {
+            file: FILE,
+            text: "membrane <= $signed(moved[24:1]);",
+            changed: "membrane <= $signed({moved[23], moved[23:1]});",
+        },
+        Planted { file: FILE, text: "fired = ~moved[25];", changed: "fired = ~moved[24];" },
+        Planted {
+            file: FILE,
+            text: "addend = $signed({{7{operand[7]}}, operand}) << power",
+            changed: "addend = $signed({{8{operand[6]}}, operand[6:0]}) << power",
+        },
     ],
 }];
 

@@ -104,7 +104,9 @@ pub(super) fn join(chunks: &[Chunk]) -> String {
             }
         };
         for line in &lines {
-            text += format!("    {line}").trim_end();
+            // A directive stands at the beginning of its line.
+            let indent = if line.starts_with('`') { "" } else { "    " };
+            text += format!("{indent}{line}").trim_end();
             text.push('\n');
         }
     }

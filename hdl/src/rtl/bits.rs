@@ -5,7 +5,8 @@ use super::expr::{BinaryOp, Direction, Expr, Kind, Reduction};
 use super::ops::{binary, cat, index_width, lit, max_of, mismatch, select, unsigned_expected};
 
 impl Expr {
-    pub(super) fn literal_like(&self, value: u64) -> Expr {
+    /// A literal of this width and signedness.
+    pub fn like(&self, value: u64) -> Expr {
         if value > max_of(self.width()) {
             return lit(value, self.width());
         }
@@ -183,7 +184,7 @@ impl Expr {
             // Everything is shifted out; lint tools object to such amounts.
             _ if arithmetic && self.width() == 1 => return self.clone(),
             _ if arithmetic => self.width() - 1,
-            _ if self.fault().is_none() => return self.literal_like(0),
+            _ if self.fault().is_none() => return self.like(0),
             n => n,
         };
         Expr::node(self.width(), self.is_signed(), Kind::Shift(direction, self.clone(), n))
@@ -256,11 +257,11 @@ impl Expr {
 
     /// Plus 1, wrapping.
     pub fn inc(&self) -> Expr {
-        binary(BinaryOp::Add, self, &self.literal_like(1))
+        binary(BinaryOp::Add, self, &self.like(1))
     }
 
     /// Minus 1, wrapping.
     pub fn dec(&self) -> Expr {
-        binary(BinaryOp::Sub, self, &self.literal_like(1))
+        binary(BinaryOp::Sub, self, &self.like(1))
     }
 }

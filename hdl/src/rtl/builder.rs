@@ -18,6 +18,8 @@ pub struct Builder {
     pub(super) id: u64,
     pub(super) signals: Vec<Signal>,
     pub(super) outputs: Vec<Output>,
+    /// Registers that the parent's proofs may read.
+    pub(super) proof_outputs: Vec<usize>,
     pub(super) memories: Vec<MemoryUse>,
     pub(super) instances: Vec<InstanceUse>,
     /// The text in order of appearance.
@@ -30,8 +32,10 @@ pub struct Builder {
     pub(super) unused: Vec<Expr>,
     pub(super) names: HashSet<String>,
     pub(super) faults: Vec<RtlError>,
-    /// `clk` and `rst` are wires, not ports.
-    pub(super) own_clock: bool,
+    /// What `clk` comes from if it and `rst` are wires, not ports.
+    pub(super) own_clock: Option<String>,
+    /// Ports that belong to no clock.
+    pub(super) asynchronous: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -66,6 +70,8 @@ pub(super) enum Role {
         instance: usize,
         port: usize,
     },
+    /// What an instance shows of its proofs' registers.
+    ProofOutput,
     /// Chosen freely by a proof.
     AnyConstant,
 }
@@ -113,6 +119,7 @@ impl Builder {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             signals: Vec::new(),
             outputs: Vec::new(),
+            proof_outputs: Vec::new(),
             memories: Vec::new(),
             instances: Vec::new(),
             items: Vec::new(),
@@ -123,7 +130,8 @@ impl Builder {
             unused: Vec::new(),
             names: ["clk", "rst", "_unused_ok"].map(str::to_owned).into(),
             faults: Vec::new(),
-            own_clock: false,
+            own_clock: None,
+            asynchronous: Vec::new(),
         }
     }
 
@@ -373,6 +381,28 @@ impl Builder {
             self.items[old] = Item::Moved;
         }
         self.items.push(Item::Always(index));
+    }
+
+    /// States the largest value that a signal has to carry in this configuration; one that is too narrow for it is refused.
+    pub fn carries(&mut self, signal: &Expr, largest: u64) {
+        self.fits(&signal.brief(), largest, signal.width());
+    }
+
+    /// The same for a field or port of `available` bits that this module does not read as a whole.
+    pub fn fits(&mut self, signal: &str, largest: u64, available: u32) {
+        let needed = ops::bits_of(largest);
+        if needed > available {
+            let fault = Fault::TooNarrow { signal: signal.to_owned(), largest, needed, available };
+            self.report(format!("signal `{signal}`"), fault);
+        }
+    }
+
+    /// Refuses a size for which this module is not made.
+    pub fn requires(&mut self, what: &str, found: u64, holds: bool, expected: &str) {
+        if !holds {
+            let (what, expected) = (what.to_owned(), expected.to_owned());
+            self.report("its sizes", Fault::BadSize { what, found, expected });
+        }
     }
 
     /// A register without reset that follows `value` one cycle later.

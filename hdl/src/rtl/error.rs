@@ -76,6 +76,18 @@ pub enum Fault {
         /// The width it was given.
         width: u32,
     },
+    /// A signal is too narrow for what it has to carry in this configuration.
+    #[error("`{signal}` has to carry {largest}, which needs {needed} bits; {available} are available")]
+    TooNarrow {
+        /// The signal.
+        signal: String,
+        /// The largest value that it has to carry.
+        largest: u64,
+        /// Bits that the value needs.
+        needed: u32,
+        /// Bits of the signal.
+        available: u32,
+    },
     /// A slice reaches outside its operand, or is empty.
     #[error("slice of {length} bits from bit {lsb} is outside `{value}`, which has {width} bits")]
     SliceOutOfRange {

@@ -43,6 +43,23 @@ impl Builder {
         self.declare(name, width, false, Role::AnyConstant)
     }
 
+    /// Lets the proofs of the module around this one read a register of this one's proofs, as the instance's output of that name.
+    pub fn proof_output(&mut self, register: &Expr) {
+        let index = self.signal_of(register);
+        let fits = |index: &usize| {
+            let signal = &self.signals[*index];
+            signal.formal && matches!(signal.role, Role::Register(_))
+        };
+        match index.filter(fits) {
+            Some(index) => self.proof_outputs.push(index),
+            None => {
+                let fault =
+                    Fault::WrongKind { signal: register.brief(), expected: "a register of the proofs" };
+                self.report(format!("output `{}`", register.brief()), fault);
+            }
+        }
+    }
+
     /// A rule that holds in every cycle without reset, for formal tools only (under `ifdef FORMAL`).
     pub fn assert_formal(&mut self, name: &str, rule: &str, condition: &Expr) {
         self.property(PropertyKind::Assert, name, rule, None, Some(condition), &[]);

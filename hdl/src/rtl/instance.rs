@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::builder::{Builder, Item, Role};
 use super::error::Fault;
 use super::expr::Expr;
-use super::module::{Module, Port};
+use super::module::Module;
+use super::ports::Port;
 
 /// An instance of a module inside another one.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub(super) struct InstanceUse {
     pub reset: Option<Expr>,
     /// The signals that carry the module's outputs.
     pub outputs: Vec<usize>,
+    /// Those that carry what only proofs read.
+    pub proof_outputs: Vec<usize>,
 }
 
 impl Builder {
@@ -76,20 +79,27 @@ impl Builder {
             let role = Role::InstanceOutput { instance: index, port };
             outputs.push((output.clone(), self.declare(&format!("{name}_{output}"), *width, *signed, role)));
         }
+        let (last, outer) = (self.signals.len(), std::mem::replace(&mut self.in_formal, true));
+        for Port { name: output, width, signed, .. } in &module.proof_outputs {
+            let role = Role::ProofOutput;
+            outputs.push((output.clone(), self.declare(&format!("{name}_{output}"), *width, *signed, role)));
+        }
+        self.in_formal = outer;
         self.items.push(Item::Instance(index));
         self.instances.push(InstanceUse {
             name: name.to_owned(),
             module: Rc::clone(module),
             inputs: connections,
             reset,
-            outputs: (first..first + outputs.len()).collect(),
+            outputs: (first..last).collect(),
+            proof_outputs: (last..self.signals.len()).collect(),
         });
         Instance { module: module.name.clone(), outputs }
     }
 
     /// Takes clock and reset from inside, say from an instance, instead of from ports: before anything that uses them.
     pub fn clock_from(&mut self, clk: &Expr, rst: &Expr) {
-        self.own_clock = true;
+        self.own_clock = Some(clk.brief());
         for (name, value) in [("clk", clk), ("rst", rst)] {
             self.names.remove(name);
             if self.accept_width(&format!("wire `{name}`"), "value", value, 1) {

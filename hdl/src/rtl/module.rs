@@ -6,20 +6,8 @@ use std::rc::Rc;
 use super::builder::Builder;
 use super::error::{Fault, RtlError};
 use super::links::{self, Link};
+use super::ports::{Port, PortDirection};
 use super::{check, names, render};
-
-/// A port of a finished module; `clk` and `rst` are not listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
-    /// Its name.
-    pub name: String,
-    /// Number of bits.
-    pub width: u32,
-    /// Whether it is read as two's complement.
-    pub signed: bool,
-    /// What it carries, and when it is valid.
-    pub doc: String,
-}
 
 /// A finished module: checked, immutable, to be instantiated any number of times.
 #[derive(Debug)]
@@ -27,6 +15,10 @@ pub struct Module {
     pub(super) name: String,
     pub(super) inputs: Vec<Port>,
     pub(super) outputs: Vec<Port>,
+    /// All of them, in the order of the Verilog.
+    pub(super) ports: Vec<Port>,
+    /// Registers of its proofs that the proofs of the module around it may read.
+    pub(super) proof_outputs: Vec<Port>,
     /// For each output, the inputs that reach it without a register between.
     pub(super) paths: Vec<Vec<usize>>,
     pub(super) uses_clock: bool,
@@ -69,11 +61,14 @@ impl Module {
             builder.instances.iter().map(|instance| (instance.name.clone(), Rc::clone(&instance.module)));
         let instances = placed.collect();
         let (inputs, outputs) = builder.ports();
+        let ports = builder.header_ports().into_iter().map(|(port, _)| port).collect();
         let name = name.to_owned();
         Ok(Rc::new(Module {
             name,
             inputs,
             outputs,
+            ports,
+            proof_outputs: builder.proof_ports(),
             paths,
             uses_clock,
             uses_reset,
@@ -88,17 +83,24 @@ impl Module {
     /// A module whose Verilog comes from elsewhere: [`emit`] leaves it out, its [`text`](Module::text) is a declaration without a body. No
     /// input may reach an output without a register between. An input `clk` or `rst` connects itself, as those of any module.
     pub fn foreign(name: &str, doc: &str, inputs: &[(&str, u32)], outputs: &[(&str, u32)]) -> Rc<Module> {
-        let port = |&(name, width): &(&str, u32)| Port {
-            name: name.to_owned(),
-            width,
-            signed: false,
-            doc: String::new(),
+        let port = |direction| {
+            move |&(name, width): &(&str, u32)| {
+                let (name, doc) = (name.to_owned(), String::new());
+                Port { name, direction, width, signed: false, clock: None, doc }
+            }
         };
+        let all_inputs: Vec<Port> = inputs.iter().map(port(PortDirection::Input)).collect();
+        let outputs_of: Vec<Port> = outputs.iter().map(port(PortDirection::Output)).collect();
         let has = |name: &str| inputs.iter().any(|(input, _)| *input == name);
         Rc::new(Module {
             name: name.to_owned(),
-            inputs: inputs.iter().filter(|(name, _)| !["clk", "rst"].contains(name)).map(port).collect(),
-            outputs: outputs.iter().map(port).collect(),
+            ports: all_inputs.iter().chain(&outputs_of).cloned().collect(),
+            inputs: all_inputs
+                .into_iter()
+                .filter(|port| !["clk", "rst"].contains(&port.name.as_str()))
+                .collect(),
+            outputs: outputs_of,
+            proof_outputs: Vec::new(),
             paths: vec![Vec::new(); outputs.len()],
             uses_clock: has("clk"),
             uses_reset: has("rst"),
@@ -123,6 +125,11 @@ impl Module {
     /// The outputs in order of declaration.
     pub fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    /// Every port, `clk` and `rst` included, in the order of the Verilog: the ports of a bus stand together, channel by channel.
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
     }
 
     /// Whether the module has a `clk` input.

@@ -6,8 +6,16 @@ use super::error::Fault;
 use super::expr::{BinaryOp, Expr, Kind};
 
 /// Bits needed to number `count` things, at least 1.
-pub fn index_width(count: u32) -> u32 {
-    count.saturating_sub(1).checked_ilog2().map_or(1, |log| log + 1)
+pub const fn index_width(count: u32) -> u32 {
+    match count.saturating_sub(1).checked_ilog2() {
+        Some(log) => log + 1,
+        None => 1,
+    }
+}
+
+/// Bits of a number, at least 1.
+pub(super) fn bits_of(value: u64) -> u32 {
+    value.checked_ilog2().map_or(1, |log| log + 1)
 }
 
 pub(super) fn max_of(width: u32) -> u64 {
@@ -172,7 +180,7 @@ macro_rules! comparisons {
 
             /// The same against a literal of this width; its bits are read with this signedness.
             pub fn $with_literal(&self, value: u64) -> Expr {
-                binary(BinaryOp::$op, self, &self.literal_like(value))
+                binary(BinaryOp::$op, self, &self.like(value))
             }
         )*}
     };

@@ -7,12 +7,12 @@ use super::always::{Always, Chunk, join};
 use super::builder::{Builder, Item, Register, Role, Signal};
 use super::expr::Expr;
 use super::lower::Design;
-use super::module::Port;
+use super::ports::PortDirection;
 use super::print::{Printer, declaration, shape};
 use super::unread;
 
 /// Memories with a registered read and more bits than this are asked for as block RAM.
-const DISTRIBUTED_BITS: u32 = 1024;
+const DISTRIBUTED_BITS: u64 = 1024;
 
 /// Writes a module that has passed its checks.
 pub(super) fn module(builder: &mut Builder, doc: &str) -> String {
@@ -123,7 +123,7 @@ impl Writer<'_> {
                 let text = builder.comments[index].lines().map(|line| format!("// {line}")).collect();
                 self.chunks.push(Chunk::Comment(text));
             }
-            Item::Declare(index) if self.is_port(index) => {}
+            Item::Declare(index) if self.is_port(index) || builder.proof_outputs.contains(&index) => {}
             Item::Declare(index) => {
                 let signal = &builder.signals[index];
                 let kind = match signal.role {
@@ -168,7 +168,7 @@ impl Writer<'_> {
                 // A read of the word being written is unspecified; without this, tools add logic to specify it.
                 // And left to themselves some build kilobits from look-up tables.
                 let block = match builder.signals.iter().any(registered) {
-                    true if memory.width * memory.depth > DISTRIBUTED_BITS => {
+                    true if u64::from(memory.width) * u64::from(memory.depth) > DISTRIBUTED_BITS => {
                         "(* no_rw_check, ram_style = \"block\" *) "
                     }
                     true => "(* no_rw_check *) ",
@@ -272,7 +272,17 @@ impl Writer<'_> {
         self.lines(wires);
         let widest = connections.iter().map(|(port, _)| port.len()).max().unwrap_or(0);
         let last = connections.len().saturating_sub(1);
+        let shown = || module.proof_outputs.iter().zip(&instance.proof_outputs);
+        if shown().next().is_some() {
+            let declared = shown().map(|(port, signal)| {
+                declaration("    wire", port.width, port.signed, &builder.signals[*signal].name) + ";\n"
+            });
+            self.chunks.push(Chunk::Formal(declared.collect()));
+        }
         let mut lines = vec![format!("{} {} (", module.name, instance.name)];
+        let connected = shown()
+            .map(|(port, signal)| format!("    .{:widest$} ({}),", port.name, builder.signals[*signal].name));
+        lines.extend(in_proofs(connected.collect()));
         for (position, (port, value)) in connections.iter().enumerate() {
             let comma = if position == last { "" } else { "," };
             lines.push(format!("    .{port:widest$} ({value}){comma}"));
@@ -345,38 +355,49 @@ fn header(builder: &Builder, doc: &str) -> String {
         text.push('\n');
     }
     text += "\n`default_nettype none\n\n";
-    let mut ports: Vec<[String; 4]> = Vec::new();
-    let (clock, reset) = builder.clock_ports();
-    for name in [clock.then_some("clk"), reset.then_some("rst")].into_iter().flatten() {
-        ports.push(["input  wire".into(), String::new(), name.into(), String::new()]);
-    }
-    let (inputs, outputs) = builder.ports();
-    for port in inputs {
-        ports.push(["input  wire".into(), shape(port.width, port.signed), port.name, port.doc]);
-    }
-    for port in outputs {
-        let signal = builder.signals.iter().find(|signal| *signal.name == *port.name);
-        let kind = match signal.map(|signal| &signal.role) {
-            Some(Role::Register(_) | Role::MemoryOutput { .. }) => "output reg ",
-            _ => "output wire",
-        };
-        ports.push([kind.into(), shape(port.width, port.signed), port.name, port.doc]);
-    }
-    let column = |n: usize| ports.iter().map(|port| port[n].len()).max().unwrap_or(0);
-    let (shapes, names) = (column(1), column(2));
+    let ports = builder.header_ports();
+    let shapes = ports.iter().map(|(port, _)| shape(port.width, port.signed).len()).max().unwrap_or(0);
+    let names = ports.iter().map(|(port, _)| port.name.len()).max().unwrap_or(0);
     text += &format!("module {} (\n", builder.name);
+    let shown = builder.proof_ports();
+    let shown =
+        shown.iter().map(|port| format!("    output reg  {}{},", shape(port.width, port.signed), port.name));
+    for line in in_proofs(shown.collect()) {
+        text += &line;
+        text.push('\n');
+    }
     let last = ports.len().saturating_sub(1);
-    for (position, [kind, shape, name, doc]) in ports.iter().enumerate() {
-        let name = if position == last { name.clone() } else { format!("{name},") };
-        let mut line = format!("    {kind} {shape:shapes$}{name}");
-        if !doc.is_empty() {
+    let mut channel = None;
+    for (position, (port, title)) in ports.iter().enumerate() {
+        if *title != channel {
+            text += &title.map_or(String::new(), |title| format!("    // AXI {title} channel\n"));
+            channel = *title;
+        }
+        let signal = builder.signals.iter().find(|signal| *signal.name == *port.name);
+        let kind = match (port.direction, signal.map(|signal| &signal.role)) {
+            (PortDirection::Output, Some(Role::Register(_) | Role::MemoryOutput { .. })) => "reg ",
+            _ => "wire",
+        };
+        let direction = port.direction.verilog();
+        let shape = shape(port.width, port.signed);
+        let name = if position == last { port.name.clone() } else { format!("{},", port.name) };
+        let mut line = format!("    {direction:6} {kind} {shape:shapes$}{name}");
+        if !port.doc.is_empty() {
             let pad = names + 1 - name.len().min(names + 1);
-            line += &format!("{}  // {}", " ".repeat(pad), doc.lines().collect::<Vec<_>>().join(" "));
+            line += &format!("{}  // {}", " ".repeat(pad), port.doc.lines().collect::<Vec<_>>().join(" "));
         }
         text += line.trim_end();
         text.push('\n');
     }
     text + ");\n\n"
+}
+
+/// Lines for formal tools alone.
+fn in_proofs(lines: Vec<String>) -> Vec<String> {
+    match lines.is_empty() {
+        true => lines,
+        false => [vec!["`ifdef FORMAL".to_owned()], lines, vec!["`endif".to_owned()]].concat(),
+    }
 }
 
 /// The declaration of a module whose body is elsewhere, as Yosys and vendor tools take it.
@@ -398,7 +419,7 @@ impl Builder {
     /// Whether the module has ports `clk` and `rst`.
     pub(super) fn clock_ports(&self) -> (bool, bool) {
         let (clock, reset) = self.implicit_ports();
-        (clock && !self.own_clock, reset && !self.own_clock)
+        (clock && self.own_clock.is_none(), reset && self.own_clock.is_none())
     }
 
     /// Whether anything in the module needs `clk` and `rst`.
@@ -426,23 +447,5 @@ impl Builder {
             reset |= instance.module.uses_reset && instance.reset.is_none();
         }
         (clock, reset)
-    }
-
-    /// Inputs and outputs, without `clk` and `rst`.
-    pub(super) fn ports(&self) -> (Vec<Port>, Vec<Port>) {
-        let inputs = self.signals.iter().filter(|signal| matches!(signal.role, Role::Input));
-        let inputs = inputs.map(|signal| Port {
-            name: signal.name.to_string(),
-            width: signal.expr.width(),
-            signed: signal.expr.is_signed(),
-            doc: signal.doc.clone(),
-        });
-        let outputs = self.outputs.iter().map(|output| Port {
-            name: output.name.to_string(),
-            width: output.value.width(),
-            signed: output.value.is_signed(),
-            doc: output.doc.clone(),
-        });
-        (inputs.collect(), outputs.collect())
     }
 }

@@ -94,11 +94,12 @@ fn build(m: &mut Builder, parts: &Parts) {
     let mut given: Vec<(&str, Expr)> = Vec::new();
     for (name, width, doc) in [
         ("pcie_clk_p", 1, "reference clock of the slot, 100 MHz"),
-        ("pcie_clk_n", 1, ""),
-        ("pcie_rst_n", 1, "PERST#"),
-        ("pcie_rx_p", LANES, ""),
-        ("pcie_rx_n", LANES, ""),
+        ("pcie_clk_n", 1, "its complement"),
+        ("pcie_rst_n", 1, "PERST#: reset of the slot, active low"),
+        ("pcie_rx_p", LANES, "received lanes"),
+        ("pcie_rx_n", LANES, "their complements"),
     ] {
+        m.asynchronous(name);
         given.push((name, m.input_doc(name, width, doc)));
     }
     // The writer's descriptors end where they say, not at a mark in the stream.
@@ -203,8 +204,10 @@ fn build(m: &mut Builder, parts: &Parts) {
     let lines = cat(&[one(0, INTERRUPTS - 3), to_host.output("finished"), to_card.output("finished"), rises]);
     to_litepcie.drive(m, "msi_irqs", &lines);
 
-    m.output("pcie_tx_p", &litepcie.output("pcie_tx_p"));
-    m.output("pcie_tx_n", &litepcie.output("pcie_tx_n"));
+    for (name, doc) in [("pcie_tx_p", "transmitted lanes"), ("pcie_tx_n", "their complements")] {
+        m.asynchronous(name);
+        m.output_doc(name, &litepcie.output(name), doc);
+    }
     m.output_doc("busy", &core.output("busy"), "a run is in progress");
     m.output_doc("error", &core.output("error"), "a run failed, and nothing reset the core since");
 }

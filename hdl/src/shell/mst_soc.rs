@@ -33,7 +33,8 @@ pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
     let waiting = stream_fifo(8, WAITING_BYTES)?;
     let doc = "Accelerator for Masked Spiking Transformers with memory of its own, behind a serial line (docs/isa.md).";
     Module::build("mst_soc", doc, |m: &mut Builder| {
-        let pin = m.input_doc("rx", 1, "serial line in, high when idle; any clock");
+        let pin = m.input_doc("rx", 1, "serial line in, high when idle");
+        m.asynchronous("rx");
         m.comment("Serial line.");
         let receiver = m.instance("receiver", &receiver, &[("rx", pin)]);
         m.comment("The next byte waits in a register: what the bridge makes of it takes its cycle.");

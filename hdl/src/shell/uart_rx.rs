@@ -11,6 +11,8 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 pub fn uart_rx(cycles_per_bit: u32) -> Result<Rc<Module>, RtlError> {
     let doc = format!("Receives bytes from a serial line: 8N1, {cycles_per_bit} clock cycles a bit.");
     Module::build("uart_rx", &doc, |m: &mut Builder| {
+        m.requires("cycles of a bit", cycles_per_bit.into(), cycles_per_bit >= 4, "4 or more");
+        let cycles_per_bit = cycles_per_bit.max(4);
         let bits = index_width(cycles_per_bit);
         let pin = m.input_doc("rx", 1, "the line, high when idle; any clock");
         m.comment("Two registers against metastability; the line rests high.");

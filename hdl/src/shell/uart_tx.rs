@@ -9,6 +9,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 pub fn uart_tx(cycles_per_bit: u32) -> Result<Rc<Module>, RtlError> {
     let doc = format!("Sends bytes on a serial line: 8N1, {cycles_per_bit} clock cycles a bit.");
     Module::build("uart_tx", &doc, |m: &mut Builder| {
+        m.requires("cycles of a bit", cycles_per_bit.into(), cycles_per_bit >= 2, "2 or more");
         let bits = index_width(cycles_per_bit);
         let valid = m.input("valid", 1);
         let data = m.input("data", 8);

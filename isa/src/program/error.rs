@@ -16,18 +16,18 @@ pub struct ImageSizeError {
     pub shape: String,
 }
 
-/// A program does not fit into memory.
+/// Two images and their logits do not fit into memory side by side.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "network `{network}` needs {needed} bytes of accelerator memory, the window has {available}; \
-     give the link a larger window, use fewer time steps or do not keep the planes"
+    "network `{network}` needs {needed} bytes of accelerator memory for a second image beside the first, {available} are \
+     there; run one image at a time"
 )]
-pub struct MemoryError {
+pub struct SecondPlaceError {
     /// Name of the network.
     pub network: String,
     /// Bytes needed.
     pub needed: u64,
-    /// Bytes in the window.
+    /// Bytes there are.
     pub available: u64,
 }
 

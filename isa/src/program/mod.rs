@@ -16,7 +16,7 @@ mod places;
 mod plane;
 mod validate;
 
-pub use error::{ImageSizeError, MemoryError, ProgramFileError};
+pub use error::{ImageSizeError, ProgramFileError, SecondPlaceError};
 pub use places::Place;
 pub use plane::{Plane, PlaneLayout, TokenOrder};
 

@@ -8,21 +8,10 @@ use crate::ImageShape;
 ///
 /// `image` holds `shape.bytes()` pixels, channel by channel and row by row.
 pub(super) fn rows(image: &[u8], shape: ImageShape, input: &InputLayout) -> Vec<u8> {
-    let patch = input.patch;
-    let pixel = |channel: usize, y: usize, x: usize| {
-        let y = y.checked_sub(patch.padding).filter(|&y| y < shape.height)?;
-        let x = x.checked_sub(patch.padding).filter(|&x| x < shape.width)?;
-        image.get((channel * shape.height + y) * shape.width + x).copied()
-    };
     let mut rows = Vec::with_capacity(input.bytes());
     for token in 0..input.grid.tokens() {
-        let top = token / input.grid.columns * patch.stride;
-        let left = token % input.grid.columns * patch.stride;
-        for channel in 0..shape.channels {
-            for y in 0..patch.kernel {
-                rows.extend((0..patch.kernel).map(|x| pixel(channel, top + y, left + x).unwrap_or(0)));
-            }
-        }
+        let pixels = input.patch.pixels(shape, input.grid, token);
+        rows.extend(pixels.map(|at| at.and_then(|at| image.get(at)).copied().unwrap_or(0)));
         rows.resize((token + 1) * input.row_bytes as usize, 0);
     }
     rows

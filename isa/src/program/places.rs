@@ -2,10 +2,10 @@
 //! logits are read.
 
 use super::{
-    ImageSizeError, InputLayout, LayerPlan, LogitsLayout, MemoryError, Program, Segment, patches,
+    ImageSizeError, InputLayout, LayerPlan, LogitsLayout, Program, SecondPlaceError, Segment, patches,
     write_descriptors,
 };
-use crate::{Op, descriptor, layout::LOGIT_BYTES};
+use crate::{LARGEST_WINDOW, Op, descriptor, layout::LOGIT_BYTES};
 use serde::{Deserialize, Serialize};
 
 /// Alignment of the second place: descriptors begin at multiples of their size, and of every bus width.
@@ -36,8 +36,8 @@ impl Program {
     /// there before moves. A program that has one stays as it is.
     ///
     /// # Errors
-    /// [`MemoryError`] if it does not fit into `memory_size` bytes.
-    pub fn add_second_place(&mut self, memory_size: u64) -> Result<(), MemoryError> {
+    /// [`SecondPlaceError`] if it does not fit into `memory_size` bytes.
+    pub fn add_second_place(&mut self, memory_size: u64) -> Result<(), SecondPlaceError> {
         if self.second.is_some() {
             return Ok(());
         }
@@ -61,9 +61,9 @@ impl Program {
                 ..first.logits
             },
         };
-        let available = memory_size.min(1 << 32);
+        let available = memory_size.min(LARGEST_WINDOW);
         if end > available {
-            return Err(MemoryError { network: self.network.clone(), needed: end, available });
+            return Err(SecondPlaceError { network: self.network.clone(), needed: end, available });
         }
         self.total_bytes = end;
         let bytes = vec![0; self.layers.len() * descriptor::BYTES];

@@ -5,13 +5,11 @@ use super::{
     InputLayout, LayerPlan, LogitsLayout, Place, PlaneLayout, Program, ProgramFileError, TokenOrder,
 };
 use crate::layout::LOGIT_BYTES;
-use crate::{CHUNK_STEPS, Grid, MAX_TIME_STEPS, Op, descriptor};
+use crate::{CHUNK_STEPS, Grid, LARGEST_WINDOW, MAX_LAYERS, MAX_TIME_STEPS, Op, descriptor, names};
 use std::ops::RangeInclusive;
 
-/// Largest number of layers, rows, columns, channels and bytes of a row: what the descriptor's fields count.
+/// Largest number of rows, columns, channels and bytes of a row: more than what the descriptor's fields count.
 const COUNT_MAX: usize = 1 << 16;
-/// Largest memory window.
-const MEMORY_MAX: u64 = 1 << 32;
 
 type Checked = Result<(), ProgramFileError>;
 
@@ -38,10 +36,17 @@ impl Program {
     /// Names the first that does.
     pub(super) fn validate(&self) -> Checked {
         self.core.validate()?;
+        if let Err(fault) = names::check(&self.network) {
+            return refuse("name of the network".to_owned(), names::shown(&self.network), fault);
+        }
+        if let Err((index, fault)) = names::check_layers(self.layers.iter().map(|layer| layer.name.as_str()))
+        {
+            return refuse(format!("name of layer {index}"), names::shown(&self.layers[index].name), fault);
+        }
         within("time steps".to_owned(), self.time_steps as usize, 1..=MAX_TIME_STEPS as usize)?;
-        within("number of layers".to_owned(), self.layers.len(), 1..=COUNT_MAX)?;
-        if self.total_bytes > MEMORY_MAX {
-            return refuse("memory".to_owned(), self.total_bytes, format!("at most {MEMORY_MAX} bytes"));
+        within("number of layers".to_owned(), self.layers.len(), 1..=MAX_LAYERS as usize)?;
+        if self.total_bytes > LARGEST_WINDOW {
+            return refuse("memory".to_owned(), self.total_bytes, format!("at most {LARGEST_WINDOW} bytes"));
         }
         let shape = self.image_shape;
         for (what, side) in

@@ -1,9 +1,9 @@
 //! The mask ratios that a checkpoint was trained with.
 
-use super::{Architecture, KEY};
+use super::Architecture;
+use super::header::{Header, wrong};
 use crate::error::ModelError;
 use crate::mask_rules::MaskRatio;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The header's entry.
@@ -13,18 +13,11 @@ const MASKABLE: [&str; 4] = ["attn.q", "attn.k", "attn.scores", "mlp.fc1"];
 
 /// Reads the map from layer to ratio; an absent entry is an empty map.
 pub(super) fn read(
-    header: &Value,
+    header: &Header,
     architecture: &Architecture,
 ) -> Result<BTreeMap<String, MaskRatio>, ModelError> {
-    let Some(entry) = header.get(ENTRY) else { return Ok(BTreeMap::new()) };
-    let wrong = |what: String, found: &Value, allowed: &str| ModelError::Metadata {
-        entry: format!("{KEY}: {what}"),
-        found: found.to_string(),
-        allowed: allowed.to_owned(),
-    };
-    let map = entry
-        .as_object()
-        .ok_or_else(|| wrong(ENTRY.to_owned(), entry, "a map from layer names to ratios"))?;
+    let Some(entry) = header.entry(ENTRY) else { return Ok(BTreeMap::new()) };
+    let map = entry.as_object().ok_or_else(|| wrong(ENTRY, entry, "a map from layer names to ratios"))?;
     map.iter()
         .map(|(layer, ratio)| {
             if !exists(layer, architecture) {
@@ -32,12 +25,12 @@ pub(super) fn read(
                     "`stages.S.blocks.B.` and one of `{}`, for a block of the network",
                     MASKABLE.join("`, `")
                 );
-                return Err(wrong(format!("a layer of {ENTRY}"), &layer.as_str().into(), &allowed));
+                return Err(wrong(&format!("a layer of {ENTRY}"), &layer.as_str().into(), &allowed));
             }
             let value = ratio.as_f64().and_then(|ratio| MaskRatio::try_from(ratio).ok());
             let value = value.ok_or_else(|| {
                 wrong(
-                    format!("{ENTRY} of `{layer}`"),
+                    &format!("{ENTRY} of `{layer}`"),
                     ratio,
                     "a share of dropped spikes, 0 to 255/256 (0.996)",
                 )

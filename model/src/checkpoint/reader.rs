@@ -1,11 +1,9 @@
 //! From named tensors to the parts of a checkpoint.
 
-use super::{Architecture, Attention, BatchNorm, Block, Checkpoint, Head, Linear, Merge, Norm, Stage};
-use crate::container::{Tensors, check};
+use super::tensors::{Floats, check};
+use super::{Architecture, Attention, BatchNorm, Block, Head, Linear, Merge, Norm, Stage};
 use crate::error::ModelError;
-use crate::mask_rules::MaskRatio;
 use ndarray::Array2;
-use std::collections::BTreeMap;
 
 /// The tensors of a batch norm.
 const NORM_PARTS: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
@@ -13,29 +11,35 @@ const NORM_PARTS: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 /// What to do about a tensor that nothing reads.
 const NAMES: &str = ": leave it out, or export it under the name that docs/checkpoint.md gives it";
 
+/// What tensors make up.
+pub(super) struct Parts {
+    pub patch_embed: Linear,
+    pub stages: Vec<Stage>,
+    pub head: Head,
+}
+
 /// Takes every tensor that the architecture has, and refuses what is left.
-pub(super) fn read(
-    architecture: Architecture,
-    masks: BTreeMap<String, MaskRatio>,
-    tensors: Tensors<'_>,
-) -> Result<Checkpoint, ModelError> {
-    let mut reader = Reader { architecture: &architecture, tensors };
+pub(super) fn read(architecture: &Architecture, tensors: Floats) -> Result<Parts, ModelError> {
+    let mut reader = Reader { architecture, tensors };
     let patch_embed = reader.patch_embed()?;
     let stages = (0..architecture.dims.len()).map(|stage| reader.stage(stage)).collect::<Result<_, _>>()?;
     let head = reader.head()?;
     reader.nothing_left()?;
-    Ok(Checkpoint { architecture, patch_embed, stages, head, masks })
+    Ok(Parts { patch_embed, stages, head })
 }
 
 struct Reader<'a> {
     architecture: &'a Architecture,
-    tensors: Tensors<'a>,
+    tensors: Floats,
 }
 
 impl Reader<'_> {
     fn patch_embed(&mut self) -> Result<Linear, ModelError> {
         let Architecture { image, patch, ref dims, .. } = *self.architecture;
-        self.linear("patch_embed", dims[0], image.channels * patch * patch)
+        // A convolution's kernel is the matrix of the flattened patch.
+        let kernel = [image.channels, patch, patch];
+        let weight = self.matrix("patch_embed.weight", dims[0], &[&[kernel.iter().product()], &kernel])?;
+        self.behind("patch_embed", weight)
     }
 
     fn stage(&mut self, stage: usize) -> Result<Stage, ModelError> {
@@ -46,7 +50,7 @@ impl Reader<'_> {
             None => None,
             Some(&next) => Some(Merge {
                 norm: self.norm(&format!("stages.{stage}.merge.norm"), dims[stage])?,
-                reduction: self.linear(&format!("stages.{stage}.merge.reduction"), next, 4 * dims[stage])?,
+                reduction: self.reduction(&format!("stages.{stage}.merge.reduction"), next, dims[stage])?,
             }),
         };
         Ok(Stage { blocks, merge })
@@ -63,9 +67,9 @@ impl Reader<'_> {
                 q: self.linear(&name("attn.q"), dim, dim)?,
                 k: self.linear(&name("attn.k"), dim, dim)?,
                 v: self.linear(&name("attn.v"), dim, dim)?,
-                bias_table: self.matrix(&name("attn.bias_table"), positions, heads)?,
-                score_threshold: self.threshold(&name("attn.score_threshold"))?,
-                context_threshold: self.threshold(&name("attn.context_threshold"))?,
+                bias_table: self.matrix(&name("attn.bias_table"), positions, &[&[heads]])?,
+                score_thresholds: self.thresholds(&name("attn.score_threshold"), heads)?,
+                context_thresholds: self.thresholds(&name("attn.context_threshold"), dim)?,
                 proj: self.linear(&name("attn.proj"), dim, dim)?,
             },
             norm2: self.norm(&name("norm2"), dim)?,
@@ -79,16 +83,39 @@ impl Reader<'_> {
             (self.architecture.dims[self.architecture.dims.len() - 1], self.architecture.classes);
         Ok(Head {
             norm: self.norm("head.norm", dim)?,
-            weight: self.matrix("head.weight", classes, dim)?,
-            bias: self.tensors.floats("head.bias", &[classes])?,
+            weight: self.matrix("head.weight", classes, &[&[dim]])?,
+            bias: self.tensors.vector("head.bias", classes)?,
         })
     }
 
-    /// A linear layer with BN, with a bias, with both or with neither.
+    /// The matrix of merging; a convolution with a 2 x 2 kernel and stride 2 is one, too.
+    fn reduction(&mut self, name: &str, outputs: usize, channels: usize) -> Result<Linear, ModelError> {
+        let (weight_name, kernel) = (format!("{name}.weight"), [channels, 2, 2]);
+        let (shape, values) = self.tensors.matrix(&weight_name, outputs, &[&[4 * channels], &kernel])?;
+        let weight = if shape.len() == 2 {
+            array(outputs, values)
+        } else {
+            // Inputs of a kernel are channel by channel, those of the matrix neighbour by neighbour.
+            let kernel = array(outputs, values);
+            Array2::from_shape_fn((outputs, 4 * channels), |(o, i)| {
+                kernel[(o, i % channels * 4 + i / channels)]
+            })
+        };
+        self.behind(name, weight)
+    }
+
+    /// A linear layer of every token; a convolution with a kernel of one token is one, too.
     fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, ModelError> {
-        let weight = self.matrix(&format!("{name}.weight"), outputs, inputs)?;
+        let shapes: [&[usize]; 3] = [&[inputs], &[inputs, 1], &[inputs, 1, 1]];
+        let weight = self.matrix(&format!("{name}.weight"), outputs, &shapes)?;
+        self.behind(name, weight)
+    }
+
+    /// What stands behind a linear layer's weight: BN, a bias, both or neither, and QCFS.
+    fn behind(&mut self, name: &str, weight: Array2<f32>) -> Result<Linear, ModelError> {
+        let outputs = weight.nrows();
         let norm_name = format!("{name}.bn");
-        // One of the four is enough: then the others must be there, too.
+        // One of the four is enough: then there is a batch norm.
         let normed = NORM_PARTS.iter().any(|part| self.tensors.contains(&format!("{norm_name}.{part}")));
         let mut norm = if normed {
             self.batch_norm(&norm_name, outputs)?
@@ -97,42 +124,53 @@ impl Reader<'_> {
         };
         let bias = format!("{name}.bias");
         if self.tensors.contains(&bias) {
-            let bias = self.tensors.floats(&bias, &[outputs])?;
+            let bias = self.tensors.vector(&bias, outputs)?;
             for ((offset, gain), bias) in norm.offset.iter_mut().zip(&norm.gain).zip(bias) {
                 *offset += gain * f64::from(bias);
             }
         }
-        Ok(Linear { weight, norm, threshold: self.threshold(&format!("{name}.threshold"))? })
+        Ok(Linear { weight, norm, thresholds: self.thresholds(&format!("{name}.threshold"), outputs)? })
     }
 
     fn norm(&mut self, name: &str, channels: usize) -> Result<Norm, ModelError> {
         let norm = self.batch_norm(name, channels)?;
-        Ok(Norm { norm, threshold: self.threshold(&format!("{name}.threshold"))? })
+        Ok(Norm { norm, thresholds: self.thresholds(&format!("{name}.threshold"), channels)? })
     }
 
+    /// Batch norm; `affine=False` leaves out weight and bias, which are 1 and 0 then.
     fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm, ModelError> {
-        let mut part = |part: &str| self.tensors.floats(&format!("{name}.{part}"), &[channels]);
-        let [weight, bias, mean, variance] = NORM_PARTS;
-        let (weight, bias, mean, variance) = (part(weight)?, part(bias)?, part(mean)?, part(variance)?);
+        let [weight, bias, mean, variance] = NORM_PARTS.map(|part| format!("{name}.{part}"));
+        let affine = self.tensors.contains(&weight) || self.tensors.contains(&bias);
+        let mut part = |name: &str| self.tensors.vector(name, channels);
+        let (weight, bias) = match affine {
+            true => (part(&weight)?, part(&bias)?),
+            false => (vec![1.0; channels], vec![0.0; channels]),
+        };
+        let (mean, variances) = (part(&mean)?, part(&variance)?);
         let eps = self.architecture.bn_eps;
-        check(&format!("{name}.running_var"), &variance, "0 or more, and with bn_eps above 0", |value| {
+        check(&variance, &variances, "0 or more, and with bn_eps above 0", |value| {
             value >= 0.0 && f64::from(value) + eps > 0.0
         })?;
-        let gain = weight.iter().zip(&variance).map(|(&w, &v)| f64::from(w) / (f64::from(v) + eps).sqrt());
+        let gain = weight.iter().zip(&variances).map(|(&w, &v)| f64::from(w) / (f64::from(v) + eps).sqrt());
         let gain: Vec<f64> = gain.collect();
         let offset = bias.iter().zip(&gain).zip(&mean).map(|((&b, g), &m)| f64::from(b) - g * f64::from(m));
         Ok(BatchNorm { offset: offset.collect(), gain })
     }
 
-    fn threshold(&mut self, name: &str) -> Result<f32, ModelError> {
-        let values = self.tensors.floats(name, &[1])?;
-        check(name, &values, "positive", |value| value > 0.0)?;
-        Ok(values[0])
+    /// One threshold for all channels, or one for each.
+    fn thresholds(&mut self, name: &str, channels: usize) -> Result<Vec<f32>, ModelError> {
+        let values = self.tensors.one_or_each(name, channels)?;
+        // QCFS multiplies by levels / threshold, which must be a number.
+        let levels = self.architecture.levels as f32;
+        check(name, &values, "positive (2^-119 or more)", |value| {
+            value > 0.0 && (levels / value).is_finite()
+        })?;
+        Ok(values)
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Array2<f32>, ModelError> {
-        let values = self.tensors.floats(name, &[rows, columns])?;
-        Ok(Array2::from_shape_vec((rows, columns), values).expect("as many values as the shape says"))
+    fn matrix(&mut self, name: &str, rows: usize, columns: &[&[usize]]) -> Result<Array2<f32>, ModelError> {
+        let (_, values) = self.tensors.matrix(name, rows, columns)?;
+        Ok(array(rows, values))
     }
 
     fn nothing_left(&self) -> Result<(), ModelError> {
@@ -141,4 +179,10 @@ impl Reader<'_> {
             Some(name) => Err(ModelError::UnexpectedTensor { name: name.to_owned(), hint: NAMES }),
         }
     }
+}
+
+/// Values of this many rows.
+fn array(rows: usize, values: Vec<f32>) -> Array2<f32> {
+    let columns = values.len() / rows;
+    Array2::from_shape_vec((rows, columns), values).expect("as many values as the shape says")
 }

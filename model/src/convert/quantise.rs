@@ -17,25 +17,54 @@ pub(super) struct Quantised {
     pub scale: f64,
 }
 
-/// One neuron: the smallest scale for which weights fit 8 bits, the threshold 20 and all sums of `time_steps` the membrane.
-/// `most` is the largest value of an input.
-pub(super) fn quantise(
-    name: &str,
-    terms: &[f64],
-    bias: f64,
-    threshold: f32,
-    most: f64,
-    time_steps: u32,
-) -> Result<Quantised, ModelError> {
-    let threshold = f64::from(threshold);
-    let reach = f64::from(time_steps) * (most * one_sided(terms) + bias.abs()) + threshold;
-    let scale = (largest(terms) / 127.0).max(threshold / MAX_THETA).max(reach / ROOM);
-    Ok(Quantised {
-        weights: terms.iter().map(|term| (term / scale).round() as i8).collect(),
-        bias: integer(name, bias / scale)?,
-        theta: integer(name, threshold / scale)?.max(1),
-        scale,
-    })
+/// Where neurons are, and what they read.
+pub(super) struct Site<'n> {
+    /// The layer.
+    pub name: &'n str,
+    /// Largest value of an input.
+    pub most: f64,
+    /// Time steps to have room for.
+    pub time_steps: u32,
+}
+
+impl Site<'_> {
+    /// The neuron of a channel: the smallest scale for which weights fit 8 bits, the threshold 20 and all sums of the time
+    /// steps the membrane.
+    pub fn quantise(
+        &self,
+        channel: usize,
+        terms: &[f64],
+        bias: f64,
+        threshold: f32,
+    ) -> Result<Quantised, ModelError> {
+        let threshold = f64::from(threshold);
+        let reach = f64::from(self.time_steps) * (self.most * one_sided(terms) + bias.abs()) + threshold;
+        let scale = (largest(terms) / 127.0).max(threshold / MAX_THETA).max(reach / ROOM);
+        Ok(Quantised {
+            weights: terms.iter().map(|term| (term / scale).round() as i8).collect(),
+            bias: integer(self.name, bias / scale)?,
+            theta: Site::theta(self.name, &format!("{}.threshold", self.name), channel, threshold, scale)?,
+            scale,
+        })
+    }
+
+    /// A threshold in units of `scale`.
+    ///
+    /// What a neuron adds up is rounded to that scale, so a threshold below half of it would become 0, with which every drive fires
+    /// in every time step. 1 instead would be another network.
+    pub fn theta(
+        name: &str,
+        tensor: &str,
+        channel: usize,
+        threshold: f64,
+        scale: f64,
+    ) -> Result<i32, ModelError> {
+        let least = 0.5 * scale;
+        if threshold >= least {
+            return integer(name, threshold / scale);
+        }
+        Err(ModelError::Threshold { tensor: tensor.to_owned(), channel, threshold, least })
+    }
 }
 
 /// Sums over what was rounded, neuron by neuron.

@@ -97,7 +97,10 @@ impl<'a> Drive<'a> {
         let times = if self.merged { self.time_steps as i32 } else { 1 };
         match &self.source {
             Source::Analog { patch, matrix } => {
-                self.pixels(token, *patch, image, &mut scratch.counts[..matrix.inputs]);
+                let pixels = patch.pixels(self.network.image, self.layer.grid, token);
+                for (input, at) in scratch.counts[..matrix.inputs].iter_mut().zip(pixels) {
+                    *input = at.map_or(0, |at| image[at].into());
+                }
                 matrix.product(&scratch.counts, &mut scratch.sums);
                 let sums = &scratch.sums.as_flattened()[..channels];
                 for row in scratch.drives.chunks_exact_mut(channels) {
@@ -138,26 +141,6 @@ impl<'a> Drive<'a> {
             counts(plane.row(token), plane.cell_bytes(), inputs);
         } else {
             spikes_at(plane.row(token), plane.cell_bytes(), t, inputs);
-        }
-    }
-
-    /// The pixels of a patch, channel by channel, row by row; 0 outside the image.
-    fn pixels(&self, token: usize, patch: Patch, image: &[u8], pixels: &mut [i16]) {
-        let shape = self.network.image;
-        let (row, column) = (token / self.layer.grid.columns, token % self.layer.grid.columns);
-        let mut next = pixels.iter_mut();
-        for channel in 0..shape.channels {
-            for y in 0..patch.kernel {
-                for x in 0..patch.kernel {
-                    // Wraps below 0 to a position far outside.
-                    let y = (row * patch.stride + y).wrapping_sub(patch.padding);
-                    let x = (column * patch.stride + x).wrapping_sub(patch.padding);
-                    let inside = y < shape.height && x < shape.width;
-                    let at = |y, x| image[(channel * shape.height + y) * shape.width + x];
-                    *next.next().expect("validated: kernel^2 * channels inputs") =
-                        if inside { i16::from(at(y, x)) } else { 0 };
-                }
-            }
         }
     }
 }

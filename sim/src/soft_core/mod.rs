@@ -10,7 +10,7 @@ mod neuron;
 
 use driver::link::{Link, LinkError, window_range};
 use isa::registers::{self, control, status};
-use isa::{CoreConfig, Descriptor, ErrorCode, descriptor};
+use isa::{CoreConfig, Descriptor, ErrorCode, MAX_COUNT, descriptor};
 use std::time::Duration;
 
 /// Bus address of the memory window.
@@ -114,7 +114,7 @@ impl SoftCore {
         let Registers { descriptor_base, descriptor_count, .. } = self.registers;
         self.registers.done = false;
         self.registers.layers_completed = 0;
-        if !(1..=4095).contains(&descriptor_count)
+        if !(1..=MAX_COUNT).contains(&descriptor_count)
             || !descriptor_base.is_multiple_of(descriptor::BYTES as u32)
         {
             self.registers.stop = Some((Stop::because(ErrorCode::BadRun), 0));

@@ -2,11 +2,12 @@
 
 use super::{Input, ModelError, Ports, shim, tools};
 use hdl::rtl::{Module, RtlError, VerilogFile};
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Options of every Verilator run: all warnings are errors.
 const VERILATOR: [&str; 7] = ["--cc", "-O3", "--x-assign", "fast", "-Wall", "--output-split", "4000"];
@@ -16,6 +17,8 @@ const LENIENT: [&str; 3] = ["-Wno-lint", "-Wno-style", "-Wno-fatal"];
 const FOREIGN: [&str; 4] = [LENIENT[0], LENIENT[1], LENIENT[2], "-Wno-PINNOTFOUND"];
 /// Optimisation of the C++: what runs every cycle, what runs at the start, the runtime.
 const MAKE: [&str; 3] = ["OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"];
+/// What the name of a build's folder ends with until the build is done.
+const PARTIAL: &str = ".partial";
 /// Lines of a tool's output that an error repeats.
 const OUTPUT_LINES: usize = 60;
 
@@ -41,6 +44,19 @@ pub enum BuildError {
     NoVerilator {
         /// The folder searched.
         looked_in: PathBuf,
+    },
+    /// Make cannot work with a folder's name.
+    #[error(
+        "{what} {} has a character that make cannot have in a path (a space, `$` or `#`); set {variable} to a folder without one",
+        path.display()
+    )]
+    Unmakeable {
+        /// Which folder.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// The environment variable that names another.
+        variable: &'static str,
     },
     /// A tool could not be started.
     #[error("`{program}` cannot be started: {source}; Verilator needs perl, make and g++")]
@@ -82,6 +98,36 @@ pub(crate) fn lock(path: &Path) -> Result<File, BuildError> {
     let file = File::create(path).map_err(file_error(path))?;
     file.lock().map_err(file_error(path))?;
     Ok(file)
+}
+
+/// Refuses a folder that make cannot build in or include from.
+fn makeable(what: &'static str, path: &Path, variable: &'static str) -> Result<(), BuildError> {
+    let foreign = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'$' | b'#');
+    match path.as_os_str().as_bytes().iter().any(foreign) {
+        true => Err(BuildError::Unmakeable { what, path: path.to_owned(), variable }),
+        false => Ok(()),
+    }
+}
+
+fn remove_folder(folder: &Path) -> Result<(), BuildError> {
+    if folder.exists() { std::fs::remove_dir_all(folder).map_err(file_error(folder)) } else { Ok(()) }
+}
+
+/// Removes the folders of builds that were killed: those whose lock nobody holds.
+fn remove_abandoned(cache: &Path) {
+    let entries = std::fs::read_dir(cache).into_iter().flatten().flatten();
+    for work in entries.map(|entry| entry.path()) {
+        let Some(key) = work.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_suffix(PARTIAL))
+        else {
+            continue;
+        };
+        // A build that is under way holds its lock, this one's own among them. The lock is held until the folder has gone.
+        let Ok(lock) = File::create(cache.join(format!("{key}.lock"))) else { continue };
+        if lock.try_lock().is_ok() {
+            // What cannot be removed is in nobody's way.
+            let _ = std::fs::remove_dir_all(&work);
+        }
+    }
 }
 
 /// A hash that is the same in every process: FNV-1a with 128 bits.
@@ -234,6 +280,8 @@ impl Recipe {
 
     fn library(&self) -> Result<PathBuf, BuildError> {
         let cache = tools::cache();
+        makeable("the target folder", &cache, "CARGO_TARGET_DIR")?;
+        makeable("Verilator", &self.verilator, "MST_TOOLS")?;
         std::fs::create_dir_all(&cache).map_err(file_error(&cache))?;
         let key = self.key();
         let folder = cache.join(&key);
@@ -249,11 +297,30 @@ impl Recipe {
         Ok(library)
     }
 
-    /// Builds in a folder of its own and moves the result to its place in one step.
+    /// Builds in a folder of its own, which the lock of `key` protects, and moves the result to its place in one step.
     fn build(&self, cache: &Path, key: &str, folder: &Path) -> Result<(), BuildError> {
-        static BUILDS: AtomicU32 = AtomicU32::new(0);
-        let number = BUILDS.fetch_add(1, Ordering::Relaxed);
-        let work = cache.join(format!("{key}.{}.{number}", std::process::id()));
+        remove_abandoned(cache);
+        let work = cache.join(format!("{key}{PARTIAL}"));
+        remove_folder(&work)?;
+        match self.build_in(&work) {
+            Ok(()) => {
+                // Left behind by a build that was cut short.
+                remove_folder(folder)?;
+                std::fs::rename(&work, folder).map_err(file_error(folder))
+            }
+            Err(error) => Err(self.keep_failed(error, &work, &cache.join(format!("{key}.failed")))),
+        }
+    }
+
+    /// Puts a build that a tool refused where it can be looked at until the same is built again.
+    fn keep_failed(&self, error: BuildError, work: &Path, kept: &Path) -> BuildError {
+        let BuildError::Tool { module, program, output, .. } = error else { return error };
+        let moved = remove_folder(kept).is_ok() && std::fs::rename(work, kept).is_ok();
+        let folder = if moved { kept } else { work }.to_owned();
+        BuildError::Tool { module, program, folder, output }
+    }
+
+    fn build_in(&self, work: &Path) -> Result<(), BuildError> {
         let objects = work.join("objects");
         std::fs::create_dir_all(&objects).map_err(file_error(&objects))?;
         let write = |name: &str, text: &str| {
@@ -264,14 +331,9 @@ impl Recipe {
             write(&file.name, &file.text)?;
         }
         write("shim.cpp", &self.shim)?;
-        self.verilate(&work)?;
-        self.compile(&work)?;
-        std::fs::remove_dir_all(&objects).map_err(file_error(&objects))?;
-        // Left behind by a build that was cut short.
-        if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(file_error(folder))?;
-        }
-        std::fs::rename(&work, folder).map_err(file_error(folder))
+        self.verilate(work)?;
+        self.compile(work)?;
+        std::fs::remove_dir_all(&objects).map_err(file_error(&objects))
     }
 
     fn verilate(&self, work: &Path) -> Result<(), BuildError> {

@@ -1,10 +1,11 @@
-//! The calls into a compiled model: the only unsafe code of the workspace.
+//! The calls into a compiled model: foreign code, so unsafe.
 
 #![allow(unsafe_code)]
 
 use super::ModelError;
 use libloading::Library;
 use std::ffi::{CString, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 type New = unsafe extern "C" fn(u32, *const c_char) -> *mut c_void;
@@ -31,8 +32,7 @@ impl Instance {
         let load_error = |source| ModelError::Load { library: path.to_owned(), source };
         let trace_path = match trace {
             Some(file) => Some(
-                CString::new(file.to_string_lossy().as_bytes())
-                    .map_err(|_| ModelError::Trace(file.to_owned()))?,
+                CString::new(file.as_os_str().as_bytes()).map_err(|_| ModelError::Trace(file.to_owned()))?,
             ),
             None => None,
         };

@@ -93,7 +93,8 @@ pub fn with_shape(random: &mut Random, shape: Shape) -> (Network, Vec<u8>) {
 
     let layers = b.layers;
     let pixels = random.bytes(image.bytes());
-    let network = Network::new("random", image, classes, layers, random.next() as u32);
+    let any = random.next() as u32;
+    let network = Network::new("random", image, classes, layers, random.pick(&[any, any, 0, u32::MAX]));
     (network, pixels)
 }
 
@@ -104,9 +105,21 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// Weights of a matrix that one neuron in four has at their ends; those of pixels stay small, so that sums fit 24 bits.
     fn weights(&mut self, outputs: usize, inputs: usize) -> Weights {
-        let data = (0..outputs * inputs).map(|_| self.random.range(-40, 60) as i8).collect();
-        Weights { outputs, inputs, data }
+        let data = (0..outputs).flat_map(|_| {
+            let extreme = self.random.range(0, 3) == 0;
+            let weight = |random: &mut Random| match extreme {
+                true => random.pick(&[i8::MIN, -127, 0, 127]),
+                false => random.range(-40, 60) as i8,
+            };
+            (0..inputs).map(|_| weight(self.random)).collect::<Vec<_>>()
+        });
+        Weights { outputs, inputs, data: data.collect() }
+    }
+
+    fn small_weights(&mut self, count: usize) -> Vec<i8> {
+        (0..count).map(|_| self.random.range(-40, 60) as i8).collect()
     }
 
     fn bias(&mut self, count: usize, span: i64) -> Vec<i32> {
@@ -136,9 +149,9 @@ impl Builder<'_> {
             v0: theta.iter().map(|t| t / 2).collect(),
             theta,
             order: self.random.pick(&[SlotOrder::Identity, SlotOrder::Spread].each_ref()).clone(),
-            rotate: self.random.range(0, 9) as u32,
+            rotate: self.random.pick(&[0, 1, 2, 5, 9, u32::MAX]),
             mask_site: masked.then_some(MaskSite::Query),
-            mask_ratio: if masked { self.random.pick(&[0, 64, 192]) } else { 0 },
+            mask_ratio: if masked { self.random.pick(&[0, 64, 192, 255]) } else { 0 },
         });
         LayerId(self.layers.len() - 1)
     }
@@ -146,7 +159,7 @@ impl Builder<'_> {
     fn analog(&mut self, patch: Patch, inputs: usize, channels: usize) -> LayerId {
         let operation = Operation::Analog {
             patch,
-            weights: self.weights(channels, inputs),
+            weights: Weights { outputs: channels, inputs, data: self.small_weights(channels * inputs) },
             bias: self.bias(channels, 900),
         };
         let scale = 900 * inputs as i64;
@@ -181,7 +194,7 @@ impl Builder<'_> {
 
     fn scores(&mut self, query: LayerId, key: LayerId) -> LayerId {
         let Shape { windows, heads, grid, .. } = self.shape;
-        let fraction = self.random.range(0, 3) as u32;
+        let fraction = self.random.range(0, 7) as u32;
         let bias = self.bias(heads * windows.positions(), 2);
         let operation = Operation::Scores { query, key, heads, bias, fraction };
         let theta = (heads, 3 << fraction);
@@ -190,7 +203,7 @@ impl Builder<'_> {
 
     fn context(&mut self, scores: LayerId, value: LayerId, channels: usize) -> LayerId {
         let Shape { windows, heads, grid, .. } = self.shape;
-        let fraction = self.random.range(0, 3) as u32;
+        let fraction = self.random.range(0, 7) as u32;
         let operation = Operation::Context { scores, value, heads, fraction };
         self.push("context", operation, grid, channels, Walk::Windows(windows), (channels, 2 << fraction))
     }

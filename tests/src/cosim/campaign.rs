@@ -71,7 +71,8 @@ pub fn random_networks(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Resu
             let smaller = (1..size).find_map(|size| Some((size, case(cosim, seed, size, worlds).err()?)));
             let (size, error) = smaller.unwrap_or((size, error));
             let lanes = cosim.core.lanes;
-            format!("{error}; {:?}, {lanes} lanes, {worlds:?}", Case::random(seed, size))
+            let case = Case::of_width(seed, size, cosim.core.membrane_bits);
+            format!("{error}; {case:?}, {lanes} lanes, {worlds:?}")
         })?;
         *total.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += counters;
         Ok(())
@@ -93,7 +94,7 @@ fn size_of(seed: u64) -> u32 {
 }
 
 fn case(cosim: &Cosim, seed: u64, size: u32, worlds: Worlds) -> Result<Counters, String> {
-    let case = Case::random(seed, size);
+    let case = Case::of_width(seed, size, cosim.core.membrane_bits);
     let network = case.configure();
     let mut session = cosim.session(&network, &worlds.of(seed))?;
     let counters = session.compare(&case.image)?;
@@ -110,7 +111,7 @@ fn case(cosim: &Cosim, seed: u64, size: u32, worlds: Worlds) -> Result<Counters,
 /// The first that fails.
 pub fn networks_that_fit(cosim: &Cosim, seeds: Range<u64>) -> Result<usize, String> {
     let memory = SimOptions::default().memory_bytes as u64;
-    let cases = seeds.map(|seed| Case::random(seed, 1));
+    let cases = seeds.map(|seed| Case::of_width(seed, 1, cosim.core.membrane_bits));
     let fitting: Vec<Case> = cases.filter(|case| cosim.program(&case.configure(), memory).is_ok()).collect();
     in_parallel(&fitting, |case| {
         let world = Worlds::Mixed.of(case.seed);

@@ -9,8 +9,7 @@ use super::window::relocate;
 use super::{Cosim, Session};
 use crate::random::Random;
 use crate::random_network::Case;
-use driver::link::LARGEST_WINDOW;
-use isa::Descriptor;
+use isa::{Descriptor, LARGEST_WINDOW};
 use sim::axi::Spread;
 use std::ops::Range;
 

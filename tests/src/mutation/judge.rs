@@ -60,15 +60,15 @@ pub const THOROUGH: &[Check] = &[
 /// How a check found a mutant.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The check.
-    pub check: &'static str,
+    /// The check; `component …` or `proof …` if it is none of whole networks.
+    pub check: String,
     /// What it said.
     pub how: String,
 }
 
 /// The first of the checks that does not pass.
 pub fn first_to_fail(core: &Cosim, checks: &[Check]) -> Option<Found> {
-    checks.iter().find_map(|(check, run)| Some(Found { check, how: run(core).err()? }))
+    checks.iter().find_map(|(check, run)| Some(Found { check: (*check).to_owned(), how: run(core).err()? }))
 }
 
 fn one_network(core: &Cosim, world: &SimOptions) -> Result<(), String> {

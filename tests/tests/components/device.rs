@@ -7,6 +7,8 @@ use hdl::rtl::{Builder, Expr, Module};
 use isa::CoreConfig;
 use sim::verilated::{Input, Output};
 use sim::{Model, Tracing, Verilated};
+use tests::mutation::beside;
+use tests::mutation::chosen::CHOSEN;
 use tests::random::Random;
 
 /// A running component.
@@ -20,7 +22,7 @@ impl Device {
     /// Compiles `module`, starts it from noise, runs it with noise on its inputs and resets it: what a reset leaves does not depend on
     /// what came before.
     pub fn new(module: &Rc<Module>) -> Device {
-        let verilated = Verilated::build(module, Tracing::None).unwrap_or_else(|error| panic!("{error}"));
+        let verilated = build(module).unwrap_or_else(|error| panic!("{error}"));
         let model = Model::new(&verilated, 1, None).unwrap();
         let names = |ports: &[hdl::rtl::Port]| ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>();
         let mut inputs: BTreeMap<_, _> = names(module.inputs())
@@ -99,6 +101,16 @@ impl Device {
     pub fn cycles(&self) -> u64 {
         self.model.cycles()
     }
+}
+
+/// The compiled module; with a mutant in it, if the variable of [`beside`] says so.
+fn build(module: &Rc<Module>) -> Result<Verilated, sim::verilated::BuildError> {
+    let Ok(number) = std::env::var(beside::VARIABLE) else { return Verilated::build(module, Tracing::None) };
+    let number: usize = number.parse().expect("a mutant's number");
+    let mut files = hdl::rtl::emit(module)?;
+    CHOSEN[number - 1].plant(&mut files);
+    // A mutant may leave something unused, which is no error here.
+    Verilated::build_netlist(module, files, &[])
 }
 
 /// Gives a bench an input for each input of `child` that is not connected yet.

@@ -6,6 +6,7 @@ use isa::layout::flag;
 use isa::mask::{DRAW_BITS, TAPS};
 use isa::{CHUNK_STEPS, CoreConfig, Neuron, Op};
 use tests::random::Random;
+use tests::random_network::furthest;
 
 use crate::array_bench::{Bench, Event, Job, Lane, Outcome, Pace, Row, Token, has};
 use crate::device::small_cores;
@@ -25,18 +26,40 @@ fn addend(job: &Job, event: &Event, lane: usize) -> i64 {
     }
 }
 
-/// What one lane accumulates over the sums of a token.
-fn drives(job: &Job, token: &Token, lane: usize) -> Vec<i64> {
+/// What one lane accumulates over the sums of a token; `seen` is called with every value of the accumulator.
+fn drives(job: &Job, token: &Token, lane: usize, mut seen: impl FnMut(i64)) -> Vec<i64> {
     let bias = match job.op {
         Op::Scores => i64::from(token.bias_row[lane]),
         _ => i64::from(job.lanes[lane].bias),
     };
-    let sum = |events: &Vec<Event>| bias + events.iter().map(|e| addend(job, e, lane)).sum::<i64>();
-    token.sums.iter().map(sum).collect()
+    let mut sum = |events: &Vec<Event>| {
+        events.iter().fold(bias, |sum, event| {
+            seen(sum + addend(job, event, lane));
+            sum + addend(job, event, lane)
+        })
+    };
+    token.sums.iter().map(&mut sum).collect()
 }
 
-/// The neuron: `u = v + drive(t); s = (u >= theta); v = u - s * theta`. `index` is the token's in its block or job.
-fn fire(job: &Job, lane: &Lane, drives: &[i64], index: usize) -> Vec<bool> {
+/// The least and the greatest value of anything that a lane holds or adds up in a job.
+fn reached(job: &Job, number: usize) -> (i64, i64) {
+    let lane = &job.lanes[number];
+    let parameters = [lane.bias, lane.theta, lane.v0].map(i64::from);
+    let (mut least, mut greatest) = (parameters[0], parameters[0]);
+    let mut seen = |value: i64| (least, greatest) = (least.min(value), greatest.max(value));
+    parameters.into_iter().for_each(&mut seen);
+    for token in &job.tokens {
+        let drives = drives(job, token, number, &mut seen);
+        if job.op != Op::Readout {
+            fire(job, lane, &drives, 0, &mut seen);
+        }
+    }
+    (least, greatest)
+}
+
+/// The neuron: `u = v + drive(t); s = (u >= theta); v = u - s * theta`. `index` is the token's in its block or job; `seen` is called with
+/// every value of the membrane.
+fn fire(job: &Job, lane: &Lane, drives: &[i64], index: usize, mut seen: impl FnMut(i64)) -> Vec<bool> {
     let steps = job.time_steps as usize;
     let theta = i64::from(lane.theta);
     let mut spikes = vec![false; steps];
@@ -45,13 +68,16 @@ fn fire(job: &Job, lane: &Lane, drives: &[i64], index: usize) -> Vec<bool> {
             let mut v = i64::from(lane.v0);
             for (t, spike) in spikes.iter_mut().enumerate() {
                 v += if op == Op::Analog { drives[0] } else { drives[t] };
+                seen(v);
                 *spike = v >= theta;
                 v -= if *spike { theta } else { 0 };
+                seen(v);
             }
         }
         (Neuron::TwoPhase, op) => {
             let integrated = i64::from(lane.v0) + steps as i64 * drives[0];
             let mut v = if op == Op::Analog { integrated } else { drives[0] };
+            seen(v);
             for &slot in &job.order {
                 let spike = v >= theta;
                 v -= if spike { theta } else { 0 };
@@ -78,7 +104,7 @@ fn expected(job: &Job) -> (Vec<Row>, u32) {
     for token in &job.tokens {
         let mut trains = Vec::new();
         for (number, lane) in job.lanes.iter().enumerate() {
-            let drives = drives(job, token, number);
+            let drives = drives(job, token, number, |_| ());
             if job.op == Op::Readout {
                 trains.push((drives[0] as u32).to_le_bytes().to_vec());
                 continue;
@@ -87,7 +113,7 @@ fn expected(job: &Job) -> (Vec<Row>, u32) {
                 || token.column_split && token.column_band != has(lane, flag::COLUMN_BAND);
             let silent = !has(lane, flag::VALID) || job.op == Op::Scores && apart;
             let mut train = vec![0u8; job.time_steps.div_ceil(CHUNK_STEPS) as usize];
-            for (slot, spike) in fire(job, lane, &drives, index).into_iter().enumerate() {
+            for (slot, spike) in fire(job, lane, &drives, index, |_| ()).into_iter().enumerate() {
                 let kept = draw(&mut states[number]) >= job.mask_ratio;
                 let sent = spike && kept && !silent;
                 train[slot / 8] |= u8::from(sent) << (slot % 8);
@@ -105,12 +131,12 @@ fn expected(job: &Job) -> (Vec<Row>, u32) {
     (rows, count)
 }
 
-fn random_event(random: &mut Random, lanes: usize) -> Event {
+fn random_event(random: &mut Random, lanes: usize, most_shift: usize) -> Event {
     let bytes = |random: &mut Random| (0..lanes).map(|_| random.bits() as u8).collect::<Vec<u8>>();
     Event {
         null: random.chance(1, 8),
         plane: random.size(0, 7) as u32,
-        shift: random.size(0, 7) as u32,
+        shift: random.size(0, most_shift) as u32,
         steps: random.bits() as u8,
         matrix: bytes(random),
         own: bytes(random),
@@ -125,10 +151,40 @@ fn random_order(random: &mut Random, steps: u32) -> Vec<u8> {
     order
 }
 
+/// Gives a lane a threshold, an initial membrane and a bias with which its sums go to an end of the membrane's range, or as far towards it
+/// as this job's events allow.
+fn to_an_end(random: &mut Random, job: &mut Job, number: usize, membrane_bits: u32) {
+    let half = 1i64 << (membrane_bits - 1);
+    let fits = |job: &Job| {
+        let (least, greatest) = reached(job, number);
+        -half <= least && greatest < half
+    };
+    let old = job.lanes[number].clone();
+    for _ in 0..8 {
+        let near = random.between(0, 2);
+        let any = 1 << random.between(0, i64::from(membrane_bits) - 2);
+        let theta = [half - 1 - near, half / 2 + near, half / 2 - near, any, 1 + near, half / (1 + any)];
+        let v0 = [half - 1 - near, near - half, half / 2 + near, -half / 2 - near, 0, any, -any];
+        let (theta, v0) = (random.pick(&theta).clamp(1, half - 1), random.pick(&v0).clamp(-half, half - 1));
+        let steps = if job.neuron == Neuron::If || job.op == Op::Analog { job.time_steps } else { 1 };
+        let mut fits_with = |bias: i64| {
+            job.lanes[number] = Lane { theta: theta as i32, v0: v0 as i32, bias: bias as i32, ..old.clone() };
+            fits(job)
+        };
+        let starts = [0, -v0 / i64::from(steps), i64::from(old.bias)];
+        if let Some(from) = starts.into_iter().find(|&bias| fits_with(bias)) {
+            let bias = furthest(from, random.pick(&[half - 1, -half]), &mut fits_with);
+            assert!(fits_with(bias), "found by trying");
+            return;
+        }
+    }
+    job.lanes[number] = old;
+}
+
 /// A layer's operation, its neuron and its time steps.
 type Kind = (Op, Neuron, u32);
 
-/// A job whose sums have this many events, with values that the membrane can hold.
+/// A job whose sums have this many events, with values that the membrane can hold; those of two lanes in three go to its ends.
 fn random_job(random: &mut Random, core: &CoreConfig, kind: Kind, events: RangeInclusive<usize>) -> Job {
     let ((op, neuron, time_steps), lanes) = (kind, core.lanes as usize);
     let tokens = if op == Op::Readout { 1 } else { random.size(1, 6) };
@@ -136,17 +192,18 @@ fn random_job(random: &mut Random, core: &CoreConfig, kind: Kind, events: RangeI
     let block = random.size(1, tokens);
     // The largest sum of 64 steps stays below the largest membrane.
     let bits = core.membrane_bits - 8;
+    let (most_shift, bias_row_shift) = if core.membrane_bits < 24 { (2, 5) } else { (7, 0) };
     let signed = |random: &mut Random| random.between(-(1 << bits), 1 << bits) as i32;
     let theta_bits = random.size(1, bits as usize + 2);
     let token = |random: &mut Random, n: usize| Token {
         sums: (0..sums)
             .map(|_| {
                 (0..random.size(*events.start(), *events.end()))
-                    .map(|_| random_event(random, lanes))
+                    .map(|_| random_event(random, lanes, most_shift))
                     .collect()
             })
             .collect(),
-        bias_row: (0..lanes).map(|_| random.bits() as i16).collect(),
+        bias_row: (0..lanes).map(|_| random.bits() as i16 >> bias_row_shift).collect(),
         offset: random.bits() as u32,
         last_of_block: (n + 1).is_multiple_of(block) || n + 1 == tokens,
         row_split: random.chance(1, 2),
@@ -161,7 +218,7 @@ fn random_job(random: &mut Random, core: &CoreConfig, kind: Kind, events: RangeI
         seed: 1 + random.bits() as u32 % (u32::MAX - 1),
         flags: random.bits() as u16 & 6 | u16::from(random.chance(7, 8)),
     };
-    Job {
+    let mut job = Job {
         op,
         neuron,
         time_steps,
@@ -172,7 +229,16 @@ fn random_job(random: &mut Random, core: &CoreConfig, kind: Kind, events: RangeI
         fraction: random.size(0, 7) as u32,
         lanes: (0..lanes).map(|_| lane(random)).collect(),
         tokens: (0..tokens).map(|n| token(random, n)).collect(),
+    };
+    for number in 0..lanes {
+        if random.chance(2, 3) {
+            to_an_end(random, &mut job, number, core.membrane_bits);
+        }
+        let (least, greatest) = reached(&job, number);
+        let half = 1 << (core.membrane_bits - 1);
+        assert!(-half <= least && greatest < half, "lane {number}: {least}..={greatest}");
     }
+    job
 }
 
 fn check(bench: &mut Bench, job: &Job, pace: Pace, case: &str) -> Outcome {
@@ -261,21 +327,30 @@ fn events_never_wait_when_a_sum_has_as_many_as_its_threshold_steps() {
     }
 }
 
-/// The narrowest membrane takes parameters of one half-word; thresholds and membranes go to its limits.
+/// Accumulators and membranes of any width go to both ends of their range, and come back.
 #[test]
-fn membranes_and_thresholds_reach_their_limits() {
-    let core = CoreConfig { membrane_bits: 16, ..small_cores()[0].clone() };
-    let mut bench = Bench::new(&core, 6);
-    let mut random = Random(12);
-    let (low, high) = (i64::from(i16::MIN), i64::from(i16::MAX));
-    for case in 0..200 {
-        let mut job = random_job(&mut random, &core, (Op::Dense, Neuron::TwoPhase, 4), 1..=1);
-        job.tokens.iter_mut().for_each(|token| token.sums[0][0].null = true);
-        for lane in &mut job.lanes {
-            let near = random.between(0, 2);
-            lane.bias = random.pick(&[low + near, high - near, near, -near]) as i32;
-            lane.theta = random.pick(&[high - near, 1 + near, high / 2 + near, high / 4 + near]) as i32;
+fn sums_reach_both_ends_of_the_membrane() {
+    for membrane_bits in [16, 17, 24, 32] {
+        let core = CoreConfig { membrane_bits, ..small_cores()[0].clone() };
+        let half = 1i64 << (membrane_bits - 1);
+        let mut bench = Bench::new(&core, 6);
+        let mut random = Random(12);
+        for (op, neuron) in KINDS {
+            let mut ends = [0; 2];
+            for case in 0..30 {
+                let time_steps = random.pick(&[1, 2, 4, 7]);
+                let job = random_job(&mut random, &core, (op, neuron, time_steps), 1..=3);
+                for number in 0..job.lanes.len() {
+                    let (least, greatest) = reached(&job, number);
+                    ends[0] += usize::from(least == -half);
+                    ends[1] += usize::from(greatest == half - 1);
+                }
+                check(&mut bench, &job, FULL_SPEED, &format!("{membrane_bits} bits, case {case}"));
+            }
+            // What a query starts from is given by its row, and leaves the highest sum to chance.
+            let most = if op == Op::Scores { 1 } else { 10 };
+            let enough = ends[0] >= most && ends[1] >= most;
+            assert!(enough, "{membrane_bits} bits, {op:?}, {neuron:?}: lanes at either end: {ends:?}");
         }
-        check(&mut bench, &job, FULL_SPEED, &format!("case {case}"));
     }
 }

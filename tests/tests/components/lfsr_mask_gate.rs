@@ -51,14 +51,14 @@ impl Lfsr {
 #[test]
 fn every_draw_is_eight_steps_of_the_shift_register() {
     let mut device = Device::new(&lfsr_mask_gate().unwrap());
-    for channel in 0..50 {
-        let state = seed(1, 2, channel);
+    let extremes = [0, 1, 1 << 31, u32::MAX, 0xffff, 0xffff_0000];
+    for (channel, state) in (0..50).map(|channel| seed(1, 2, channel)).chain(extremes).enumerate() {
         load(&mut device, state);
         let mut lfsr = Lfsr(state);
         for draw in 0..200 {
             let byte = lfsr.draw();
             // At most 255 ratios would tell the byte; three around it do.
-            for ratio in [byte.saturating_sub(1), byte, byte.saturating_add(1)] {
+            for ratio in [0, byte.saturating_sub(1), byte, byte.saturating_add(1), 255] {
                 device.set("draw", false);
                 device.set("spike", true);
                 device.set("ratio", ratio);

@@ -5,6 +5,9 @@ use isa::ErrorCode;
 use isa::registers::status;
 use tests::random::Random;
 
+/// The largest count that is no error.
+const MAX_LAYERS: u64 = isa::MAX_LAYERS as u64;
+
 use crate::device::Device;
 
 /// Sources of an error in a run, in the order in which they win; which descriptor each names, and its fixed code.
@@ -90,7 +93,7 @@ impl Stimulus {
             clear_done,
             bus_idle,
             retired,
-            count: random.pick(&[1, 2, 3, 3, 3, 4095, 0, 4096, 1 << 31]),
+            count: random.pick(&[1, 2, 3, 3, 3, MAX_LAYERS, 0, MAX_LAYERS + 1, 1 << 31]),
             base: random.pick(&[0, 256, 0xffff_ff00, 256, 512, 128, 1]),
             loader_index: random.bits() & 0xfff,
             layer_index: random.bits() & 0xfff,
@@ -139,7 +142,7 @@ impl Control {
     /// The state after a cycle with these inputs.
     fn next(&self, now: &Stimulus) -> Control {
         let mut next = self.clone();
-        next.bad_run = !(1..=4095).contains(&now.count) || !now.base.is_multiple_of(256);
+        next.bad_run = !(1..=MAX_LAYERS).contains(&now.count) || !now.base.is_multiple_of(256);
         let running = self.state == State::Run;
         let found = self.error_now(now).filter(|_| self.error.is_none());
         let busy = matches!(self.state, State::Run | State::Drain(true));

@@ -123,7 +123,8 @@ fn random_rows(random: &mut Random, layer: &Layer, core: &CoreConfig) -> Vec<Row
     };
     let matrix_rows = core.weight_rows as usize / 8;
     let most_chunks = if layer.attention { matrix_rows / layer.segment_words } else { 8 };
-    let chunks = if layer.walk == Walk::Analog { 1 } else { random.size(1, most_chunks.min(3)) };
+    let most_chunks = most_chunks.min(random.pick(&[3, 3, 8]));
+    let chunks = if layer.walk == Walk::Analog { 1 } else { random.size(1, most_chunks) };
     let (jobs, tokens) = (random.size(1, 3), random.size(1, 5));
     let mut rows = Vec::new();
     for _ in 0..jobs {

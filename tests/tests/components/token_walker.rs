@@ -22,16 +22,18 @@ struct Walk {
 
 impl Walk {
     fn random(random: &mut Random) -> Walk {
-        let most = random.pick(&[1, 2, 5]);
-        let (inner_y, inner_x) = (random.size(1, most) as u64, random.size(1, most) as u64);
-        let most_shift = inner_y.min(inner_x) as usize - 1;
+        let (most, most_inner) = random.pick(&[(1, 1), (2, 2), (5, 5), (2, 17)]);
+        let (inner_y, inner_x) = (random.size(1, most_inner) as u64, random.size(1, most_inner) as u64);
+        let most_shift = (inner_y.min(inner_x) as usize - 1).min(15);
+        let any_shift = random.size(0, most_shift);
+        let shift = random.pick(&[any_shift, most_shift]);
         let pair = |random: &mut Random| [random.bits() as u32, random.bits() as u32];
         Walk {
             blocks_y: random.size(1, most) as u64,
             blocks_x: random.size(1, most) as u64,
             inner_y,
             inner_x,
-            shift: random.size(0, most_shift.min(15)) as u64,
+            shift: shift as u64,
             block_strides: pair(random),
             strides: pair(random),
             wraps: pair(random),

@@ -8,7 +8,7 @@ mod tests;
 use crate::error::XtaskError;
 use crate::setup::{FORMAL, setup};
 use clap::Args;
-use hdl::formal::{Proof, proofs};
+use hdl::formal::{Planted, Proof, proofs};
 use report::Outcome;
 
 /// Which proofs run.
@@ -20,6 +20,9 @@ pub struct FormalArgs {
     /// Plant each proof's bugs, one at a time; each must be found.
     #[arg(long)]
     planted: bool,
+    /// Plant this bug instead: a file with `.v`, text that its logic has exactly once, and what replaces it; it must be found.
+    #[arg(long, num_args = 3, value_names = ["FILE", "TEXT", "CHANGED"], conflicts_with = "planted")]
+    bug: Option<Vec<String>>,
     /// Print one JSON document instead of text.
     #[arg(long)]
     json: bool,
@@ -36,8 +39,11 @@ pub fn formal(args: &FormalArgs) -> Result<(), XtaskError> {
     }
     let mut outcomes: Vec<Outcome> = Vec::new();
     for proof in &chosen {
-        let found =
-            if args.planted { sby::planted(proof)? } else { vec![sby::prove(proof)?, sby::cover(proof)?] };
+        let found = match args.bug.as_deref() {
+            Some([file, text, changed]) => vec![sby::finds(proof, "bug", &Planted { file, text, changed })?],
+            _ if args.planted => sby::planted(proof)?,
+            _ => vec![sby::prove(proof)?, sby::cover(proof)?],
+        };
         for outcome in found {
             if !args.json {
                 println!("{outcome}");

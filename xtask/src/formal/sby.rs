@@ -5,7 +5,7 @@ use crate::error::XtaskError;
 use crate::setup::FORMAL;
 use crate::steps;
 use crate::workspace::{at, root, tools};
-use hdl::formal::{Method, Proof};
+use hdl::formal::{Method, Planted, Proof};
 use hdl::rtl::VerilogFile;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,26 +42,27 @@ pub fn cover(proof: &Proof) -> Result<Outcome, XtaskError> {
 
 /// Plants each bug; it passes if a rule fails.
 pub fn planted(proof: &Proof) -> Result<Vec<Outcome>, XtaskError> {
-    let mut outcomes = Vec::new();
-    for (number, bug) in proof.planted.iter().enumerate() {
-        let files = proof.with_bug(bug).map_err(|error| XtaskError::Design { reason: error.to_string() })?;
-        let Some(files) = files else {
-            let reason = format!("{}: `{}` is not exactly once in {}", proof.name, bug.text, bug.file);
-            return Err(XtaskError::Design { reason });
-        };
-        let depth = proof.depth.max(proof.cover_depth);
-        let method = format!("bounded {depth}");
-        let name = format!("bug {}", number + 1);
-        let task = Task { name, mode: "bmc", depth, engine: "smtbmc yices", method };
-        let mut outcome = run(proof, &task, &files)?;
-        // An error of the tools is no bug found.
-        outcome.passed = !outcome.passed && outcome.said.starts_with(RULE);
-        if !outcome.passed && outcome.said.is_empty() {
-            outcome.said = "not found".to_owned();
-        }
-        outcomes.push(outcome);
+    let numbered = proof.planted.iter().zip(1..);
+    numbered.map(|(bug, number)| finds(proof, &format!("bug {number}"), bug)).collect()
+}
+
+/// Plants one bug, whose task has this name; it passes if a rule fails.
+pub fn finds(proof: &Proof, name: &str, bug: &Planted<'_>) -> Result<Outcome, XtaskError> {
+    let files = proof.with_bug(bug).map_err(|error| XtaskError::Design { reason: error.to_string() })?;
+    let Some(files) = files else {
+        let reason = format!("{}: `{}` is not exactly once in {}", proof.name, bug.text, bug.file);
+        return Err(XtaskError::Design { reason });
+    };
+    let depth = proof.depth.max(proof.cover_depth);
+    let method = format!("bounded {depth}");
+    let task = Task { name: name.to_owned(), mode: "bmc", depth, engine: "smtbmc yices", method };
+    let mut outcome = run(proof, &task, &files)?;
+    // An error of the tools is no bug found.
+    outcome.passed = !outcome.passed && outcome.said.starts_with(RULE);
+    if !outcome.passed && outcome.said.is_empty() {
+        outcome.said = "not found".to_owned();
     }
-    Ok(outcomes)
+    Ok(outcome)
 }
 
 const RULE: &str = "rule ";

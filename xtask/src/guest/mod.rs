@@ -154,7 +154,7 @@ fn build() -> Result<(), XtaskError> {
     step("build mst for the guest", mst)
 }
 
-/// What the guest's first process does (errors go through a file, for on a terminal `mst` would draw its progress): finds the card, binds it as `docs/board.md` says, runs `mst` with each of `commands`.
+/// What the guest's first process does (errors go through a file, for on a terminal `mst` would draw its progress): finds the card, binds it as `docs/pcie-card.md` says, runs `mst` with each of `commands`.
 fn init(commands: &[String]) -> String {
     let mut script = format!(
         "#!/bin/busybox sh

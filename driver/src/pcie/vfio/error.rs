@@ -119,7 +119,7 @@ fn open_advice(source: &io::Error, path: &std::path::Path) -> String {
     let path = path.display();
     match source.kind() {
         io::ErrorKind::PermissionDenied => {
-            format!("give your user the file: sudo chown $USER {path}, or a udev rule (docs/board.md)")
+            format!("give your user the file: sudo chown $USER {path}, or a udev rule (docs/pcie-card.md)")
         }
         io::ErrorKind::ResourceBusy => "another program has the card open; end it".to_owned(),
         io::ErrorKind::NotFound => "modprobe vfio-pci, then bind the device again".to_owned(),

@@ -11,8 +11,9 @@ pub use iommu::Interface;
 pub use sysfs::{Bdf, Device};
 
 use super::function::{Buffer, Direction, Function};
-use crate::link::{LinkError, PAGE};
+use crate::link::LinkError;
 use iommu::AddressSpace;
+use isa::PAGE;
 use isa::pcie::BAR0_BYTES;
 use std::fs::File;
 use std::io;

@@ -1,0 +1,98 @@
+//! The checkpoint that a network was converted from: remembered by path and hash, and found again.
+
+use crate::error::GenError;
+use crate::files;
+use model::network::Origin;
+use model::output::{self, Target};
+use model::{Checkpoint, Network};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// SHA-256 of a file's bytes, in hexadecimal.
+pub fn sha256(path: &Path) -> Result<String, GenError> {
+    Ok(hex(&Sha256::digest(std::fs::read(path).map_err(files::at(path))?)))
+}
+
+/// Bytes in hexadecimal, as hashes are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the network that is written to `network` remembers of its checkpoint: its path below the folder of the network's file, or
+/// else from the root; nothing if the path is no Unicode.
+pub fn of(checkpoint: &Path, network: &Path) -> Result<Option<Origin>, GenError> {
+    let full = std::fs::canonicalize(checkpoint).map_err(files::at(checkpoint))?;
+    let target = match Target::of(network).map_err(files::at(network))? {
+        Target::File(file) | Target::Device(file) => file,
+    };
+    let folder = output::folder_of(&target);
+    let folder = std::fs::canonicalize(folder).map_err(files::at(folder))?;
+    let path = full.strip_prefix(&folder).unwrap_or(&full).to_str();
+    path.map(|path| Ok(Origin { path: path.to_owned(), sha256: sha256(&full)? })).transpose()
+}
+
+/// Why there is no checkpoint of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// The network remembers none.
+    NotRemembered,
+    /// There is no file where it was.
+    NotThere,
+    /// The file there is another one now.
+    Changed,
+}
+
+impl Absence {
+    /// In a few words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Absence::NotRemembered => "the network remembers no checkpoint",
+            Absence::NotThere => "its checkpoint is not there any more",
+            Absence::Changed => "its checkpoint has changed since the network was converted",
+        }
+    }
+}
+
+/// The checkpoint that `network`, read from the file `path`, was converted from, or why it cannot be had.
+pub fn remembered(path: &Path, network: &Network) -> Result<Result<PathBuf, Absence>, GenError> {
+    let Some(origin) = &network.checkpoint else { return Ok(Err(Absence::NotRemembered)) };
+    let full = std::fs::canonicalize(path).map_err(files::at(path))?;
+    let checkpoint = output::folder_of(&full).join(&origin.path);
+    if !checkpoint.is_file() {
+        return Ok(Err(Absence::NotThere));
+    }
+    let same = sha256(&checkpoint)? == origin.sha256;
+    Ok(if same { Ok(checkpoint) } else { Err(Absence::Changed) })
+}
+
+/// What `--float` asks for: the checkpoint named behind it, or the one that the network remembers.
+pub fn float(
+    named: Option<&Path>,
+    path: &Path,
+    network: &Network,
+) -> Result<(PathBuf, Checkpoint), GenError> {
+    let refuse = |found: String, allowed: &str| {
+        Err(GenError::Option { option: "--float", found, allowed: allowed.to_owned() })
+    };
+    let checkpoint = match named {
+        // An option's value and the network that follows it look alike.
+        Some(named) if Network::load(named).is_ok() => {
+            let allowed = "a checkpoint; a network's file goes before `--float`";
+            return refuse(named.display().to_string(), allowed);
+        }
+        Some(named) => named.to_owned(),
+        None => match remembered(path, network)? {
+            Ok(checkpoint) => checkpoint,
+            Err(absence) => {
+                let origin = network.checkpoint.as_ref().map(|origin| format!(" ({})", origin.path));
+                let found = format!("without a file, and {}{}", absence.words(), origin.unwrap_or_default());
+                return refuse(
+                    found,
+                    "`--float CHECKPOINT`, or a network made with `gen convert` from a file that is still the same",
+                );
+            }
+        },
+    };
+    let loaded = Checkpoint::load(&checkpoint)?;
+    Ok((checkpoint, loaded))
+}

@@ -1,0 +1,108 @@
+//! What a reader looks for first: accuracy, cycles, images a second.
+
+use super::grids::Subject;
+use super::page::{Headline, KeyFigure};
+use crate::cli::CoreArgs;
+use crate::error::GenError;
+use crate::evaluation::Evaluation;
+use crate::screen::{count, grouped, percent};
+use clap::Args;
+use compile::ProgramOptions;
+use isa::program::Planes;
+use isa::{CoreConfig, LARGEST_WINDOW};
+use model::work::work;
+use model::{Configured, Executor};
+
+/// Images that cycles are estimated from, at most.
+const IMAGES: usize = 16;
+/// What stands where there is no figure.
+const NONE: &str = "–";
+
+/// The core that cycles and speed are told for.
+#[derive(Args, Debug)]
+pub struct SpeedArgs {
+    /// Its sizes.
+    #[command(flatten)]
+    core: CoreArgs,
+    /// Clock that images a second are told for, in MHz [default: 75, what the ULX3S board reaches]
+    #[arg(long, value_name = "MHZ", default_value_t = 75.0, hide_default_value = true, value_parser = clock, help_heading = "Core")]
+    clock: f64,
+}
+
+fn clock(text: &str) -> Result<f64, String> {
+    let clock: f64 = text.parse().map_err(|_| "allowed: a number of MHz".to_owned())?;
+    if (0.001..=10_000.0).contains(&clock) { Ok(clock) } else { Err("allowed: 0.001..=10000 MHz".to_owned()) }
+}
+
+/// Least cycles that an image takes on a core: the mean over some images; or why the core does not run the network.
+enum Cost {
+    Cycles { mean: u64, images: usize },
+    Refused(String),
+}
+
+fn cost(subject: &Subject<'_>, network: &Configured, core: &CoreConfig) -> Result<Cost, GenError> {
+    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Reuse };
+    if let Err(refused) = compile::compile(network, core, &options) {
+        return Ok(Cost::Refused(refused.to_string()));
+    }
+    let images = subject.images.count().min(IMAGES);
+    let executor = Executor::new(network);
+    let mut cycles = 0;
+    for image in (0..images).map(|i| subject.images.image(i)) {
+        let layers =
+            work(network, image, &executor.trace(image)?, core.lanes as usize, core.bus_bytes() as usize);
+        cycles += layers.iter().map(|layer| layer.needed_cycles).sum::<u64>();
+    }
+    Ok(Cost::Cycles { mean: cycles / images as u64, images })
+}
+
+/// The figures of a network on a core.
+pub fn headline(
+    subject: &Subject<'_>,
+    network: &Configured,
+    evaluation: &Evaluation,
+    speed: &SpeedArgs,
+) -> Result<Headline, GenError> {
+    let core = speed.core.config()?;
+    let float = match subject.float_accuracy {
+        Some(accuracy) => {
+            figure("float accuracy", percent(accuracy), "the network that it was converted from".to_owned())
+        }
+        None => figure("float accuracy", NONE.to_owned(), "its checkpoint was not found".to_owned()),
+    };
+    let sizes = format!("{} lanes, {}-bit bus", core.lanes, core.bus_bits);
+    let (cycles, rate) = match cost(subject, network, &core)? {
+        Cost::Cycles { mean, images } => (
+            figure(
+                "cycles an image, at least",
+                grouped(mean),
+                format!(
+                    "what the spikes of {} need on {sizes}, on average; `gen cosim` measures what the core takes",
+                    count(images, "image")
+                ),
+            ),
+            figure(
+                "images a second, at most",
+                grouped((speed.clock * 1e6 / mean.max(1) as f64) as u64),
+                format!("at {} MHz, from these cycles; transfers not counted", speed.clock),
+            ),
+        ),
+        Cost::Refused(reason) => (
+            figure("cycles an image", NONE.to_owned(), format!("{sizes}: {reason}")),
+            figure("images a second", NONE.to_owned(), "the core does not run it".to_owned()),
+        ),
+    };
+    let correct = format!(
+        "{} of {}, T = {}: bit by bit what the core computes",
+        grouped(evaluation.correct as u64),
+        count(evaluation.images, "image"),
+        subject.time_steps
+    );
+    let figures =
+        vec![figure("integer accuracy", percent(evaluation.accuracy), correct), float, cycles, rate];
+    Ok(Headline { network: subject.name().to_owned(), figures })
+}
+
+fn figure(label: &'static str, value: String, note: String) -> KeyFigure {
+    KeyFigure { label, value, note }
+}

@@ -1,0 +1,88 @@
+//! What is done to pixels before the network sees them.
+
+use super::header::{Header, refused, wrong};
+use crate::error::ModelError;
+use serde_json::Value;
+
+/// Other names of a map with `mean` and `std` in it.
+pub(super) const NAMES: [&str; 4] = ["normalize", "normalise", "normalization", "normalisation"];
+
+/// A pixel byte `p` of channel `c` enters the patch embedding as `(p / 255 - mean[c]) / std[c]`.
+///
+/// Patches lie side by side inside the image, so no pixel is padding that would have to be something else than 0 after this:
+/// `W x + b` of normalised pixels is `(W / std) x + (b - sum W mean / std)` of plain ones for every patch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalisation {
+    /// One a channel, 0 to 1; 0 if the file says nothing.
+    pub mean: Vec<f64>,
+    /// One a channel, above 0; 1 if the file says nothing.
+    pub std: Vec<f64>,
+}
+
+impl Normalisation {
+    /// Reads `mean` and `std`: both or none, each a number or one a channel.
+    pub(super) fn read(header: &Header, channels: usize) -> Result<Normalisation, ModelError> {
+        let normalisation = match (header.entry("mean"), header.entry("std")) {
+            (None, None) => Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] },
+            (Some(mean), Some(std)) => Normalisation::of("", mean, std, channels)?,
+            (mean, _) => {
+                let (missing, value) = if mean.is_none() { ("mean", "0") } else { ("std", "1") };
+                let allowed = format!(
+                    "as many as channels ({channels}), or {value} for none: `mean` and `std` go together"
+                );
+                return Err(wrong(missing, &Value::Null, &allowed));
+            }
+        };
+        for name in NAMES {
+            let Some(value) = header.entry(name) else { continue };
+            let same = match (value.get("mean"), value.get("std")) {
+                (Some(mean), Some(std)) => Normalisation::of(name, mean, std, channels)? == normalisation,
+                // A flag says nothing that can be compared.
+                _ => *value == Value::Bool(false),
+            };
+            if !same {
+                return Err(refused(name, value, "say it with `mean` and `std`, for pixels scaled to 0..1"));
+            }
+        }
+        Ok(normalisation)
+    }
+
+    fn of(inside: &str, mean: &Value, std: &Value, channels: usize) -> Result<Normalisation, ModelError> {
+        let each = |name: &str, value: &Value, allowed: &str, ok: fn(f64) -> bool| {
+            let values = match value {
+                Value::Array(values) => values.iter().map(Value::as_f64).collect::<Option<Vec<_>>>(),
+                _ => value.as_f64().map(|value| vec![value]),
+            };
+            let expanded = match values {
+                Some(values) if values.len() == 1 => Some(vec![values[0]; channels]),
+                values => values.filter(|values| values.len() == channels),
+            };
+            expanded.filter(|values| values.iter().all(|&value| ok(value))).ok_or_else(|| {
+                let name = if inside.is_empty() { name.to_owned() } else { format!("{inside}.{name}") };
+                wrong(&name, value, &format!("a number or {channels}, one a channel, each {allowed}"))
+            })
+        };
+        let scaled = "for pixels scaled to 0..1 (divide those for bytes by 255)";
+        let mean =
+            each("mean", mean, &format!("within 0 to 1, {scaled}"), |mean| (0.0..=1.0).contains(&mean))?;
+        let std = each("std", std, &format!("above 0 and finite, {scaled}"), |std| {
+            (f64::from(f32::MIN_POSITIVE)..f64::from(f32::MAX)).contains(&std)
+        })?;
+        Ok(Normalisation { mean, std })
+    }
+
+    /// What a pixel byte of a channel enters the patch embedding as.
+    pub(crate) fn pixel(&self, channel: usize, byte: u8) -> f32 {
+        (f32::from(byte) / 255.0 - self.mean[channel] as f32) / self.std[channel] as f32
+    }
+
+    /// What a step of one in a pixel byte of a channel stands for.
+    pub(crate) fn step(&self, channel: usize) -> f64 {
+        1.0 / (255.0 * self.std[channel])
+    }
+
+    /// What a pixel byte of 0 stands for.
+    pub(crate) fn black(&self, channel: usize) -> f64 {
+        -self.mean[channel] / self.std[channel]
+    }
+}
