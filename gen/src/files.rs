@@ -32,6 +32,12 @@ pub fn named_or_found(
     }
 }
 
+/// The first digits of a hash: enough to tell files apart.
+pub fn first_digits(digest: &[u8]) -> String {
+    const BYTES: usize = 8;
+    digest[..BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Turns an error of the system into one that names the path.
 pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> GenError {
     let path = path.to_owned();

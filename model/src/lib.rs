@@ -7,7 +7,6 @@
 //!   [`mask_rules`] say what it masks. [`proof`] shows that none of its sums can overflow.
 //! - [`reference`](mod@reference) runs it, bit for bit; [`synapses`] and [`work`] tell what the run costs: in additions, and
 //!   on the core.
-//! - [`images`] reads data sets.
 
 pub mod checkpoint;
 mod container;
@@ -15,7 +14,6 @@ pub mod convert;
 pub mod error;
 pub mod file;
 pub mod float;
-pub mod images;
 pub mod mask;
 pub mod mask_rules;
 pub mod network;
@@ -31,7 +29,6 @@ pub mod work;
 pub use checkpoint::Checkpoint;
 pub use convert::{ConvertOptions, convert};
 pub use error::ModelError;
-pub use images::Dataset;
 pub use mask_rules::{MaskRatio, MaskRules};
 pub use network::{Layer, LayerId, Network};
 pub use reference::Executor;

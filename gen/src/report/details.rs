@@ -5,7 +5,7 @@ use super::page::{DataTable, Section};
 use super::{distributions, maps};
 use crate::error::GenError;
 use crate::evaluation::Evaluation;
-use crate::screen::{grouped, percent};
+use crate::screen::{grouped, percent_or_dash};
 
 /// Spikes of each layer.
 pub fn layers(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
@@ -40,30 +40,31 @@ pub fn layers(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
 /// Which classes are taken for which.
 pub fn confusion(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
     let table = |(subject, evaluation): (&Subject<'_>, &Evaluation)| {
-        let classes = 0..evaluation.confusion.len();
+        let confusion = evaluation.confusion.as_ref()?;
+        let class = |class: usize| subject.images.class_text(class);
         let row = |(label, row): (usize, &Vec<usize>)| {
             let cells = row.iter().map(|&count| grouped(count as u64));
-            std::iter::once(label.to_string()).chain(cells).collect()
+            std::iter::once(class(label)).chain(cells).collect()
         };
-        DataTable {
+        Some(DataTable {
             caption: format!(
                 "{} as converted, T = {}: {} of {} images correct, {}",
                 subject.name(),
                 subject.time_steps,
-                grouped(evaluation.correct as u64),
+                evaluation.correct.map_or_else(|| "–".to_owned(), |correct| grouped(correct as u64)),
                 grouped(evaluation.images as u64),
-                percent(evaluation.accuracy),
+                percent_or_dash(evaluation.accuracy),
             ),
-            head: std::iter::once("label".to_owned()).chain(classes.map(|class| class.to_string())).collect(),
-            rows: evaluation.confusion.iter().enumerate().map(row).collect(),
-        }
+            head: std::iter::once("label".to_owned()).chain((0..confusion.len()).map(class)).collect(),
+            rows: confusion.iter().enumerate().map(row).collect(),
+        })
     };
     Section {
         id: "confusion",
         title: "Confusion matrix",
         text: vec!["Rows are labels, columns the classes that images were put into.".to_owned()],
         figures: Vec::new(),
-        tables: subjects.iter().zip(evaluations).map(table).collect(),
+        tables: subjects.iter().zip(evaluations).filter_map(table).collect(),
     }
 }
 

@@ -119,8 +119,10 @@ fn figure(image: usize, images: &Images, layer: &str, maps: &[(&str, Grid, Vec<V
         picture: Picture::Grid(ImageGrid { head, rows: rows.collect() }),
         legend: Vec::new(),
         caption: format!(
-            "Image {index}, class {}: spikes of {layer}, brighter is more.",
-            images.label(image)
+            "Image {index}{}: spikes of {layer}, brighter is more.",
+            images
+                .label(image)
+                .map_or(String::new(), |label| format!(", class {}", images.class_text(label)))
         ),
     }
 }

@@ -10,7 +10,7 @@ mod sections;
 
 use crate::cli::ReportArgs;
 use crate::error::GenError;
-use crate::evaluation::{Evaluation, evaluate, float_classes, matching};
+use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching};
 use crate::files;
 use crate::inputs::{self, Images};
 use crate::screen::{Format, bar, count, grouped, percent, print, print_json, spinner};
@@ -47,10 +47,12 @@ struct Source {
 
 impl Source {
     fn load(path: &Path, args: &ReportArgs) -> Result<Source, GenError> {
-        let file = NetworkFile::load(path)?;
+        let mut file = NetworkFile::load(path)?;
         let settings = Settings { time_steps: args.time_steps, neuron: None, mask: None, seed: None };
         let configured = settings.configure(&file)?;
         let images = Images::load(&args.source, args.images, &file.network)?;
+        file.network.class_names = images.class_names().to_vec();
+        let configured = configured.with_class_names(images.class_names().to_vec());
         let beside = path.with_file_name(files::CHECKPOINT);
         let checkpoint = if beside.exists() { Some(Checkpoint::load(&beside)?) } else { None };
         Ok(Source { file, configured, images, checkpoint })
@@ -60,15 +62,15 @@ impl Source {
         let progress = spinner("float network");
         let float_accuracy = self.checkpoint.as_ref().map(|checkpoint| {
             let classes = float_classes(checkpoint, &self.images)?;
-            Ok::<f64, GenError>(matching(&self.images, &classes) as f64 / self.images.count() as f64)
+            let correct = matching(self.images.labels().as_deref(), &classes, &self.configured);
+            Ok::<_, GenError>(accuracy(correct, self.images.count()))
         });
         progress.finish_and_clear();
         Ok(Subject {
             file: &self.file,
             images: &self.images,
-            part: args.source.part.name(),
             time_steps: args.time_steps,
-            float_accuracy: float_accuracy.transpose()?,
+            float_accuracy: float_accuracy.transpose()?.flatten(),
         })
     }
 }
@@ -94,12 +96,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     let progress = spinner("maps and distributions");
     let page = Page {
         title: format!("Masked Spiking Transformer: {}", names(&subjects)),
-        lead: format!(
-            "Measured with the bit-exact integer reference on {} of the {} part, from {} on.",
-            count(args.images, "image"),
-            args.source.part.name(),
-            args.source.first
-        ),
+        lead: format!("Measured with the bit-exact integer reference on {}.", subjects[0].images.text(),),
         sections: vec![
             networks_section(&sources, &subjects),
             sections::time_steps(&subjects, &store)?,
@@ -154,6 +151,7 @@ fn networks_section(sources: &[Source], subjects: &[Subject<'_>]) -> Section {
         let file = source.file.path.file_name().map_or_else(String::new, |name| name.display().to_string());
         let float = match subject.float_accuracy {
             Some(accuracy) => percent(accuracy),
+            None if source.checkpoint.is_some() => "–".to_owned(),
             None => format!("no {} beside it", files::CHECKPOINT),
         };
         vec![
