@@ -5,7 +5,7 @@ use super::page::{Headline, KeyFigure};
 use crate::cli::CoreArgs;
 use crate::error::GenError;
 use crate::evaluation::Evaluation;
-use crate::screen::{count, grouped, percent};
+use crate::screen::{count, grouped, percent, percent_or_dash};
 use clap::Args;
 use driver::{Planes, Program, ProgramOptions};
 use isa::{CoreConfig, LARGEST_WINDOW};
@@ -93,12 +93,12 @@ pub fn headline(
     };
     let correct = format!(
         "{} of {}, T = {}: bit by bit what the core computes",
-        grouped(evaluation.correct as u64),
+        evaluation.correct.map_or_else(|| NONE.to_owned(), |correct| grouped(correct as u64)),
         count(evaluation.images, "image"),
         subject.time_steps
     );
     let figures =
-        vec![figure("integer accuracy", percent(evaluation.accuracy), correct), float, cycles, rate];
+        vec![figure("integer accuracy", percent_or_dash(evaluation.accuracy), correct), float, cycles, rate];
     Ok(Headline { network: subject.name().to_owned(), figures })
 }
 
