@@ -96,7 +96,7 @@ pub fn headline(
                 "cycles an image, at least",
                 grouped(mean),
                 format!(
-                    "what the spikes of {} need on {sizes}, on average; `gen cosim` measures what the core takes",
+                    "what the spikes of {} need on {sizes}, on average; “gen cosim” measures what the core takes",
                     count(images, "image")
                 ),
             ),
