@@ -88,6 +88,7 @@ impl Source {
 
 /// Measures what is missing and writes the page.
 pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
+    let speed = args.speed.speed()?;
     let first = inputs::network_path(args.net.as_deref())?;
     let paths = std::iter::once(&first).chain(&args.with);
     let sources = paths
@@ -109,9 +110,8 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
 
     let progress = spinner("maps and distributions");
     let each = subjects.iter().zip(&sources).zip(&evaluations);
-    let headlines = each.map(|((subject, source), evaluation)| {
-        headline(subject, &source.configured, evaluation, &args.speed)
-    });
+    let headlines =
+        each.map(|((subject, source), evaluation)| headline(subject, &source.configured, evaluation, &speed));
     let page = Page {
         title: format!("Masked Spiking Transformer: {}", names(&subjects)),
         lead: format!("Measured with the bit-exact integer reference on {}.", subjects[0].images.text()),
