@@ -18,6 +18,11 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The first digits of a hash: enough to tell one file from another.
+pub fn first_digits(hash: &str) -> String {
+    hash.chars().take(16).collect()
+}
+
 /// What the network that is written to `network` remembers of its checkpoint: its path below the folder of the network's file, or
 /// else from the root; nothing if the path is no Unicode.
 pub fn of(checkpoint: &Path, network: &Path) -> Result<Option<Origin>, GenError> {

@@ -77,3 +77,19 @@ impl ImageShape {
         self.height * self.width * self.channels
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_are_cut_channel_by_channel_with_a_border() {
+        let image = ImageShape { height: 2, width: 2, channels: 2 };
+        let (grid, patch) = (Grid { rows: 1, columns: 2 }, Patch { kernel: 3, stride: 1, padding: 1 });
+        let pixels = |token| -> Vec<i32> {
+            patch.pixels(image, grid, token).map(|at| at.map_or(-1, |at| at as i32)).collect()
+        };
+        assert_eq!(pixels(0), [-1, -1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7]);
+        assert_eq!(pixels(1), [-1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7, -1]);
+    }
+}

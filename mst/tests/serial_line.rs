@@ -1,12 +1,16 @@
 //! The `mst` program on a pseudo-terminal, with the pins of a Verilated `mst_soc` at its other end.
 
+use compile::ProgramOptions;
+use isa::program::Planes;
 use isa::{CoreConfig, SocConfig};
+use model::{Network, RunOptions};
 use rustix::fs::OFlags;
 use rustix::pty::{self, OpenptFlags};
 use rustix::termios::{self, OptionalActions};
 use sim::SocPins;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,6 +147,30 @@ fn a_port_that_is_none_and_a_missing_link_are_refused() {
         (&["--link", "sim:huge", "info"][..], "tiny, ecp5, pcie"),
     ] {
         let output = mst(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(part), "`{part}` is not in: {said}");
+    }
+}
+
+#[test]
+fn a_program_is_loaded_as_it_was_compiled_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, damaged) = (folder.path().join("net.mstp"), folder.path().join("damaged.mstp"));
+    let network = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/fashion-mnist/net.mst");
+    let network = Network::load(Path::new(network)).unwrap().configure(&RunOptions::new(8)).unwrap();
+    let options = ProgramOptions { memory_size: config().memory_bytes.into(), planes: Planes::Reuse };
+    let mut bytes = compile::compile(&network, &config().core, &options).unwrap().to_bytes().unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&damaged, &bytes).unwrap();
+    for (arguments, part) in [
+        (vec!["load", path.to_str().unwrap(), "--time-steps", "4"], "leave `--time-steps` out"),
+        (vec!["load", damaged.to_str().unwrap()], "damaged"),
+        // Whole, so only the link is missing.
+        (vec!["load", path.to_str().unwrap()], "--link"),
+    ] {
+        let output = mst(&arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(part), "`{part}` is not in: {said}");

@@ -43,13 +43,18 @@ pub const PYTHON: Package = Package {
     probe: Probe::Program(&["python3", "-c", "import venv, ensurepip"]),
 };
 
-/// What cocotb needs: a simulation that runs Python inside.
-pub const EMBEDDED_PYTHON: [Package; 2] = [
+/// What cocotb needs, a simulation that runs Python inside, and what the packaging script for Vivado is checked with.
+pub const OTHER_PROJECTS: [Package; 3] = [
     PYTHON,
     Package {
         name: "libpython3-dev",
         purpose: "Python inside simulations",
         probe: Probe::Program(&["python3", "-c", FIND_LIBPYTHON]),
+    },
+    Package {
+        name: "tcl",
+        purpose: "checks the packaging script for Vivado",
+        probe: Probe::Program(&["sh", "-c", "echo exit | tclsh"]),
     },
 ];
 

@@ -181,7 +181,7 @@ pub const HDL: Tool = Tool {
     ],
     any_python: false,
     program: "bin/fusesoc",
-    packages: &packages::EMBEDDED_PYTHON,
+    packages: &packages::OTHER_PROJECTS,
     optional: &[],
     first_call: None,
     shims: &[],

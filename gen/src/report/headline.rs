@@ -5,7 +5,7 @@ use super::page::{Headline, KeyFigure};
 use crate::cli::CoreArgs;
 use crate::error::GenError;
 use crate::evaluation::Evaluation;
-use crate::screen::{count, grouped, percent};
+use crate::screen::{count, grouped, percent, percent_or_dash};
 use clap::Args;
 use compile::ProgramOptions;
 use isa::program::Planes;
@@ -25,13 +25,33 @@ pub struct SpeedArgs {
     #[command(flatten)]
     core: CoreArgs,
     /// Clock that images a second are told for, in MHz [default: 75, what the ULX3S board reaches]
-    #[arg(long, value_name = "MHZ", default_value_t = 75.0, hide_default_value = true, value_parser = clock, help_heading = "Core")]
+    #[arg(
+        long,
+        value_name = "MHZ",
+        default_value_t = 75.0,
+        hide_default_value = true,
+        help_heading = "Core"
+    )]
     clock: f64,
 }
 
-fn clock(text: &str) -> Result<f64, String> {
-    let clock: f64 = text.parse().map_err(|_| "allowed: a number of MHz".to_owned())?;
-    if (0.001..=10_000.0).contains(&clock) { Ok(clock) } else { Err("allowed: 0.001..=10000 MHz".to_owned()) }
+/// A core and its clock.
+pub struct Speed {
+    core: CoreConfig,
+    /// In MHz.
+    clock: f64,
+}
+
+impl SpeedArgs {
+    /// The core and its clock, checked.
+    pub fn speed(&self) -> Result<Speed, GenError> {
+        let core = self.core.config()?;
+        if !(0.001..=10_000.0).contains(&self.clock) {
+            let (found, allowed) = (self.clock.to_string(), "0.001..=10000 MHz".to_owned());
+            return Err(GenError::Option { option: "--clock", found, allowed });
+        }
+        Ok(Speed { core, clock: self.clock })
+    }
 }
 
 /// Least cycles that an image takes on a core: the mean over some images; or why the core does not run the network.
@@ -61,9 +81,9 @@ pub fn headline(
     subject: &Subject<'_>,
     network: &Configured,
     evaluation: &Evaluation,
-    speed: &SpeedArgs,
+    speed: &Speed,
 ) -> Result<Headline, GenError> {
-    let core = speed.core.config()?;
+    let core = &speed.core;
     let float = match subject.float_accuracy {
         Some(accuracy) => {
             figure("float accuracy", percent(accuracy), "the network that it was converted from".to_owned())
@@ -71,13 +91,13 @@ pub fn headline(
         None => figure("float accuracy", NONE.to_owned(), "its checkpoint was not found".to_owned()),
     };
     let sizes = format!("{} lanes, {}-bit bus", core.lanes, core.bus_bits);
-    let (cycles, rate) = match cost(subject, network, &core)? {
+    let (cycles, rate) = match cost(subject, network, core)? {
         Cost::Cycles { mean, images } => (
             figure(
                 "cycles an image, at least",
                 grouped(mean),
                 format!(
-                    "what the spikes of {} need on {sizes}, on average; `gen cosim` measures what the core takes",
+                    "what the spikes of {} need on {sizes}, on average; “gen cosim” measures what the core takes",
                     count(images, "image")
                 ),
             ),
@@ -94,12 +114,12 @@ pub fn headline(
     };
     let correct = format!(
         "{} of {}, T = {}: bit by bit what the core computes",
-        grouped(evaluation.correct as u64),
+        evaluation.correct.map_or_else(|| NONE.to_owned(), |correct| grouped(correct as u64)),
         count(evaluation.images, "image"),
         subject.time_steps
     );
     let figures =
-        vec![figure("integer accuracy", percent(evaluation.accuracy), correct), float, cycles, rate];
+        vec![figure("integer accuracy", percent_or_dash(evaluation.accuracy), correct), float, cycles, rate];
     Ok(Headline { network: subject.name().to_owned(), figures })
 }
 

@@ -1,10 +1,9 @@
 //! One point of a sweep: a network, how it runs, on which images, and its results.
 
 use crate::error::GenError;
-use crate::evaluation::{evaluate, power};
+use crate::evaluation::{accuracy, evaluate, power};
 use crate::inputs::{Images, neuron_name};
 use crate::origin;
-use crate::screen::ratio;
 use indicatif::ProgressBar;
 use isa::Neuron;
 use model::{Configured, MaskRules, Network, RunOptions};
@@ -13,8 +12,6 @@ use std::path::{Path, PathBuf};
 
 /// What a point's mask is called when the network keeps its own.
 pub const AS_CONVERTED: &str = "as-converted";
-/// Hexadecimal digits of a network's hash.
-const HASH_DIGITS: usize = 16;
 
 /// A network and the file that it came from.
 pub struct NetworkFile {
@@ -30,7 +27,7 @@ impl NetworkFile {
     /// Reads a network.
     pub fn load(path: &Path) -> Result<NetworkFile, GenError> {
         let network = Network::load(path)?;
-        let hash = origin::sha256(path)?[..HASH_DIGITS].to_owned();
+        let hash = origin::first_digits(&origin::sha256(path)?);
         Ok(NetworkFile { path: path.to_owned(), hash, network })
     }
 }
@@ -80,16 +77,18 @@ pub struct Row {
     pub mask: String,
     /// Seed of the masks.
     pub seed: u32,
-    /// Part of the data set.
+    /// First digits of a SHA-256 over the images and their labels.
+    pub data: String,
+    /// Part of the data set; `all` if it has no parts.
     pub part: String,
     /// Index of the first image.
     pub first: usize,
     /// Number of images.
     pub images: usize,
-    /// Images whose class is their label.
-    pub correct: usize,
+    /// Images whose class is their label; none without labels, and for a network of one class.
+    pub correct: Option<usize>,
     /// `correct / images`.
-    pub accuracy: f64,
+    pub accuracy: Option<f64>,
     /// Spikes that were fired.
     pub fired: u64,
     /// Spikes that were transmitted.
@@ -103,15 +102,15 @@ pub struct Row {
 impl Row {
     /// Whether the results agree with each other: a number that was cut off does not.
     pub fn agrees(&self) -> bool {
-        self.accuracy == ratio(self.correct as u64, self.images as u64)
+        self.accuracy == accuracy(self.correct, self.images)
             && self.power == power(self.spikes, self.images, self.time_steps)
     }
 
     /// Whether both are the same point: the same network, settings and images, whatever the results.
     pub fn same_point(&self, other: &Row) -> bool {
         let point = |row: &Row| Row {
-            correct: 0,
-            accuracy: 0.0,
+            correct: None,
+            accuracy: None,
             fired: 0,
             spikes: 0,
             synaptic_events: 0,
@@ -133,13 +132,8 @@ pub struct Point<'a> {
 }
 
 impl<'a> Point<'a> {
-    /// A point on some images of a part of the data set. Fails if the network cannot run like that.
-    pub fn new(
-        file: &'a NetworkFile,
-        settings: Settings,
-        part: &str,
-        images: &Images,
-    ) -> Result<Point<'a>, GenError> {
+    /// A point on some images. Fails if the network cannot run like that.
+    pub fn new(file: &'a NetworkFile, settings: Settings, images: &Images) -> Result<Point<'a>, GenError> {
         let configured = settings.configure(file)?;
         let row = Row {
             network: configured.name.clone(),
@@ -148,7 +142,8 @@ impl<'a> Point<'a> {
             neuron: neuron_name(&configured).to_owned(),
             mask: settings.mask.as_ref().map_or_else(|| AS_CONVERTED.to_owned(), MaskRules::to_string),
             seed: configured.seed,
-            part: part.to_owned(),
+            data: images.hash().to_owned(),
+            part: images.part().to_owned(),
             first: images.index(0),
             images: images.count(),
             ..Row::default()
