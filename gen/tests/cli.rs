@@ -141,7 +141,7 @@ fn a_conversion_reports_what_rounding_cost() {
             number("relative_rms").unwrap_or(0.0) < 0.02 && number("largest").unwrap_or(0.0) < 0.02,
             "{layer}"
         );
-        assert_eq!(number("threshold").is_none(), readout, "{layer}");
+        assert_eq!(layer["threshold"].is_null(), readout, "{layer}");
         assert_eq!(layer["integer_threshold"].is_null(), readout, "{layer}");
         assert!(
             number("sum_low") < number("sum_high") && number("sum_bits").is_some_and(|bits| bits <= 24.0)
