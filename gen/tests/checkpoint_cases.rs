@@ -3,6 +3,7 @@
 
 mod support;
 
+use images::Dataset;
 use model::{Checkpoint, Network};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -22,7 +23,13 @@ fn converted(checkpoint: &std::path::Path, options: &[&str]) -> Result<(Value, N
     let errors = String::from_utf8(output.stderr).unwrap();
     if output.status.success() {
         let report = serde_json::from_slice(&output.stdout).unwrap();
-        return Ok((report, Network::load(&out).unwrap(), errors));
+        let mut network = Network::load(&out).unwrap();
+        assert!(
+            network.checkpoint.take().is_some(),
+            "{}: a network knows where it comes from",
+            checkpoint.display()
+        );
+        return Ok((report, network, errors));
     }
     assert_eq!(output.status.code(), Some(2), "{}: {errors}", checkpoint.display());
     assert!(output.stdout.is_empty() && !out.exists(), "{}: a refusal writes nothing", checkpoint.display());
@@ -116,7 +123,7 @@ fn normalised_pixels_are_folded() {
     let expected: Value =
         serde_json::from_slice(&std::fs::read(case("normalised-logits.json")).unwrap()).unwrap();
     let checkpoint = Checkpoint::load(&case("normalised.safetensors")).unwrap();
-    let pixels = model::Dataset::load(&case("pixels-8x8")).unwrap();
+    let pixels = Dataset::load(&case("pixels-8x8"), &folded).unwrap();
     let rows = expected["logits"].as_array().unwrap();
     assert_eq!(rows.len(), pixels.len());
     for (index, row) in rows.iter().enumerate() {

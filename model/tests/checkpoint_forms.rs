@@ -350,6 +350,11 @@ fn class_names_come_with_the_network() {
     let checkpoint =
         read(&plan, json!({"class_names": ["T-shirt/top", "Hose", "Mütze"]}), &plan.tensors(3)).unwrap();
     assert_eq!(network(&checkpoint).class_names, ["T-shirt/top", "Hose", "Mütze"]);
+    for names in [["a", "b", "a"], ["a", "", "c"], ["a", "two\nlines", "c"]] {
+        let checkpoint = read(&plan, json!({"class_names": names}), &plan.tensors(3)).unwrap();
+        let error = convert(&checkpoint, &ConvertOptions::new("names")).unwrap_err().to_string();
+        assert!(error.starts_with("class ") && error.contains("its name is"), "{error}");
+    }
 }
 
 /// An example is heeded: nested or flat, one image or several; a wrong one names image and class.
