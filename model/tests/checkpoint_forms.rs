@@ -119,7 +119,8 @@ proptest! {
         let image = synthetic::image_of(seed, plan.architecture.image.bytes());
         let patch = plan.architecture.patch;
         let linear = &normalised.patch_embed;
-        let layer = &network(&normalised).layers[0];
+        let converted = network(&normalised);
+        let layer = &converted.layers[0];
         let model::network::Operation::Analog { weights, bias, .. } = &layer.operation else { panic!("patches come first") };
         for o in 0..linear.weight.nrows() {
             let (mut float, mut integer) = (0f64, f64::from(bias[o]));
@@ -136,7 +137,7 @@ proptest! {
             let rounding = 0.5 * (255.0 * linear.weight.ncols() as f64 + 1.0 + (float / unit).abs() / f64::from(layer.theta[o])) + 1.0;
             prop_assert!((integer - float / unit).abs() <= rounding, "output {o}: {} and {}", integer, float / unit);
         }
-        let configured = network(&normalised).configure(&RunOptions::new(plan.architecture.levels)).unwrap();
+        let configured = converted.configure(&RunOptions::new(plan.architecture.levels)).unwrap();
         let agreement = Agreement::of(&normalised, &configured, &image);
         prop_assert!(agreement.different * 10 <= agreement.cells + 100, "{agreement:?}");
     }
@@ -284,7 +285,7 @@ fn unknown_entries_name_the_nearest_known_one() {
     let plan = Plan::fixed();
     let assumed =
         read(&plan, json!({"activation": "qcfs", "norm": "batch_norm"}), &plan.tensors(3)).unwrap().warnings;
-    let entries: Vec<_> = assumed.iter().map(|warning| match warning {
+    let entries = assumed.iter().map(|warning| match warning {
         Warning::Assumed { entry, .. } => *entry,
         Warning::Unknown { .. } => panic!("{warning}"),
     });

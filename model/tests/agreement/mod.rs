@@ -1,5 +1,7 @@
 //! An integer network against the float network it comes from, layer by layer, from the same inputs.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use model::network::{Operation, Walk};
 use model::{Checkpoint, Configured, Executor, Layer, LayerId, SpikePlane, Trace};
 use ndarray::Array2;
