@@ -201,8 +201,8 @@ fn plant(files: &mut [VerilogFile]) {
     for (bug, number) in BUGS.iter().zip(1..) {
         let file = files.iter_mut().find(|file| file.name == bug.file);
         let file = file.unwrap_or_else(|| panic!("{}: no file {}", bug.name, bug.file));
-        // The rules for formal tools may repeat an expression of the logic.
-        let (logic, rules) = file.text.split_at(file.text.find("`ifdef FORMAL").unwrap_or(file.text.len()));
+        // The rules for formal tools stand at the end, and may repeat an expression of the logic.
+        let (logic, rules) = file.text.split_at(file.text.rfind("`ifdef FORMAL").unwrap_or(file.text.len()));
         assert_eq!(logic.matches(bug.text).count(), 1, "{}: `{}` in {}", bug.name, bug.text, bug.file);
         let on = format!("(mst_core.csr_scratch == 32'd{number})");
         file.text = logic.replace(bug.text, &bug.changed.replace("BUG", &on)) + rules;

@@ -6,7 +6,8 @@ use std::ops::Index;
 use isa::descriptor::field;
 use isa::{Neuron, Op};
 
-use crate::rtl::{Builder, Expr, Instance, Module};
+use super::codes::operation;
+use crate::rtl::{Builder, Expr, Instance, Module, constant};
 
 /// Values of descriptor fields, by name.
 #[derive(Default)]
@@ -71,7 +72,7 @@ impl Fields {
 
     /// Whether the layer's operation is `op`.
     pub fn is(&self, op: Op) -> Expr {
-        self["op"].eq_lit(op as u64)
+        self["op"].eq(&operation(op))
     }
 
     /// Whether the layer's operation is `scores` or `context`.
@@ -81,7 +82,7 @@ impl Fields {
 
     /// Whether the layer's neurons are two-phase.
     pub fn two_phase(&self) -> Expr {
-        self["neuron"].eq_lit(Neuron::TwoPhase as u64)
+        self["neuron"].eq(&constant("NEURON_TWO_PHASE", Neuron::TwoPhase as u64, bits("neuron")))
     }
 }
 

@@ -12,7 +12,7 @@ use super::engine::engine;
 use super::perf_counters::perf_counters;
 use super::run_control::run_control;
 use super::{layer_bits, refused};
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit};
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, constant, lit};
 
 /// The accelerator: AXI4-Lite slave `s_axil_*`, AXI4 master `m_axi_*`, interrupt `irq`, lights `busy` and `error`; one clock, one
 /// synchronous reset.
@@ -251,15 +251,18 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
     m.comment(
         "AXI4 master: INCR bursts of whole beats, normal non-cacheable bufferable memory, unprivileged data.",
     );
-    let size = lit(u64::from((bus / 8).trailing_zeros()), 3);
+    let size = constant("SIZE_BEAT", u64::from((bus / 8).trailing_zeros()), 3);
+    let burst = constant("BURST_INCR", 1, 2);
+    let cache = constant("CACHE_NORMAL_BUFFERABLE", 3, 4);
+    let prot = constant("PROT_UNPRIVILEGED_SECURE_DATA", 0, 3);
     for (name, value) in [
         ("awid", lit(0, 1)),
         ("awaddr", write.output("awaddr")),
         ("awlen", write.output("awlen")),
         ("awsize", size.clone()),
-        ("awburst", lit(1, 2)),
-        ("awcache", lit(3, 4)),
-        ("awprot", lit(0, 3)),
+        ("awburst", burst.clone()),
+        ("awcache", cache.clone()),
+        ("awprot", prot.clone()),
         ("awvalid", write.output("awvalid")),
         ("wdata", write.output("wdata")),
         ("wstrb", write.output("wstrb")),
@@ -270,9 +273,9 @@ fn build(m: &mut Builder, config: &CoreConfig, parts: &Parts) {
         ("araddr", read.output("araddr")),
         ("arlen", read.output("arlen")),
         ("arsize", size),
-        ("arburst", lit(1, 2)),
-        ("arcache", lit(3, 4)),
-        ("arprot", lit(0, 3)),
+        ("arburst", burst),
+        ("arcache", cache),
+        ("arprot", prot),
         ("arvalid", read.output("arvalid")),
         ("rready", read.output("rready")),
     ] {

@@ -66,7 +66,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let row_job_end = m.reg("row_job_end", 1);
         let moves_on = m.named("moves_on", &(&scanning & &pass_take));
         let row_done = m.named("row_done", &(&moves_on & &last_pass));
-        m.comment("What there is to know of each slot, a cycle after its row is complete.");
+        m.comment("The state of each slot, registered: known a cycle after its row is complete.");
         let tail = m.delay("tail_planes", &(lit(1, 9).shl_by(&tail_steps) - lit(1, 9)).trunc(8));
         let known = [0, 1].map(|slot: usize| {
             let of_slot = |name: &str| format!("{name}_of_{slot}");
@@ -77,7 +77,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             let mut know = |name: &str, value: &Expr| m.delay(&of_slot(name), value);
             let token_end = know("token_end", &token_end[slot]);
             let job_end = know("job_end", &job_end[slot]);
-            let [plane, some, last, rest] = facts(&planes);
+            let [plane, some, last, rest] = plane_walk(&planes);
             let first =
                 [know("plane", &plane), know("some", &some), know("last", &last), know("rest", &rest)];
             ([ready, token_end, job_end], first)
@@ -91,7 +91,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&scanning, &start, &lit(1, 1));
         m.set_if(&scanning, &row_done, &lit(0, 1));
         m.set_if(&row, &(&start | &row_done), &next_row);
-        let later = facts(&rest);
+        let later = plane_walk(&rest);
         for (i, register) in [&plane, &some_pending, &last_pass, &rest].into_iter().enumerate() {
             m.set_if(register, &start, &pick(&high_first[i], &low_first[i]));
             m.set_if(register, &moves_on, &later[i]);
@@ -179,7 +179,7 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output("word_row", &walk_flags[4].slice(0, WORD_ROW_BITS));
         m.output("word_index", &word_index);
 
-        m.comment("Read: the word comes out of the buffer, and lands beside what is known of it.");
+        m.comment("Read: the word comes out of the buffer, and lands beside its index, plane and flags.");
         let mut read = |name: &str, value: &Expr| m.delay(&format!("read_{name}"), value);
         let known = [
             read("index", &word_index),
@@ -304,12 +304,12 @@ pub fn spike_scanner(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     })
 }
 
-/// Of the planes that are left: the next one, whether there is any, whether it is the last, and those after it.
-fn facts(planes: &Expr) -> [Expr; 4] {
+/// A step through `planes`, the lowest first: the plane, whether there is any, whether it is the last, and those after it.
+fn plane_walk(planes: &Expr) -> [Expr; 4] {
     [lowest(planes, 3), planes.any(), !two_or_more(planes), without_lowest(planes)]
 }
 
-/// The position of the lowest set bit of `bits`; 0 if none is set.
+/// The position of the lowest set bit of `bits`; that of the highest bit if none is set.
 fn lowest(bits: &Expr, width: u32) -> Expr {
     let last = bits.width() - 1;
     (0..last)

@@ -46,5 +46,5 @@ pub use expr::Expr;
 pub use instance::Instance;
 pub use memory::Memory;
 pub use module::{Module, VerilogFile, emit};
-pub use ops::{cat, index_width, lit, mux, select, slit};
+pub use ops::{cat, constant, index_width, lit, mux, select, slit};
 pub use ports::{Port, PortDirection};
