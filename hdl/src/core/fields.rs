@@ -7,7 +7,7 @@ use isa::descriptor::field;
 use isa::{Neuron, Op};
 
 use super::codes::operation;
-use crate::rtl::{Builder, Expr, Instance, Module, constant};
+use crate::rtl::{Builder, Expr, Module, constant};
 
 /// Values of descriptor fields, by name.
 #[derive(Default)]
@@ -51,9 +51,9 @@ impl Fields {
         Fields(names.iter().map(|&name| (name, slice(name))).collect())
     }
 
-    /// The outputs `layer_name` of the loader.
-    pub fn from_instance(loader: &Instance, names: &[&'static str]) -> Fields {
-        Fields(names.iter().map(|&name| (name, loader.output(&format!("layer_{name}")))).collect())
+    /// Values by the fields' names.
+    pub fn of(values: Vec<(&'static str, Expr)>) -> Fields {
+        Fields(values.into_iter().collect())
     }
 
     /// Registers `prefix_name` that take these fields when `take` is high.

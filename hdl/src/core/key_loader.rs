@@ -37,7 +37,9 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let idle = m.named("idle", &!&active);
         m.comment("Keys or values: request side.");
         let requesting = m.reg_reset("requesting", 1, 1);
-        m.comment("A request every second cycle at most: the cycle in between decides whether it is the last.");
+        m.comment(
+            "A request every second cycle at most: the cycle in between decides whether it is the last.",
+        );
         let rests = m.reg_reset("key_rests", 1, 0);
         let valid = m.named("key_request", &(&active & &requesting & !&rests));
         let sent = m.named("key_sent", &(&valid & &request_ready));

@@ -63,8 +63,7 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         );
         let busy = &running | &pending;
         let refused = m.named("start_refused", &(&start & !&failed & (&busy | &bad_run)));
-        let refusal =
-            mux(&busy, &error(ErrorCode::StartWhileBusy), &error(ErrorCode::BadRun));
+        let refusal = mux(&busy, &error(ErrorCode::StartWhileBusy), &error(ErrorCode::BadRun));
         let (mut reported, mut code, mut index, mut address) =
             (lit(0, 1), lit(0, 8), lit(0, layer_bits()), lit(0, 32));
         for (name, fixed) in sources.iter().rev() {

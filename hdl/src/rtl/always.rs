@@ -99,7 +99,8 @@ impl Process {
     /// another section.
     pub fn add(chain: Chain, chunks: &mut Vec<Chunk>) {
         let last = chunks.iter().rposition(|chunk| !matches!(chunk, Chunk::Lines(_)));
-        let Some((position, Chunk::Process(process))) = last.map(|position| (position, &mut chunks[position]))
+        let Some((position, Chunk::Process(process))) =
+            last.map(|position| (position, &mut chunks[position]))
         else {
             return chunks.push(Chunk::Process(Process::of(chain)));
         };
@@ -120,11 +121,18 @@ impl Process {
 
     /// Control state, which is reset, then data, which is not.
     fn lines(&self) -> Vec<String> {
-        let indented = |lines: Vec<String>, by: &str| lines.into_iter().map(|line| format!("{by}{line}")).collect::<Vec<_>>();
+        let indented = |lines: Vec<String>, by: &str| {
+            lines.into_iter().map(|line| format!("{by}{line}")).collect::<Vec<_>>()
+        };
         let mut lines = vec!["always @(posedge clk) begin".to_owned()];
         let split: Vec<_> = self.chains.iter().map(Chain::split_reset).collect();
         let reset: Vec<&String> = split.iter().filter_map(|(reset, _)| *reset).flatten().collect();
-        if !reset.is_empty() {
+        let resets = split.iter().filter(|(reset, _)| reset.is_some()).count();
+        if resets == 1 {
+            for (chain, _) in self.chains.iter().zip(&split).filter(|(_, (reset, _))| reset.is_some()) {
+                lines.extend(indented(chain.lines(), "    "));
+            }
+        } else if resets > 1 {
             lines.push("    if (rst) begin".to_owned());
             lines.extend(reset.into_iter().map(|statement| format!("        {statement}")));
             lines.push("    end else begin".to_owned());

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::core::codes;
-use crate::rtl::{constant, Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, constant, index_width, lit, mux, select};
 
 /// The reflected polynomial of CRC-32 (ISO-HDLC).
 const CRC_POLYNOMIAL: u32 = 0xedb8_8320;
@@ -22,7 +22,8 @@ pub fn serial_bridge(silence_cycles: u32) -> Result<Rc<Module>, RtlError> {
         let read_data = m.input_doc("bus_rdata", 32, "with bus_done of a read");
         let crc_clear = m.input_doc("crc_clear", 1, "starts the checksum anew");
 
-        let [command, length, address, data, access, send] = [("Command", 0), ("Length", 1), ("Address", 2), ("Data", 3), ("Access", 4), ("Send", 5)]
+        let [command, length, address, data, access, send] =
+            [("Command", 0), ("Length", 1), ("Address", 2), ("Data", 3), ("Access", 4), ("Send", 5)]
                 .map(|(name, code)| codes::state(name, code, 3));
         let state = m.reg_reset("state", 3, 0);
         let mut is = |name: &str, which: &Expr| m.named(name, &state.eq(which));
@@ -41,7 +42,8 @@ pub fn serial_bridge(silence_cycles: u32) -> Result<Rc<Module>, RtlError> {
             [("WRITE", 1), ("READ", 2), ("WRITE_FIXED", 3), ("READ_FIXED", 4)]
                 .map(|(name, code)| constant(&format!("COMMAND_{name}"), code, 8));
         let is_command = |code: &Expr| rx_data.eq(code);
-        let is_known = is_command(&write) | is_command(&read) | is_command(&write_fixed) | is_command(&read_fixed);
+        let is_known =
+            is_command(&write) | is_command(&read) | is_command(&write_fixed) | is_command(&read_fixed);
         let known = m.named("known", &is_known);
         let begins = m.named("begins", &(&in_command & &take & &known));
         let writes = m.reg("writes", 1);
