@@ -7,6 +7,7 @@ use super::error::Fault;
 use super::expr::Expr;
 use super::instance::Instance;
 use super::module::Module;
+use super::ports::Port;
 
 /// The instances of a module under construction, and the wires that wait for those that are not placed yet.
 #[derive(Debug)]
@@ -25,6 +26,11 @@ impl<'a> Nets<'a> {
 
     fn module(&self, instance: &str) -> Option<(&'a str, &'a Rc<Module>)> {
         self.modules.iter().find(|(name, _)| *name == instance).copied()
+    }
+
+    /// An input of an instance.
+    pub fn input(&self, instance: &str, port: &str) -> Option<&'a Port> {
+        self.module(instance)?.1.inputs().iter().find(|input| input.name == port)
     }
 
     /// The value of an output, whether its instance is placed or not.
