@@ -125,7 +125,7 @@ chosen! {
     "job_control" "second bank of bias rows":
         "? 9'd128 : 9'd64)" => "? (MUTANT ? 9'd64 : 9'd128) : 9'd64)";
     "job_control" "query 63":
-        "+ {1'b0, query};" => "+ {1'b0, query[7:6], query[5:0] & ~{6{MUTANT & (query[5:0] == 6'd63)}}};";
+        "+ {3'd0, query};" => "+ {3'd0, query & ~{6{MUTANT & (&query)}}};";
     "descriptor_check" "a row a word too wide":
         "row_words > 17'd64" => "row_words > (MUTANT ? 17'd65 : 17'd64)";
     "descriptor_check" "65 time steps":
