@@ -78,7 +78,8 @@ proptest! {
         time_steps in prop::sample::select(vec![1, 3, 8, 64, 256]),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), prop::bool::weighted(0.8)), 1..5),
     ) {
-        survive_network(&changed(which.get(NETWORKS.as_slice()), &changes), time_steps);
+        let network: &Vec<u8> = which.get(NETWORKS.as_slice());
+        survive_network(&changed(network, &changes), time_steps);
     }
 
     #[test]
