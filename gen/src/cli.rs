@@ -24,10 +24,11 @@ use std::path::PathBuf;
         gen run net.mst --images 1000         how accurate it is\n  \
         gen cosim net.mst --images 3          the generated core spikes like the reference\n  \
         gen verilog --preset ecp5 --out rtl   the Verilog of that core\n\n\
+        Files are written in full or not at all; a symbolic link stays and its target is replaced, a device is written to directly.\n\
         Exit codes: 0 success, 1 core and reference differ, 2 refused (bad input, missing tool)."
 )]
 pub struct Cli {
-    /// Print one JSON document instead of text.
+    /// Print one JSON document instead of text. A path in it is a string, or where it is no Unicode `{"bytes": [...]}`.
     #[arg(long, global = true)]
     json: bool,
     /// What to do.

@@ -79,7 +79,7 @@ fn reports_that_cannot_be_made_are_refused_and_write_nothing() {
         refuses(&[&["report", text(&net), "--out", text(&out), "--images", "2"], more].concat(), words);
     };
     refuse(&["--clock", "0"], &["--clock", "MHz"]);
-    refuse(&["--time-steps", "0"], &["time_steps is 0"]);
+    refuse(&["--time-steps", "0"], &["--time-steps is 0"]);
     refuse(&["--time-steps", "200"], &["24", "fewer time steps"]);
     refuse(&["--with", "/nowhere.mst"], &["/nowhere.mst"]);
     refuse(&["--sweep", "points.txt"], &["points.txt", ".csv or .json"]);

@@ -14,11 +14,11 @@ use crate::screen::{Format, bar, print, print_json, spinner};
 use compare::{Profiling, Setup};
 use driver::{Planes, Program, ProgramOptions};
 use indicatif::ProgressBar;
-use isa::{CoreConfig, LARGEST_WINDOW, PAGE};
+use isa::{CoreConfig, PAGE};
 use model::Executor;
 use report::{Heading, Report};
 use sim::axi::Stalls;
-use sim::{SimOptions, Tracing, Verilated};
+use sim::{LARGEST_MEMORY, SimOptions, Tracing, Verilated};
 use std::time::{Duration, Instant};
 use workers::Workers;
 
@@ -30,7 +30,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
     let (Loaded { configured: network, .. }, images) =
         inputs::network_and_images(&args.network, core.membrane_bits, &args.source, args.images)?;
-    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
+    let options = ProgramOptions { memory_size: LARGEST_MEMORY, planes: Planes::Keep };
     let mut program = Program::compile(&network, &core, &options)?;
     if args.simulation.step_by_step {
         program.walk_step_by_step();
