@@ -192,16 +192,16 @@ pub struct RunArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,
     /// Also run the float network of a checkpoint: of this one, or without a value of the one that the network was converted from
-    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, help_heading = "Reference")]
     pub float: Option<Option<PathBuf>>,
     /// Signed width that sums and membranes must fit, proven before the run: `if` neurons need 25 from T = 128 on.
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32))]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32), help_heading = "Reference")]
     pub membrane_bits: u32,
 }
 
@@ -227,7 +227,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub seed: Vec<u32>,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]
@@ -253,7 +253,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "T", default_value_t = 8)]
     pub time_steps: u32,
     /// Number of images; 500 take a minute or two on two processors.
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Images")]
     pub images: usize,
     /// File of points to read and to add to: .csv or .json.
     #[arg(long, value_name = "FILE")]
@@ -273,7 +273,7 @@ pub struct CosimArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]
@@ -293,7 +293,7 @@ pub struct CardArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]

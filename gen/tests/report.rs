@@ -119,10 +119,10 @@ fn classes_have_their_names() {
 
 #[test]
 fn the_headline_says_what_its_cycles_are() {
-    let html = page(|_| (), &["--lanes", "64", "--clock", "100"]);
+    let html = page(|network| network.checkpoint = None, &["--lanes", "64", "--clock", "100"]);
     let header = &html[..html.find("</header>").unwrap()];
     for words in
-        ["integer accuracy", "of 2 images", "64 lanes, 128-bit bus", "at 100 MHz", "checkpoint was not found"]
+        ["integer accuracy", "of 2 images", "64 lanes, 128-bit bus", "at 100 MHz", "remembers no checkpoint"]
     {
         assert!(header.contains(words), "{words}: {header}");
     }
