@@ -93,7 +93,7 @@ pub enum DriverError {
     /// The core did not finish in time.
     #[error(
         "the run was not over after {waited:?}: STATUS 0x{status:x}, {completed} of {layers} layers completed, `{layer}` is next; \
-         reset the accelerator, or allow more time"
+         reset the accelerator (`mst reset`), or allow more time (`mst --deadline SECONDS`)"
     )]
     Deadline {
         /// How long the driver waited.
@@ -110,7 +110,7 @@ pub enum DriverError {
     /// The core says that the run is over, but not every layer of it is.
     #[error(
         "STATUS says done with {completed} of {layers} layers completed, `{layer}` is next: the registers contradict each other; \
-         reset the accelerator, then check the link and the bitstream"
+         reset the accelerator (`mst reset`), then check the link and the bitstream"
     )]
     Incomplete {
         /// Layers completed.
@@ -123,7 +123,7 @@ pub enum DriverError {
     /// A logit that no image gives: the core did not write it, or it was damaged on the way.
     #[error(
         "the logit of class {class} is {found}, the network's are {low}..={high}: the core did not write it, or it was damaged on \
-         the way; reset the accelerator and load the network again"
+         the way; reset the accelerator (`mst reset`) and load the network again"
     )]
     Logit {
         /// The class.
@@ -138,7 +138,7 @@ pub enum DriverError {
     /// The memory does not hold the program any more, or reads something else.
     #[error(
         "memory reads 0x{found:016x} at byte {offset} of the window, where the program begins with 0x{expected:016x}: it was lost, \
-         overwritten, or the memory cannot be read; reset the accelerator and load the network again"
+         overwritten, or the memory cannot be read; reset the accelerator (`mst reset`) and load the network again"
     )]
     Memory {
         /// Byte offset in the memory window.
@@ -199,7 +199,7 @@ fn core_message(fault: &CoreFault) -> String {
     };
     format!(
         "the core stopped with error {} ({name}) in descriptor {}, layer `{}`: {text} STATUS 0x{:x}, ERROR_ADDRESS 0x{:08x}; \
-         reset the accelerator before the next run",
+         reset the accelerator before the next run (`mst reset`)",
         fault.code, fault.descriptor, fault.layer, fault.status, fault.address
     )
 }

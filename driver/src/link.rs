@@ -63,7 +63,7 @@ pub trait Link {
 pub enum LinkError {
     /// A memory access would leave the window.
     #[error(
-        "memory access to bytes {offset}..{} of a window of {size} bytes; give the link a larger window or use a smaller network",
+        "memory access to bytes {offset}..{} of a window of {size} bytes; use a smaller network, or an accelerator with more memory",
         offset.saturating_add(*length)
     )]
     OutsideWindow {

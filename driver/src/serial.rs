@@ -43,7 +43,8 @@ pub enum SerialError {
     },
     /// An answer did not come, or not whole.
     #[error(
-        "{what}: {received} of {expected} bytes came within {waited:?}; is the bitstream loaded, and is the board's baud rate {baud}?"
+        "{what}: {received} of {expected} bytes came within {waited:?}; is the bitstream loaded, and is the \
+         board's baud rate {baud}? `mst --timeout SECONDS` waits longer"
     )]
     Silent {
         /// What was waited for.

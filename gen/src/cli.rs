@@ -24,10 +24,11 @@ use std::path::PathBuf;
         gen run net.mst --images 1000         how accurate it is\n  \
         gen cosim net.mst --images 3          the generated core spikes like the reference\n  \
         gen verilog --preset ecp5 --out rtl   the Verilog of that core\n\n\
+        Files are written in full or not at all; a symbolic link stays and its target is replaced, a device is written to directly.\n\
         Exit codes: 0 success, 1 core and reference differ, 2 refused (bad input, missing tool)."
 )]
 pub struct Cli {
-    /// Print one JSON document instead of text.
+    /// Print one JSON document instead of text. A path in it is a string, or where it is no Unicode `{"bytes": [...]}`.
     #[arg(long, global = true)]
     json: bool,
     /// What to do.
@@ -218,16 +219,16 @@ pub struct RunArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,
     /// Also run the float network of a checkpoint: of this one, or without a value of the one that the network was converted from
-    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, help_heading = "Reference")]
     pub float: Option<Option<PathBuf>>,
     /// Signed width that sums and membranes must fit, proven before the run: `if` neurons need 25 from T = 128 on.
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32))]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32), help_heading = "Reference")]
     pub membrane_bits: u32,
 }
 
@@ -253,7 +254,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub seed: Vec<u32>,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]
@@ -279,7 +280,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "T", default_value_t = 8)]
     pub time_steps: u32,
     /// Number of images; 500 take a minute or two on two processors.
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Images")]
     pub images: usize,
     /// File of points to read and to add to: .csv or .json.
     #[arg(long, value_name = "FILE")]
@@ -299,7 +300,7 @@ pub struct CosimArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]
@@ -319,7 +320,7 @@ pub struct CardArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]

@@ -8,9 +8,11 @@ use crate::origin;
 use crate::precision::{self, PrecisionReport};
 use crate::screen::{Format, count, grouped, json_path, print, print_json};
 use model::checkpoint::Agreement;
+use model::names::{self, NameFault};
 use model::network::Operation;
-use model::{Checkpoint, ConvertOptions, Network, names};
+use model::{Checkpoint, ConvertOptions, Network};
 use serde::Serialize;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -85,10 +87,13 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
 
 /// The name that is asked for, or the checkpoint's.
 fn name(args: &ConvertArgs) -> Result<String, GenError> {
-    let derived = || name_of(&args.checkpoint);
-    let name = args.name.clone().unwrap_or_else(derived);
-    let Err(fault) = names::check(&name) else { return Ok(name) };
-    let shown = names::shown(&name);
+    let name = args.name.as_ref().map_or_else(|| name_of(&args.checkpoint), OsString::from);
+    let text = name.to_string_lossy();
+    let fault = match name.to_str().ok_or(NameFault::Unprintable).and_then(names::check) {
+        Ok(()) => return Ok(text.into_owned()),
+        Err(fault) => fault,
+    };
+    let shown = names::shown(&text);
     let found = match args.name {
         Some(_) => format!("`{shown}`"),
         None => format!("not given, and `{shown}` from the checkpoint's path is no name"),
@@ -110,12 +115,12 @@ fn example_text(example: Option<&Agreement>) -> String {
 }
 
 /// Names a network after its checkpoint: after the folder where the file has the usual name.
-fn name_of(checkpoint: &Path) -> String {
+fn name_of(checkpoint: &Path) -> OsString {
     let full = std::path::absolute(checkpoint).unwrap_or_else(|_| checkpoint.to_owned());
     let usual = full.file_name().is_some_and(|name| name == files::CHECKPOINT);
     let folder = full.parent().and_then(Path::file_name);
     let name = if usual { folder } else { None }.or(full.file_stem());
-    name.map_or_else(|| "network".to_owned(), |name| name.display().to_string())
+    name.map_or_else(|| "network".into(), OsStr::to_owned)
 }
 
 fn weights(network: &Network) -> usize {

@@ -8,9 +8,10 @@ use crate::screen::{Format, count, grouped, print, print_json};
 use compile::ProgramOptions;
 use isa::layout::LOGIT_BYTES;
 use isa::program::{Planes, Program};
-use isa::{CoreConfig, LARGEST_WINDOW, Op, PAGE};
+use isa::{CoreConfig, Op, PAGE};
 use model::{Executor, Trace};
 use serde::Serialize;
+use sim::LARGEST_MEMORY;
 use std::ops::Range;
 
 /// What the places that a run must write hold before.
@@ -43,7 +44,7 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
     let (Loaded { configured: network, .. }, images) =
         inputs::network_and_images(&args.network, core.membrane_bits, &args.source, 1)?;
-    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
+    let options = ProgramOptions { memory_size: LARGEST_MEMORY, planes: Planes::Keep };
     let program = compile::compile(&network, &core, &options)?;
     let layers = args.layers.unwrap_or(program.layers.len());
     if layers == 0 || layers > program.layers.len() {

@@ -141,7 +141,7 @@ fn a_conversion_reports_what_rounding_cost() {
             number("relative_rms").unwrap_or(0.0) < 0.02 && number("largest").unwrap_or(0.0) < 0.02,
             "{layer}"
         );
-        assert_eq!(number("threshold").is_none(), readout, "{layer}");
+        assert_eq!(layer["threshold"].is_null(), readout, "{layer}");
         assert_eq!(layer["integer_threshold"].is_null(), readout, "{layer}");
         assert!(
             number("sum_low") < number("sum_high") && number("sum_bits").is_some_and(|bits| bits <= 24.0)
@@ -176,8 +176,8 @@ fn options_out_of_range_are_refused_with_what_is_allowed() {
     let (_folder, net) = converted();
     let net = text(&net);
     for command in ["run", "cosim"] {
-        refuses(&[command, net, "--time-steps", "0"], &["time_steps is 0", "1 to 256"]);
-        refuses(&[command, net, "--mask", "1.5"], &["mask is 1.5", "0 to 255/256"]);
+        refuses(&[command, net, "--time-steps", "0"], &["--time-steps is 0", "1 to 256"]);
+        refuses(&[command, net, "--mask", "1.5"], &["--mask is 1.5", "0 to 255/256"]);
         refuses(&[command, net, "--images", "0"], &["--images is 0", "1..=10000"]);
         refuses(&[command, net, "--images", "9", "--first", "9995"], &["--images is 9", "1..=5"]);
         refuses(&[command, net, "--first", "10000"], &["--first is 10000", "0..=9999"]);

@@ -79,7 +79,7 @@ fn reports_that_cannot_be_made_are_refused_and_write_nothing() {
         refuses(&[&["report", text(&net), "--out", text(&out), "--images", "2"], more].concat(), words);
     };
     refuse(&["--clock", "0"], &["--clock", "MHz"]);
-    refuse(&["--time-steps", "0"], &["time_steps is 0"]);
+    refuse(&["--time-steps", "0"], &["--time-steps is 0"]);
     refuse(&["--time-steps", "200"], &["24", "fewer time steps"]);
     refuse(&["--with", "/nowhere.mst"], &["/nowhere.mst"]);
     refuse(&["--sweep", "points.txt"], &["points.txt", ".csv or .json"]);
@@ -119,10 +119,10 @@ fn classes_have_their_names() {
 
 #[test]
 fn the_headline_says_what_its_cycles_are() {
-    let html = page(|_| (), &["--lanes", "64", "--clock", "100"]);
+    let html = page(|network| network.checkpoint = None, &["--lanes", "64", "--clock", "100"]);
     let header = &html[..html.find("</header>").unwrap()];
     for words in
-        ["integer accuracy", "of 2 images", "64 lanes, 128-bit bus", "at 100 MHz", "checkpoint was not found"]
+        ["integer accuracy", "of 2 images", "64 lanes, 128-bit bus", "at 100 MHz", "remembers no checkpoint"]
     {
         assert!(header.contains(words), "{words}: {header}");
     }

@@ -55,7 +55,7 @@ fn header(map: &RegisterMap, more: &str) -> String {
             let _ = writeln!(text, "#define {prefix}_{name}_VALUE 0x{value:08x}u");
         }
         for field in map.fields(register) {
-            let mask = (u64::MAX >> (64 - field.width)) << field.lsb;
+            let mask = mask(field.lsb, field.width);
             let _ = write!(
                 text,
                 "/* {} */\n#define {prefix}_{name}_{field}_SHIFT {}u\n#define {prefix}_{name}_{field}_MASK 0x{mask:08x}u\n",
@@ -83,7 +83,7 @@ fn descriptors() -> String {
     );
     for field in descriptor::FIELDS {
         let name = format!("MST_DESCRIPTOR_{}", field.name.to_uppercase());
-        let mask = (u64::MAX >> (64 - field.width)) << field.lsb;
+        let mask = mask(field.lsb, field.width);
         let _ = write!(
             text,
             "/* {} */\n#define {name}_WORD {}u\n#define {name}_SHIFT {}u\n#define {name}_MASK UINT64_C(0x{mask:016x})\n",
@@ -110,6 +110,11 @@ fn errors() -> String {
         let _ = write!(text, "/* {} */\n#define MST_ERR_{name} {}u\n", error.text(), error as u8);
     }
     text
+}
+
+/// The bits of a field, in place.
+fn mask(lsb: u32, width: u32) -> u64 {
+    (u64::MAX >> (64 - width)) << lsb
 }
 
 /// A Rust doc text as it stands in a C comment.

@@ -17,9 +17,13 @@ pub(crate) struct Base {
     /// In upper case.
     pub name: &'static str,
     /// Address.
-    pub address: u64,
+    pub address: u32,
     /// What begins there.
     pub doc: &'static str,
+}
+
+fn base(name: &'static str, address: u32, doc: &'static str) -> Base {
+    Base { name, address, doc }
 }
 
 /// The registers of one block, with what is constant in one generated design.
@@ -63,7 +67,6 @@ impl RegisterMap {
 
     /// The system's own registers ([`crate::soc`]).
     pub fn soc(config: &SocConfig) -> RegisterMap {
-        let base = |name, address: u32, doc| Base { name, address: address.into(), doc };
         RegisterMap {
             name: "mst_soc",
             doc: "The system's own registers; those of the core are in mst_core.",
@@ -92,7 +95,6 @@ impl RegisterMap {
             width: 1,
             doc,
         };
-        let base = |name, address: u32, doc| Base { name, address: address.into(), doc };
         RegisterMap {
             name: "mst_pcie",
             doc: "The card's registers; those of the core are in mst_core.",

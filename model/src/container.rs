@@ -6,6 +6,7 @@ use crate::error::ModelError;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// A kind of file.
@@ -101,7 +102,13 @@ pub(crate) fn read_file<T>(
     path: &Path,
     parse: impl FnOnce(&[u8]) -> Result<T, ModelError>,
 ) -> Result<T, ModelError> {
-    let bytes = std::fs::read(path).map_err(|source| ModelError::Io { path: path.to_owned(), source })?;
+    let io = |source| ModelError::Io { path: path.to_owned(), source };
+    let kind = std::fs::metadata(path).map_err(io)?.file_type();
+    // A device may never end.
+    if kind.is_char_device() || kind.is_block_device() {
+        return Err(format_error("a device, allowed: a file").in_file(path));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
     parse(&bytes).map_err(|error| error.in_file(path))
 }
 

@@ -279,7 +279,7 @@ pub enum ModelError {
     },
     /// A threshold is smaller than what its neuron adds up can resolve.
     #[error(
-        "tensor `{tensor}`, channel {channel}: the threshold {threshold:e} is too small for what the neuron adds up, allowed: {least:e} \
+        "tensor `{tensor}`, channel {channel}: the threshold {threshold:e} is too small for what the neuron adds up, allowed: {least:.3e} \
          or more; start thresholds near the top of what a site sees (train/ takes the 99th percentile), with the same for its inputs, \
          and train again"
     )]
@@ -289,13 +289,14 @@ pub enum ModelError {
         /// The channel; for scores the head.
         channel: usize,
         /// The threshold.
-        threshold: f64,
+        threshold: f32,
         /// The smallest that converts.
         least: f64,
     },
     /// A converted network cannot run for the time steps that it was to have room for.
     #[error(
-        "the network does not fit its integers for the {time_steps} time steps that it is to have room for (`--room-for`): {source}"
+        "the converted network cannot run for the {time_steps} time steps that it is to have room for; convert with a smaller `--room-for`, or \
+         train again with larger thresholds in front of the layer named: {source}"
     )]
     Room {
         /// Time steps.

@@ -39,7 +39,11 @@ impl TryFrom<f64> for MaskRatio {
         if (0.0..256.0).contains(&scaled) {
             return Ok(MaskRatio(scaled as u8));
         }
-        Err(ModelError::Option { option: "mask", found: ratio.to_string(), allowed: "0 to 255/256 (0.996)" })
+        Err(ModelError::Option {
+            option: "--mask",
+            found: ratio.to_string(),
+            allowed: "0 to 255/256 (0.996)",
+        })
     }
 }
 
@@ -266,7 +270,7 @@ mod tests {
             ("half", ["its ratio is `half`", "0 to 255/256"]),
             ("v=0.5", ["its matrix is `v`", "q, k, attn or fc1"]),
             ("q=0.5,:k=0.5", ["its layer is ``", "before the `:`"]),
-            ("q=1.5", ["mask is 1.5", "0 to 255/256"]),
+            ("q=1.5", ["--mask is 1.5", "0 to 255/256"]),
         ] {
             let said = text.parse::<MaskRules>().unwrap_err().to_string();
             assert!(words.iter().all(|word| said.contains(word)), "`{text}`: {said}");

@@ -118,14 +118,14 @@ impl Network {
         let time_steps = options.time_steps;
         if !(1..=MAX_TIME_STEPS).contains(&time_steps) {
             return Err(ModelError::Option {
-                option: "time_steps",
+                option: "--time-steps",
                 found: time_steps.to_string(),
                 allowed: "1 to 256",
             });
         }
         if !(16..=32).contains(&options.membrane_bits) {
             let found = options.membrane_bits.to_string();
-            return Err(ModelError::Option { option: "membrane_bits", found, allowed: "16 to 32" });
+            return Err(ModelError::Option { option: "--membrane-bits", found, allowed: "16 to 32" });
         }
         self.validate()?;
         let mut network = self.clone();

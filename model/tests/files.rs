@@ -83,7 +83,7 @@ type Change = fn(&mut synthetic::Tensors);
 fn tensors_are_checked() {
     let cases: [(&str, &str, Change); 7] = [
         ("tensor `head.bias` is missing", "head.bias", |t| t.retain(|(name, ..)| name != "head.bias")),
-        ("`head.bias` is F32 [2], expected F32 [3]", "shape", |t| {
+        ("`head.bias` is [2], expected [3]", "shape", |t| {
             let head = tensor(t, "head.bias");
             (head.1, head.2) = (vec![2], vec![0.0; 2]);
         }),

@@ -119,9 +119,11 @@ fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
 fn options_are_checked_and_applied() {
     let network = network();
     let refused = |options: RunOptions| network.configure(&options).unwrap_err().to_string();
-    assert!(refused(RunOptions::new(0)).contains("time_steps is 0, allowed: 1 to 256"));
-    assert!(refused(RunOptions::new(257)).contains("time_steps is 257"));
-    assert!(refused(RunOptions { membrane_bits: 33, ..RunOptions::new(8) }).contains("membrane_bits is 33"));
+    assert!(refused(RunOptions::new(0)).contains("option --time-steps is 0, allowed: 1 to 256"));
+    assert!(refused(RunOptions::new(257)).contains("--time-steps is 257"));
+    assert!(
+        refused(RunOptions { membrane_bits: 33, ..RunOptions::new(8) }).contains("--membrane-bits is 33")
+    );
     let options = RunOptions {
         neuron: Some(Neuron::If),
         mask: MaskRatio(128).into(),
@@ -180,10 +182,7 @@ fn the_overflow_proof_is_tight() {
     };
     assert_eq!((name.as_str(), *neuron, *high), ("stages.0.blocks.0.mlp.fc1", 2, 1 << 23), "theta {theta}");
     assert_eq!((*needed_bits, *membrane_bits), (25, 24));
-    assert!(
-        error.to_string().contains("run fewer time steps or use a core with membrane_bits of 25"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("run fewer time steps (`--time-steps`)"), "{error}");
     network.configure(&RunOptions { membrane_bits: 25, ..RunOptions::new(8) }).unwrap();
     network.configure(&RunOptions::new(7)).unwrap();
 }

@@ -19,7 +19,7 @@ pub mod soft_core;
 pub mod verilated;
 
 pub use card::{Card, CardFunction};
-pub use link::{SimError, SimLink, SimOptions};
+pub use link::{LARGEST_MEMORY, SimError, SimLink, SimOptions};
 pub use pins::SocPins;
 pub use soft_core::SoftCore;
 pub use verilated::{Model, Tracing, Verilated};

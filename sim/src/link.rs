@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Nanoseconds of a clock cycle: simulated time runs at 100 MHz.
 const CYCLE_NANOSECONDS: u128 = 10;
+/// Bytes of the largest memory that is worth simulating: the host has to hold it, once for each core that runs at the same time.
+pub const LARGEST_MEMORY: u64 = 1 << 30;
 /// Cycles that a reset lasts.
 const RESET_CYCLES: u64 = 4;
 /// Cycles after which a register access counts as not answered.

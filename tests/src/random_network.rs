@@ -269,7 +269,10 @@ impl Builder {
     fn attention(&mut self, input: LayerId, stream: LayerId) -> Option<LayerId> {
         let Layer { grid, channels: inputs, .. } = *self.network.layer(input);
         let fits = |size: &usize| grid.rows % size == 0 && grid.columns % size == 0;
-        let sizes: Vec<usize> = (2..=8).filter(fits).collect();
+        let sizes: Vec<usize> = match self.shape {
+            Shape::Window(size) => vec![size],
+            _ => (2..=8).filter(fits).collect(),
+        };
         let size = *sizes.get(self.random.size(0, sizes.len().saturating_sub(1)))?;
         let windows = Windows { size, shift: self.random.size(0, size - 1) * self.random.size(0, 1) };
         let (tokens, place) =
@@ -280,7 +283,7 @@ impl Builder {
             let cost = 3.0 * self.cost(tokens, heads * head_size, inputs, place.neuron)
                 + self.cost(heads * tokens, windows.tokens(), head_size, place.neuron)
                 + self.cost(heads * tokens, head_size, windows.tokens(), place.neuron);
-            cost < self.budget
+            cost < self.budget || matches!(self.shape, Shape::Window(_))
         };
         let (heads, head_size) = tries.into_iter().find(affordable)?;
         let channels = heads * head_size;
@@ -312,6 +315,7 @@ impl Builder {
                 (self.random.size(1, 3), self.random.pick(&[1, 2, 5, 8, 11, 16, 32]))
             }
             Shape::Wide | Shape::Heads => self.stretched_heads(),
+            Shape::Window(_) => (self.random.size(1, 2), self.random.pick(&[4, 8])),
         }
     }
 

@@ -18,7 +18,7 @@ fn large() -> Cosim {
         membrane_bits: 32,
         max_fan_in: 1024,
         weight_rows: 1024,
-        bias_rows: 192,
+        bias_rows: 300,
     })
 }
 
@@ -72,6 +72,17 @@ fn random_networks_agree_with_the_smallest_buffers_and_membranes() {
 #[ignore = "a minute or two; for changes to the core"]
 fn two_thousand_random_networks_agree() {
     holds(random_networks(&Cosim::preset("tiny"), 10_000..12_000, Worlds::Mixed).map(drop));
+}
+
+#[test]
+fn a_window_of_14_by_14_tokens_is_the_whole_image() {
+    let cosim = large();
+    let seeds: Vec<u64> = (0..6).collect();
+    holds(in_parallel(&seeds, |&seed| {
+        let case = Case::one_window(seed, 14);
+        let outcome = cosim.check(&case.configure(), &case.image, &Worlds::Mixed.of(seed));
+        outcome.map(drop).map_err(|error| format!("{case:?}: {error}"))
+    }));
 }
 
 #[test]

@@ -123,7 +123,7 @@ bugs! {
     "networks" "weight_buffer" "the array reads the bank that is being filled":
         "rows[{read_bank, read_row}]" => "rows[{read_bank ^ BUG, read_row}]";
     "networks" "job_control" "queries take their neighbour's bias row":
-        "+ {1'b0, query};" => "+ {1'b0, query ^ {7'd0, BUG}};";
+        "+ {3'd0, query};" => "+ {3'd0, query ^ {5'd0, BUG}};";
     "networks" "job_control" "tiles are written a word apart too far":
         "walk_base <= walk_base + 32'd8;" => "walk_base <= walk_base + (BUG ? 32'd16 : 32'd8);";
     "networks" "spike_packer" "later chunks are written to the first one's place":
@@ -138,8 +138,8 @@ bugs! {
         "y_left == before_row_band_next_two_before" => "y_left == (before_row_band_next_two_before - {11'd0, BUG})";
     "networks" "key_transposer" "a key's words are shifted past a row":
         "row_3 <= by_row ? row_4 :" => "row_3 <= by_row ? (BUG ? row_5 : row_4) :";
-    "networks" "dma_read" "bursts cross 4 KiB":
-        "weights_near_border ? weights_burst_end" => "(weights_near_border & ~BUG) ? weights_burst_end";
+    "networks" "dma_read_stream" "bursts cross 4 KiB":
+        "read_near_border ? read_burst_end" => "(read_near_border & ~BUG) ? read_burst_end";
     "networks" "dma_write" "the last beat is not marked":
         "wlast <= beats_left == 5'd1;" => "wlast <= beats_left == (BUG ? 5'd2 : 5'd1);";
     "networks" "dma_write" "the last byte of a word is not written":
@@ -159,7 +159,7 @@ bugs! {
     "merging" "spike_scanner" "step by step, an event has the weight of its bit plane":
         "step_events ? 3'd0 : bits_plane" => "(step_events & ~BUG) ? 3'd0 : bits_plane";
     "counters" "perf_counters" "one counter is not cleared":
-        "end else if (clears) begin\n            count_read_beats <= 32'd0;" => "end else if (clears & ~BUG) begin\n            count_read_beats <= 32'd0;";
+        "if (clears) begin\n                count_read_beats <= 32'd0;" => "if (clears & ~BUG) begin\n                count_read_beats <= 32'd0;";
     "counters" "perf_counters" "the counters are not cleared in a run":
         "clears <= clear;" => "clears <= clear & ~(BUG & busy);";
     "counters" "perf_counters" "the counters are not cleared before a run":
@@ -172,8 +172,8 @@ bugs! {
         "{8'd0, shift} >= inner_x" => "({8'd0, shift} > inner_x) | (~BUG & ({8'd0, shift} == inner_x))";
     "refusals" "run_control" "errors name the layer that completed last":
         "weights_fault ? loader_index :" => "weights_fault ? (BUG ? layers_completed : loader_index) :";
-    "refusals" "dma_read" "reads may leave the memory window":
-        "inputs_outside = inputs_end > {1'b0, memory_size};" => "inputs_outside = (inputs_end > {1'b0, memory_size}) & ~BUG;";
+    "refusals" "dma_read_stream" "reads may leave the memory window":
+        "read_outside = read_end > {1'b0, memory_size};" => "read_outside = (read_end > {1'b0, memory_size}) & ~BUG;";
     "bad runs" "run_control" "the descriptor base may have any alignment":
         "| (|descriptor_base[7:0])" => "| (|descriptor_base[7:0] & ~BUG)";
     "busy starts" "run_control" "a start in a run starts over":
@@ -201,8 +201,8 @@ fn plant(files: &mut [VerilogFile]) {
     for (bug, number) in BUGS.iter().zip(1..) {
         let file = files.iter_mut().find(|file| file.name == bug.file);
         let file = file.unwrap_or_else(|| panic!("{}: no file {}", bug.name, bug.file));
-        // The rules for formal tools may repeat an expression of the logic.
-        let (logic, rules) = file.text.split_at(file.text.find("`ifdef FORMAL").unwrap_or(file.text.len()));
+        // The rules for formal tools stand at the end, and may repeat an expression of the logic.
+        let (logic, rules) = file.text.split_at(file.text.rfind("`ifdef FORMAL").unwrap_or(file.text.len()));
         assert_eq!(logic.matches(bug.text).count(), 1, "{}: `{}` in {}", bug.name, bug.text, bug.file);
         let on = format!("(mst_core.csr_scratch == 32'd{number})");
         file.text = logic.replace(bug.text, &bug.changed.replace("BUG", &on)) + rules;

@@ -2,7 +2,9 @@
 
 use images::Dataset;
 use isa::Neuron;
+use model::network::Origin;
 use model::{Checkpoint, ConvertOptions, MaskRatio, MaskRules, Network, RunOptions, convert};
+use sha2::{Digest, Sha256};
 use sim::SimOptions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -102,11 +104,14 @@ fn networks_trained_with_masks_agree() {
 #[test]
 fn every_network_is_its_converted_checkpoint() {
     for name in MASKED.into_iter().chain([DEFAULT.network]) {
-        let checkpoint = Checkpoint::load(&models(name).join("checkpoint.safetensors")).unwrap();
-        assert!(
-            convert(&checkpoint, &ConvertOptions::new(name)).unwrap() == network(name),
-            "{name}: convert it again"
-        );
+        let (path, file) = ("checkpoint.safetensors".to_owned(), models(name).join("checkpoint.safetensors"));
+        let mut converted = convert(&Checkpoint::load(&file).unwrap(), &ConvertOptions::new(name)).unwrap();
+        let sha256 = Sha256::digest(std::fs::read(&file).unwrap());
+        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        converted.checkpoint = Some(Origin { path, sha256 });
+        assert!(converted == network(name), "{name}: convert it again");
+        let shipped = std::fs::read(models(name).join("net.mst")).unwrap();
+        assert!(converted.to_bytes().unwrap() == shipped, "{name}: `gen convert` writes other bytes");
     }
 }
 

@@ -52,7 +52,7 @@ pub struct SpikesArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Images")]
     pub images: usize,
     /// Where they are.
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Network, neuron mode and images, as options.
 
 use crate::error::GenError;
+use clap::builder::{Resettable, Str};
 use clap::{Args, ValueEnum};
 use images::Options;
 use isa::Neuron;
@@ -31,6 +32,7 @@ impl From<NeuronArg> for Neuron {
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
     /// Network file, from `gen convert` [default: models/fashion-mnist/net.mst]
+    #[arg(help_heading = Resettable::<Str>::Reset)]
     pub net: Option<PathBuf>,
     /// Time steps T: 1 to 256 (the core stops at 64).
     #[arg(long, value_name = "T", default_value_t = 8)]

@@ -15,11 +15,11 @@ use compare::{Profiling, Setup};
 use compile::ProgramOptions;
 use indicatif::ProgressBar;
 use isa::program::Planes;
-use isa::{CoreConfig, LARGEST_WINDOW, PAGE};
+use isa::{CoreConfig, PAGE};
 use model::Executor;
 use report::{Heading, Report};
 use sim::axi::Stalls;
-use sim::{SimOptions, Tracing, Verilated};
+use sim::{LARGEST_MEMORY, SimOptions, Tracing, Verilated};
 use std::time::{Duration, Instant};
 use workers::Workers;
 
@@ -31,7 +31,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
     let (Loaded { configured: network, .. }, images) =
         inputs::network_and_images(&args.network, core.membrane_bits, &args.source, args.images)?;
-    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
+    let options = ProgramOptions { memory_size: LARGEST_MEMORY, planes: Planes::Keep };
     let mut program = compile::compile(&network, &core, &options)?;
     if args.simulation.step_by_step {
         program.walk_step_by_step();

@@ -23,8 +23,8 @@ pub struct Subject<'a> {
     pub images: &'a Images,
     /// T of everything that does not vary it.
     pub time_steps: u32,
-    /// Share of the images that the float network that it was converted from gets right, if it is there.
-    pub float_accuracy: Option<f64>,
+    /// Share of the images that the float network that it was converted from gets right, or why there is none.
+    pub float_accuracy: Result<f64, &'static str>,
 }
 
 /// A place of a figure or a row of a table, and what to measure for it.

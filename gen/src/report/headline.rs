@@ -1,5 +1,6 @@
 //! What a reader looks for first: accuracy, cycles, images a second.
 
+use super::NO_ACCURACY;
 use super::grids::Subject;
 use super::page::{Headline, KeyFigure};
 use crate::cli::CoreArgs;
@@ -85,10 +86,10 @@ pub fn headline(
 ) -> Result<Headline, GenError> {
     let core = &speed.core;
     let float = match subject.float_accuracy {
-        Some(accuracy) => {
+        Ok(accuracy) => {
             figure("float accuracy", percent(accuracy), "the network that it was converted from".to_owned())
         }
-        None => figure("float accuracy", NONE.to_owned(), "its checkpoint was not found".to_owned()),
+        Err(reason) => figure("float accuracy", NONE.to_owned(), reason.to_owned()),
     };
     let sizes = format!("{} lanes, {}-bit bus", core.lanes, core.bus_bits);
     let (cycles, rate) = match cost(subject, network, core)? {
@@ -112,12 +113,15 @@ pub fn headline(
             figure("images a second", NONE.to_owned(), "the core does not run it".to_owned()),
         ),
     };
-    let correct = format!(
-        "{} of {}, T = {}: bit by bit what the core computes",
-        evaluation.correct.map_or_else(|| NONE.to_owned(), |correct| grouped(correct as u64)),
-        count(evaluation.images, "image"),
-        subject.time_steps
-    );
+    let correct = match evaluation.correct {
+        Some(correct) => format!(
+            "{} of {}, T = {}: bit by bit what the core computes",
+            grouped(correct as u64),
+            count(evaluation.images, "image"),
+            subject.time_steps
+        ),
+        None => NO_ACCURACY.to_owned(),
+    };
     let figures =
         vec![figure("integer accuracy", percent_or_dash(evaluation.accuracy), correct), float, cycles, rate];
     Ok(Headline { network: subject.name().to_owned(), figures })

@@ -27,6 +27,8 @@ use page::{Columns, DataTable, Page, Section, plain};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// Why there is no accuracy.
+const NO_ACCURACY: &str = "the images have no labels, or the network one class only";
 /// Numbers of time steps that accuracy is shown for.
 const REPORT_TIME_STEPS: [u32; 6] = [2, 4, 8, 16, 32, 64];
 
@@ -71,18 +73,16 @@ impl Source {
 
     fn subject(&self, args: &ReportArgs) -> Result<Subject<'_>, GenError> {
         let progress = spinner("float network");
-        let float_accuracy = self.checkpoint.as_ref().ok().map(|checkpoint| {
-            let classes = float_classes(checkpoint, &self.images)?;
-            let correct = matching(self.images.labels().as_deref(), &classes, &self.configured);
-            Ok::<_, GenError>(accuracy(correct, self.images.count()))
-        });
+        let float_accuracy = match &self.checkpoint {
+            Ok(checkpoint) => {
+                let classes = float_classes(checkpoint, &self.images)?;
+                let correct = matching(self.images.labels().as_deref(), &classes, &self.configured);
+                accuracy(correct, self.images.count()).ok_or(NO_ACCURACY)
+            }
+            Err(absence) => Err(absence.words()),
+        };
         progress.finish_and_clear();
-        Ok(Subject {
-            file: &self.file,
-            images: &self.images,
-            time_steps: args.time_steps,
-            float_accuracy: float_accuracy.transpose()?.flatten(),
-        })
+        Ok(Subject { file: &self.file, images: &self.images, time_steps: args.time_steps, float_accuracy })
     }
 }
 
@@ -168,11 +168,7 @@ fn names(subjects: &[Subject<'_>]) -> String {
 fn networks_section(sources: &[Source], subjects: &[Subject<'_>]) -> Section {
     let row = |(source, subject): (&Source, &Subject<'_>)| {
         let file = source.file.path.file_name().map_or_else(String::new, |name| name.display().to_string());
-        let float = match (subject.float_accuracy, &source.checkpoint) {
-            (Some(accuracy), _) => percent(accuracy),
-            (None, Err(absence)) => absence.words().to_owned(),
-            (None, Ok(_)) => "-".to_owned(),
-        };
+        let float = subject.float_accuracy.map_or_else(str::to_owned, percent);
         vec![
             subject.name().to_owned(),
             file,

@@ -46,7 +46,8 @@ pub fn time_steps(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
             }
             series.push(Series { name: name.to_owned(), points });
         }
-        let level = subject.float_accuracy.map(|accuracy| ("float network".to_owned(), 100.0 * accuracy));
+        let level =
+            subject.float_accuracy.ok().map(|accuracy| ("float network".to_owned(), 100.0 * accuracy));
         let values = series.iter().flat_map(|series| &series.points).map(|(_, y)| *y);
         let chart = Chart {
             x: Axis::places("time steps T", &REPORT_TIME_STEPS),
@@ -64,7 +65,7 @@ pub fn time_steps(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
             let spikes = rows.map(|row| cell(row, |row| each_image(row, row.spikes)));
             table.push([vec![time_steps.to_string()], accuracy.to_vec(), spikes.to_vec()].concat());
         }
-        if let Some(accuracy) = subject.float_accuracy {
+        if let Ok(accuracy) = subject.float_accuracy {
             let none = || NONE.to_owned();
             table.push(vec!["float".to_owned(), percent(accuracy), percent(accuracy), none(), none()]);
         }
@@ -195,7 +196,7 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
     let yardstick = first.row(store, None, first.time_steps, "0")?;
     for subject in subjects {
         let name = |place: &str| format!("{}, {place}", subject.name());
-        if let Some(accuracy) = subject.float_accuracy {
+        if let Ok(accuracy) = subject.float_accuracy {
             let none = || NONE.to_owned();
             rows.push(vec![name("float"), percent(accuracy), none(), none(), none(), none()]);
         }

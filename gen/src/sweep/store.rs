@@ -45,7 +45,7 @@ impl Store {
             _ => {
                 let allowed = "a name that ends in .csv or .json".to_owned();
                 return Err(GenError::Option {
-                    option: "sweep file",
+                    option: "--out (of `gen report` --sweep)",
                     found: path.display().to_string(),
                     allowed,
                 });
@@ -237,5 +237,129 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Before the lock goes; where that fails, the file is in nobody's way.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::power;
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static NETWORK: LazyLock<NetworkFile> = LazyLock::new(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fashion-mnist/net.mst");
+        NetworkFile::load(&path).unwrap()
+    });
+
+    /// A point whose results agree.
+    fn point(time_steps: u32) -> Row {
+        let (images, correct, spikes) = (300, 271, 123_457);
+        Row {
+            network: NETWORK.network.name.clone(),
+            hash: NETWORK.hash.clone(),
+            time_steps,
+            neuron: "two_phase".to_owned(),
+            mask: "q=0.5,k=0.25".to_owned(),
+            part: "test".to_owned(),
+            images,
+            correct,
+            accuracy: 271.0 / 300.0,
+            spikes,
+            power: power(spikes, images, time_steps),
+            ..Row::default()
+        }
+    }
+
+    /// A file of three points.
+    fn points(folder: &Path, extension: &str) -> PathBuf {
+        let path = folder.join(format!("points.{extension}"));
+        let mut store = open(&path).unwrap();
+        (1..=3).for_each(|time_steps| store.add(point(time_steps)).unwrap());
+        path
+    }
+
+    fn open(path: &Path) -> Result<Store, GenError> {
+        Store::open(path, &[&NETWORK])
+    }
+
+    #[test]
+    fn a_last_row_counts_exactly_if_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = points(folder.path(), "csv");
+        let bytes = std::fs::read(&path).unwrap();
+        let second = bytes[..bytes.len() - 1].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
+        for end in second..=bytes.len() {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            let store = open(&path).unwrap();
+            // Without its last digits the power is another number, but for a 0 behind the point.
+            let whole = store.rows.len() == 3;
+            assert_eq!(whole, end >= bytes.len() - 1 || store.rows.last() == Some(&point(3)), "{end}");
+            drop(store);
+            let kept = std::fs::read(&path).unwrap();
+            assert!(kept.ends_with(b"\n") && kept.len() >= second, "{end}");
+            let mut store = open(&path).unwrap();
+            store.add(point(4)).unwrap();
+            assert_eq!(open_rows(store, &path), if whole { 4 } else { 3 });
+        }
+    }
+
+    fn open_rows(store: Store, path: &Path) -> usize {
+        drop(store);
+        open(path).unwrap().rows.len()
+    }
+
+    #[test]
+    fn one_process_at_a_time_adds_points() {
+        let folder = tempfile::tempdir().unwrap();
+        for extension in ["csv", "json"] {
+            let path = points(folder.path(), extension);
+            let before = std::fs::read(&path).unwrap();
+            let held = open(&path).unwrap();
+            let link = folder.path().join(format!("link.{extension}"));
+            std::os::unix::fs::symlink(&path, &link).unwrap();
+            for name in [&path, &link] {
+                let error = open(name).map(|_| ()).unwrap_err().to_string();
+                assert!(
+                    error.contains("gen sweep") && error.contains(&format!(".points.{extension}.lock")),
+                    "{error}"
+                );
+            }
+            drop(held);
+            assert_eq!(open(&link).unwrap().rows.len(), 3);
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
+        let left = std::fs::read_dir(folder.path()).unwrap().flatten();
+        assert!(left.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().ends_with(".lock")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn files_that_are_refused_stay_as_they_are(
+            csv in any::<bool>(),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..3), 1..6),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = points(folder.path(), if csv { "csv" } else { "json" });
+            let mut bytes = std::fs::read(&path).unwrap();
+            for (at, byte, change) in changes {
+                let at = at.index(bytes.len().max(1));
+                match change {
+                    0 if at < bytes.len() => bytes[at] = byte,
+                    1 => bytes.insert(at.min(bytes.len()), byte),
+                    _ => bytes.truncate(at),
+                }
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            match open(&path).map(|store| store.rows.len()) {
+                Err(error) => {
+                    prop_assert!(error.to_string().contains("points."), "{}", error);
+                    prop_assert_eq!(std::fs::read(&path).unwrap(), bytes);
+                }
+                Ok(rows) => prop_assert_eq!(open(&path).unwrap().rows.len(), rows),
+            }
+        }
     }
 }

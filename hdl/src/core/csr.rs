@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::registers::{self, Access, control};
 use isa::{CoreConfig, IDENTITY, VERSION};
 
+use super::codes::okay;
 use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
@@ -164,10 +165,10 @@ pub fn csr(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output("awready", &!&address_held);
         m.output("wready", &!&data_held);
         m.output("bvalid", &b_valid);
-        m.output("bresp", &lit(0, 2));
+        m.output("bresp", &okay());
         m.output("arready", &!&read_held);
         m.output("rvalid", &r_valid);
         m.output("rdata", &r_data);
-        m.output("rresp", &lit(0, 2));
+        m.output("rresp", &okay());
     })
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use isa::{CHUNK_STEPS, CoreConfig, ErrorCode, MAX_SEGMENTS, MAX_TIME_STEPS, Op};
 
+use super::codes::{ERROR_BITS, error, operation};
 use super::fields::{Fields, largest};
 use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
@@ -65,7 +66,7 @@ pub fn descriptor_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         };
         let attention = layer.is_attention();
         let analog = layer.is(Op::Analog);
-        let bad_op = layer["op"].gt_lit(Op::Readout as u64);
+        let bad_op = layer["op"].gt(&operation(Op::Readout));
         let steps = layer["time_steps"].dec().trunc(6);
         let told = |name: &str| layer[name].dec().trunc(3);
         let outside = |name: &str, most: u32| layer[name].is_zero() | layer[name].gt_lit(most.into());
@@ -112,12 +113,12 @@ pub fn descriptor_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             (bad_shape, ErrorCode::BadShape),
             (too_large, ErrorCode::TooLarge),
         ];
-        let (mut bad, mut code) = (lit(0, 1), lit(0, 8));
+        let (mut bad, mut code) = (lit(0, 1), lit(0, ERROR_BITS));
         for (failed, this_code) in checks.iter().rev() {
             // The sums stand still in the last cycle but one.
             let failed = m.delay(&format!("fails_{}", format!("{this_code:?}").to_lowercase()), failed);
             bad = bad | &failed;
-            code = mux(&failed, &lit(*this_code as u64, 8), &code);
+            code = mux(&failed, &error(*this_code), &code);
         }
         let done = m.delay_reset("checked", &(&active & cycle.eq_lit(u64::from(MAX_SEGMENTS))));
         m.output_doc("done", &done, "the outcome is there");

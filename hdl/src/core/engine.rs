@@ -6,6 +6,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, Op};
 
 use super::dma_read::length_bits;
+use super::dma_write::BURST_WORD_BITS;
 use super::fields::{Fields, bits};
 use super::if_neuron_array::if_neuron_array;
 use super::input_fetcher::{self, input_fetcher};
@@ -13,7 +14,7 @@ use super::job_control::{self, job_control};
 use super::layer_bits;
 use super::layer_loader::layer_loader;
 use super::neuron_control::{self, neuron_control};
-use super::parameter_buffer::{parameter_buffer, row_bits};
+use super::parameter_buffer::parameter_buffer;
 use super::shaped;
 use super::spike_buffer::spike_buffer;
 use super::spike_packer::spike_packer;
@@ -21,7 +22,7 @@ use super::spike_scanner::spike_scanner;
 use super::stream_fifo::stream_fifo;
 use super::token_walker::{SHAPE, side, token_walker};
 use super::weight_buffer::weight_buffer;
-use crate::rtl::{Builder, Expr, Instance, Module, RtlError, cat, lit};
+use crate::rtl::{Builder, Expr, Module, Nets, RtlError, cat, lit};
 
 /// Segments that may be under way between the fetcher and the spike buffer.
 const SEGMENTS: u32 = 64;
@@ -55,347 +56,392 @@ pub fn engine(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         .copied()
         .collect();
     let names: Vec<&'static str> = names.into_iter().collect();
-    let loader = layer_loader(config, &names)?;
-    let parts = Parts {
-        fetcher: input_fetcher(config)?,
-        segments: stream_fifo(bits("segment_words") + 3, SEGMENTS)?,
-        buffer: spike_buffer(config)?,
-        scanner: spike_scanner(config)?,
-        weights: weight_buffer(config)?,
-        parameters: parameter_buffer(config)?,
-        control: neuron_control()?,
-        array: if_neuron_array(config)?,
-        walker: token_walker()?,
-        packer: spike_packer(config)?,
-        jobs: job_control(config)?,
-    };
+    let parts = [
+        ("loader", layer_loader(config, &names)?),
+        ("fetcher", input_fetcher(config)?),
+        ("segments", stream_fifo(bits("segment_words") + 3, SEGMENTS)?),
+        ("buffer", spike_buffer(config)?),
+        ("scanner", spike_scanner(config)?),
+        ("weights", weight_buffer(config)?),
+        ("parameters", parameter_buffer(config)?),
+        ("control", neuron_control()?),
+        ("array", if_neuron_array(config)?),
+        ("walk", token_walker()?),
+        ("packer", spike_packer(config)?),
+        ("jobs", job_control(config)?),
+    ];
+    let parts = parts.each_ref().map(|(name, module)| (*name, module));
     let doc = "The layer engine: loader, fetcher, scanner, array and packer with their buffers. Held in reset between runs.";
-    Module::build("engine", doc, |m: &mut Builder| build(m, config, &names, &loader, &parts))
+    Module::build("engine", doc, |m: &mut Builder| {
+        m.fits("burst_words", u64::from(config.lanes / 8), BURST_WORD_BITS);
+        let nets = Nets::new(&parts);
+        Engine { m, nets, config }.build(&names);
+    })
 }
 
-struct Parts {
-    fetcher: Rc<Module>,
-    segments: Rc<Module>,
-    buffer: Rc<Module>,
-    scanner: Rc<Module>,
-    weights: Rc<Module>,
-    parameters: Rc<Module>,
-    control: Rc<Module>,
-    array: Rc<Module>,
-    walker: Rc<Module>,
-    packer: Rc<Module>,
-    jobs: Rc<Module>,
+struct Engine<'a> {
+    m: &'a mut Builder,
+    nets: Nets<'a>,
+    config: &'a CoreConfig,
 }
 
-/// Wires between instances: declared when first read, driven when the instance exists.
-struct Nets {
-    open: Vec<(String, String, Expr)>,
+/// The descriptor of the layer in the array, and what kind of layer it is.
+struct Layer {
+    fields: Fields,
+    attention: Expr,
+    scores: Expr,
+    readout: Expr,
+    shortcut: Expr,
+    /// Each time step is handed over.
+    step_mode: Expr,
+    /// Planes are time steps.
+    step_events: Expr,
+    /// Merged events: whole bytes of attention, counts of others.
+    whole_bytes: Expr,
+    count_spikes: Expr,
 }
 
-impl Nets {
-    /// The value that output `port` of instance `from` will have.
-    fn later(&mut self, m: &mut Builder, from: &str, port: &str, width: u32) -> Expr {
-        if let Some((_, _, wire)) = self.open.iter().find(|(f, p, _)| f == from && p == port) {
-            return wire.clone();
+impl Engine<'_> {
+    fn build(mut self, names: &[&'static str]) {
+        let completed =
+            self.m.input_doc("layers_completed", layer_bits(), "layers whose outputs are in memory");
+        self.loader(&completed);
+        let layer = self.layer(names);
+        self.inputs(&layer, completed);
+        self.scanner(&layer);
+        self.buffers();
+        self.array(&layer.fields);
+        self.outputs(&layer.fields);
+        self.job_control(&layer.fields);
+        self.to_bus();
+        self.counts();
+    }
+
+    /// The output of an instance.
+    fn of(&mut self, instance: &str, port: &str) -> Expr {
+        self.nets.output(self.m, instance, port)
+    }
+
+    /// Connections to outputs of an instance that have the same names.
+    fn same<'n>(&mut self, instance: &str, ports: &[&'n str]) -> Vec<(&'n str, Expr)> {
+        ports.iter().map(|&port| (port, self.of(instance, port))).collect()
+    }
+
+    fn place(&mut self, instance: &str, inputs: &[(&str, Expr)]) {
+        self.nets.place(self.m, instance, inputs);
+    }
+
+    fn loader(&mut self, completed: &Expr) {
+        let bus = self.config.bus_bits;
+        let index = self.of("jobs", "index");
+        let inputs = [
+            (
+                "descriptor_base",
+                self.m.input_doc("descriptor_base", 32, "byte offset of the first descriptor"),
+            ),
+            (
+                "descriptor_count",
+                self.m.input_doc("descriptor_count", layer_bits(), "descriptors of the run"),
+            ),
+            ("layers_completed", completed.clone()),
+            ("layer_taken", self.of("jobs", "layer_take")),
+            ("job_release", self.of("jobs", "job_release")),
+            (
+                "request_ready",
+                self.m.input_doc("weights_request_ready", 1, "the request for weights is taken"),
+            ),
+            ("in_valid", self.m.input_doc("weights_valid", 1, "a beat of weights is there")),
+            ("in_data", self.m.input_doc("weights_data", bus, "its data")),
+            ("layer_bank", index.bit(0)),
+            ("segment_index", self.of("fetcher", "segment_index")),
+            ("rank_index", self.of("control", "rank_index")),
+        ];
+        self.place("loader", &inputs);
+    }
+
+    fn layer(&mut self, names: &[&'static str]) -> Layer {
+        let take = self.of("jobs", "layer_take");
+        self.m.comment("The layer in the array.");
+        let loaded = names.iter().map(|&name| (name, self.of("loader", &format!("layer_{name}"))));
+        let loaded: Vec<(&'static str, Expr)> = loaded.collect();
+        let m = &mut *self.m;
+        let fields = Fields::of(loaded).registers(m, "layer", &take);
+        m.comment("What kind of layer it is: settled a cycle later, before anything of it moves.");
+        let attention = m.delay("attention", &fields.is_attention());
+        let scores = m.delay("scores", &fields.is(Op::Scores));
+        let readout = m.delay("readout", &fields.is(Op::Readout));
+        let analog = fields.is(Op::Analog);
+        let shortcut = m.delay("shortcut", &fields.is(Op::Shortcut));
+        let step_by_step = !(&fields.two_phase() | fields.is(Op::Readout) | &analog);
+        let step_mode = m.delay("step_mode", &step_by_step);
+        let by_steps = &step_by_step | (&fields["step_events"] & !&analog);
+        let step_events = m.delay("step_events", &by_steps);
+        let merged = !(&by_steps | &analog);
+        let whole_bytes = m.delay("whole_bytes", &(&merged & fields.is_attention()));
+        let count_spikes = m.delay("count_spikes", &(&merged & !fields.is_attention()));
+        Layer {
+            fields,
+            attention,
+            scores,
+            readout,
+            shortcut,
+            step_mode,
+            step_events,
+            whole_bytes,
+            count_spikes,
         }
-        let wire = m.wire(&format!("net_{from}_{port}"), width);
-        self.open.push((from.into(), port.into(), wire.clone()));
-        wire
     }
 
-    /// Drives the wires that wait for this instance.
-    fn resolve(&mut self, m: &mut Builder, name: &str, instance: &Instance) {
-        for (_, port, wire) in self.open.iter().filter(|(from, ..)| from == name) {
-            m.assign(wire, &instance.output(port));
+    /// From requests to rows in the spike buffer.
+    fn inputs(&mut self, layer: &Layer, completed: Expr) {
+        let mut inputs = layer.fields.connect(&SHAPE);
+        inputs.extend(layer.fields.connect(&input_fetcher::FIELDS));
+        inputs.extend([
+            ("layer_start", self.of("jobs", "layer_start")),
+            ("layers_completed", completed),
+            ("segment_base", self.of("loader", "segment_base")),
+            ("request_ready", self.m.input_doc("inputs_request_ready", 1, "the request for inputs is taken")),
+            ("segment_queue_ready", self.of("segments", "push_ready")),
+        ]);
+        self.place("fetcher", &inputs);
+        let entry = ["segment_job_end", "segment_token_end", "segment_row_end", "request_words"]
+            .map(|port| self.of("fetcher", port));
+        let inputs = [
+            ("flush", lit(0, 1)),
+            ("push_valid", self.of("fetcher", "segment_valid")),
+            ("push_data", cat(&entry)),
+            ("pop_ready", self.of("buffer", "segment_ready")),
+        ];
+        self.place("segments", &inputs);
+        let segment = self.of("segments", "pop_data");
+        let words = bits("segment_words");
+        let mut inputs = vec![
+            ("count_spikes", layer.count_spikes.clone()),
+            ("whole_bytes", layer.whole_bytes.clone()),
+            ("wide", layer.shortcut.clone()),
+            ("segment_valid", self.of("segments", "pop_valid")),
+            ("segment_words", segment.slice(0, words)),
+            ("segment_row_end", segment.bit(words)),
+            ("segment_token_end", segment.bit(words + 1)),
+            ("segment_job_end", segment.bit(words + 2)),
+            ("in_valid", self.m.input_doc("inputs_valid", 1, "a beat of inputs is there")),
+            ("in_data", self.m.input_doc("inputs_data", self.config.bus_bits, "its data")),
+            ("read_segment", self.of("control", "advance")),
+            ("whole_index", self.of("scanner", "event_segment")),
+        ];
+        let asked = [
+            "slot_release",
+            "query_slot",
+            "query_plane",
+            "read_word",
+            "word_row",
+            "word_index",
+            "segment_row",
+        ];
+        inputs.extend(self.same("scanner", &asked));
+        self.place("buffer", &inputs);
+    }
+
+    fn scanner(&mut self, layer: &Layer) {
+        let mut inputs = vec![
+            ("step_mode", layer.step_mode.clone()),
+            ("step_events", layer.step_events.clone()),
+            ("whole_bytes", layer.whole_bytes.clone()),
+            ("wide", layer.shortcut.clone()),
+            ("one_sum", layer.readout.clone()),
+            ("is_attention", layer.attention.clone()),
+            ("is_scores", layer.scores.clone()),
+            ("tail_steps", layer.fields["tail_steps"].clone()),
+            ("segment_words", layer.fields["segment_words"].clone()),
+            ("job_start", self.of("jobs", "job_start")),
+            ("advance", self.of("control", "advance")),
+        ];
+        let rows = [
+            "full_0",
+            "full_1",
+            "active_planes_0",
+            "active_planes_1",
+            "token_end_0",
+            "token_end_1",
+            "job_end_0",
+            "job_end_1",
+            "bitmap",
+            "word_data",
+        ];
+        inputs.extend(self.same("buffer", &rows));
+        self.place("scanner", &inputs);
+    }
+
+    fn buffers(&mut self) {
+        let inputs = [
+            ("write_words", self.of("loader", "matrix_words")),
+            ("write_bank", self.of("loader", "matrix_bank")),
+            ("write_row", self.of("loader", "matrix_row")),
+            ("write_data", self.of("loader", "matrix_data")),
+            ("read_enable", self.of("control", "advance")),
+            ("read_bank", self.of("jobs", "bank")),
+            ("read_row", self.of("scanner", "event_row")),
+        ];
+        self.place("weights", &inputs);
+        let inputs = [
+            ("write_valid", self.of("loader", "parameter_valid")),
+            ("write_row", self.of("loader", "parameter_row")),
+            ("write_beat", self.of("loader", "parameter_beat")),
+            ("write_data", self.of("loader", "matrix_data")),
+            ("read_enable", self.of("jobs", "parameter_read")),
+            ("read_row", self.of("jobs", "parameter_row")),
+        ];
+        self.place("parameters", &inputs);
+    }
+
+    fn array(&mut self, layer: &Fields) {
+        self.m.comment("The array and its control.");
+        let mut inputs = layer.connect(&neuron_control::FIELDS);
+        let event = ["event_valid", "event_null", "event_last", "event_plane", "event_shift", "event_steps"];
+        inputs.extend(self.same("scanner", &event));
+        inputs.extend(self.same("jobs", &["read_row_onehot", "walk_start"]));
+        inputs.extend([
+            ("event_bias_row", self.of("scanner", "load_bias_row")),
+            ("preset_job", self.of("jobs", "job_start")),
+            ("packer_ready", self.of("packer", "in_ready")),
+            ("last_of_block", self.of("walk", "last_of_block")),
+            ("rank_now", self.of("loader", "rank")),
+            ("token_offset", self.of("walk", "offset")),
+            ("token_row_split", self.of("walk", "row_split")),
+            ("token_column_split", self.of("walk", "column_split")),
+            ("token_query_row_band", self.of("walk", "row_band")),
+            ("token_query_column_band", self.of("walk", "column_band")),
+        ]);
+        self.place("control", &inputs);
+        let mut inputs = vec![
+            ("matrix_row", self.of("weights", "matrix_row")),
+            ("own_spikes", self.of("buffer", "segment_data")),
+            ("parameter_row", self.of("parameters", "parameter_row")),
+            ("mask_ratio", layer["mask_ratio"].clone()),
+            ("event_steps", self.of("control", "event_steps_1")),
+        ];
+        let shared = [
+            "load_rows",
+            "load_bias_row",
+            "row_split",
+            "column_split",
+            "query_row_band",
+            "query_column_band",
+            "advance",
+            "event_active",
+            "plane",
+            "power",
+            "is_shortcut",
+            "is_attention",
+            "accumulate",
+            "first",
+            "capture",
+            "load",
+            "add",
+            "step",
+            "preset",
+            "latch",
+            "two_phase",
+            "rank",
+            "emit",
+            "slot_bit",
+            "first_bit",
+            "raw",
+            "raw_byte",
+        ];
+        inputs.extend(self.same("control", &shared));
+        self.place("array", &inputs);
+    }
+
+    fn outputs(&mut self, layer: &Fields) {
+        self.m.comment("The output walk and the way to memory.");
+        let mut inputs = side(layer, layer, "output");
+        inputs.extend([
+            ("start", self.of("jobs", "walk_start")),
+            ("base", self.of("jobs", "walk_base")),
+            ("step", self.of("control", "token_step")),
+        ]);
+        self.place("walk", &inputs);
+        let inputs = [
+            ("in_valid", self.of("control", "bytes_valid")),
+            ("in_bytes", self.of("array", "spikes")),
+            ("in_offset", self.of("control", "bytes_offset")),
+            ("in_last", self.of("control", "bytes_last")),
+            ("chunk_stride", layer["output_chunk_stride"].clone()),
+            ("tile_words", self.of("jobs", "tile_words")),
+            ("out_ready", self.m.input_doc("word_ready", 1, "an output word is taken")),
+        ];
+        self.place("packer", &inputs);
+    }
+
+    fn job_control(&mut self, layer: &Fields) {
+        let mut inputs = layer.connect(&job_control::FIELDS);
+        inputs.extend(self.same("loader", &["layer_valid", "job_loaded", "bias_bank_0", "bias_bank_1"]));
+        inputs.extend(self.same("scanner", &["job_scanned", "query", "load_bias_row"]));
+        inputs.extend(self.same("control", &["token_step", "advance"]));
+        inputs.extend([
+            ("loader_index", self.of("loader", "index")),
+            ("array_idle", self.of("control", "idle")),
+            ("packer_idle", self.of("packer", "idle")),
+            ("marker_ready", self.m.input_doc("layer_end_ready", 1, "the marker of a layer's end is taken")),
+            ("last_of_all", self.of("walk", "last_of_all")),
+            ("scanner_waiting", self.of("scanner", "waiting")),
+            ("fetcher_waiting", self.of("fetcher", "waiting_for_layers")),
+        ]);
+        self.place("jobs", &inputs);
+    }
+
+    fn to_bus(&mut self) {
+        self.m.comment("To the bus.");
+        for (name, instance, port, doc) in [
+            ("weights_request_valid", "loader", "request_valid", "a request for weights is offered"),
+            ("weights_request_offset", "loader", "request_offset", "its byte offset"),
+            ("weights_request_words", "loader", "request_words", "its 64-bit words"),
+            ("weights_ready", "loader", "in_ready", "a beat of weights is taken"),
+            ("inputs_request_valid", "fetcher", "request_valid", "a request for inputs is offered"),
+            ("inputs_request_offset", "fetcher", "request_offset", "its byte offset"),
+            ("inputs_request_words", "fetcher", "request_words", "its 64-bit words"),
+            ("inputs_ready", "buffer", "in_ready", "a beat of inputs is taken"),
+            ("word_valid", "packer", "out_valid", "an output word is offered"),
+            ("word_data", "packer", "out_data", "the word"),
+            ("burst_valid", "packer", "burst_valid", "with a burst's last word"),
+            ("burst_offset", "packer", "burst_offset", "byte offset of its first word"),
+            ("burst_words", "packer", "burst_words", "its words"),
+            ("layer_end", "jobs", "layer_end", "no burst of the layer follows"),
+            ("loader_error", "loader", "error", "a descriptor is refused"),
+            ("loader_error_code", "loader", "error_code", "why"),
+            ("loader_index", "loader", "index", "descriptor being loaded"),
+            ("layer_index", "jobs", "index", "descriptor being computed"),
+            ("emit", "array", "emitted", "a slot was emitted"),
+            ("transmitted", "array", "transmitted", "its spikes"),
+        ] {
+            let value = self.of(instance, port);
+            let value = match name {
+                "inputs_request_words" => value.zext(length_bits(self.config)),
+                "burst_words" => value.zext(BURST_WORD_BITS),
+                _ => value,
+            };
+            self.m.output_doc(name, &value, doc);
         }
-        self.open.retain(|(from, ..)| from != name);
     }
-}
 
-fn build(m: &mut Builder, config: &CoreConfig, names: &[&'static str], loader: &Rc<Module>, parts: &Parts) {
-    let completed = m.input("layers_completed", layer_bits());
-    let descriptor_base = m.input("descriptor_base", 32);
-    let descriptor_count = m.input("descriptor_count", layer_bits());
-    let weights_request_ready = m.input("weights_request_ready", 1);
-    let weights_valid = m.input("weights_valid", 1);
-    let weights_data = m.input("weights_data", config.bus_bits);
-    let inputs_request_ready = m.input("inputs_request_ready", 1);
-    let inputs_valid = m.input("inputs_valid", 1);
-    let inputs_data = m.input("inputs_data", config.bus_bits);
-    let word_ready = m.input("word_ready", 1);
-    let layer_end_ready = m.input("layer_end_ready", 1);
-    m.fits("burst_words", u64::from(config.lanes / 8), super::dma_write::BURST_WORD_BITS);
-    let mut nets = Nets { open: Vec::new() };
-
-    let take = nets.later(m, "jobs", "layer_take", 1);
-    let index = nets.later(m, "jobs", "index", layer_bits());
-    let inputs = [
-        ("descriptor_base", descriptor_base),
-        ("descriptor_count", descriptor_count),
-        ("layers_completed", completed.clone()),
-        ("layer_taken", take.clone()),
-        ("job_release", nets.later(m, "jobs", "job_release", 1)),
-        ("request_ready", weights_request_ready),
-        ("in_valid", weights_valid),
-        ("in_data", weights_data),
-        ("layer_bank", index.bit(0)),
-        ("segment_index", nets.later(m, "fetcher", "segment_index", 4)),
-        ("rank_index", nets.later(m, "control", "rank_index", neuron_control::rank_bits())),
-    ];
-    let load = m.instance("loader", loader, &inputs);
-    m.comment("The layer in the array.");
-    let layer = Fields::from_instance(&load, names).registers(m, "layer", &take);
-    m.comment("What kind of layer it is: settled a cycle later, before anything of it moves.");
-    let two_phase = layer.two_phase();
-    let attention = m.delay("attention", &layer.is_attention());
-    let scores = m.delay("scores", &layer.is(Op::Scores));
-    let readout = m.delay("readout", &layer.is(Op::Readout));
-    let analog = layer.is(Op::Analog);
-    let shortcut = m.delay("shortcut", &layer.is(Op::Shortcut));
-    let step_by_step = !(&two_phase | layer.is(Op::Readout) | &analog);
-    let step_mode = m.delay("step_mode", &step_by_step);
-    let by_steps = &step_by_step | (&layer["step_events"] & !&analog);
-    let step_events = m.delay("step_events", &by_steps);
-    let merged = !(&by_steps | &analog);
-    let whole_bytes = m.delay("whole_bytes", &(&merged & layer.is_attention()));
-    let count_spikes = m.delay("count_spikes", &(&merged & !layer.is_attention()));
-
-    let mut inputs = layer.connect(&SHAPE);
-    inputs.extend(layer.connect(&input_fetcher::FIELDS));
-    inputs.extend([
-        ("layer_start", nets.later(m, "jobs", "layer_start", 1)),
-        ("layers_completed", completed),
-        ("segment_base", load.output("segment_base")),
-        ("request_ready", inputs_request_ready),
-        ("segment_queue_ready", nets.later(m, "segments", "push_ready", 1)),
-    ]);
-    let fetch = m.instance("fetcher", &parts.fetcher, &inputs);
-    nets.resolve(m, "fetcher", &fetch);
-    let ends = ["segment_row_end", "segment_token_end", "segment_job_end"].map(|port| fetch.output(port));
-    let entry = cat(&[ends[2].clone(), ends[1].clone(), ends[0].clone(), fetch.output("request_words")]);
-    let inputs = [
-        ("flush", lit(0, 1)),
-        ("push_valid", fetch.output("segment_valid")),
-        ("push_data", entry),
-        ("pop_ready", nets.later(m, "buffer", "segment_ready", 1)),
-    ];
-    let segments = m.instance("segments", &parts.segments, &inputs);
-    nets.resolve(m, "segments", &segments);
-    let segment = segments.output("pop_data");
-
-    let words = bits("segment_words");
-    let word_bits = crate::rtl::index_width(super::spike_buffer::row_words(config));
-    let inputs = [
-        ("count_spikes", count_spikes),
-        ("whole_bytes", whole_bytes.clone()),
-        ("wide", shortcut.clone()),
-        ("segment_valid", segments.output("pop_valid")),
-        ("segment_words", segment.slice(0, words)),
-        ("segment_row_end", segment.bit(words)),
-        ("segment_token_end", segment.bit(words + 1)),
-        ("segment_job_end", segment.bit(words + 2)),
-        ("in_valid", inputs_valid),
-        ("in_data", inputs_data),
-        ("slot_release", nets.later(m, "scanner", "slot_release", 1)),
-        ("query_slot", nets.later(m, "scanner", "query_slot", 1)),
-        ("query_plane", nets.later(m, "scanner", "query_plane", 3)),
-        ("read_word", nets.later(m, "scanner", "read_word", 1)),
-        ("word_row", nets.later(m, "scanner", "word_row", super::spike_buffer::WORD_ROW_BITS)),
-        ("word_index", nets.later(m, "scanner", "word_index", word_bits)),
-        ("read_segment", nets.later(m, "control", "advance", 1)),
-        ("segment_row", nets.later(m, "scanner", "segment_row", super::spike_buffer::ROW_BITS)),
-        ("whole_index", nets.later(m, "scanner", "event_segment", 4)),
-    ];
-    let buffer = m.instance("buffer", &parts.buffer, &inputs);
-    nets.resolve(m, "buffer", &buffer);
-    let mut inputs = vec![
-        ("step_mode", step_mode),
-        ("step_events", step_events),
-        ("whole_bytes", whole_bytes),
-        ("wide", shortcut),
-        ("one_sum", readout),
-        ("is_attention", attention),
-        ("is_scores", scores),
-        ("tail_steps", layer["tail_steps"].clone()),
-        ("segment_words", layer["segment_words"].clone()),
-        ("job_start", nets.later(m, "jobs", "job_start", 1)),
-        ("advance", nets.later(m, "control", "advance", 1)),
-    ];
-    for port in [
-        "full_0",
-        "full_1",
-        "active_planes_0",
-        "active_planes_1",
-        "token_end_0",
-        "token_end_1",
-        "job_end_0",
-        "job_end_1",
-        "bitmap",
-        "word_data",
-    ] {
-        inputs.push((port, buffer.output(port)));
+    fn counts(&mut self) {
+        let [valid, null] = ["event_valid", "event_null"].map(|port| self.of("scanner", port));
+        let advance = self.of("control", "advance");
+        self.m.comment("Where the cycles go.");
+        let taken = self.m.named("event_taken", &(valid & advance));
+        self.m.output_doc("count_event", &(&taken & !&null), "an event is taken");
+        self.m.output_doc("count_null_event", &(&taken & &null), "a null event is taken");
+        for (name, instance, port) in [
+            ("stall_weights", "jobs", "stall_weights"),
+            ("stall_inputs", "jobs", "stall_inputs"),
+            ("stall_order", "jobs", "stall_order"),
+            ("stall_switch", "jobs", "stall_switch"),
+            ("stall_fire", "control", "blocked_by_fire"),
+            ("stall_output", "control", "blocked_by_output"),
+        ] {
+            let value = self.of(instance, port);
+            self.m.output_doc(&format!("count_{name}"), &value, "a cycle of that stall");
+        }
     }
-    let scan = m.instance("scanner", &parts.scanner, &inputs);
-    nets.resolve(m, "scanner", &scan);
-
-    let bank = nets.later(m, "jobs", "bank", 1);
-    let inputs = [
-        ("write_words", load.output("matrix_words")),
-        ("write_bank", load.output("matrix_bank")),
-        ("write_row", load.output("matrix_row")),
-        ("write_data", load.output("matrix_data")),
-        ("read_enable", nets.later(m, "control", "advance", 1)),
-        ("read_bank", bank),
-        ("read_row", scan.output("event_row")),
-    ];
-    let weights = m.instance("weights", &parts.weights, &inputs);
-    let inputs = [
-        ("write_valid", load.output("parameter_valid")),
-        ("write_row", load.output("parameter_row")),
-        ("write_beat", load.output("parameter_beat")),
-        ("write_data", load.output("matrix_data")),
-        ("read_enable", nets.later(m, "jobs", "parameter_read", 1)),
-        ("read_row", nets.later(m, "jobs", "parameter_row", row_bits(config))),
-    ];
-    let parameters = m.instance("parameters", &parts.parameters, &inputs);
-
-    m.comment("The array and its control.");
-    let mut inputs = layer.connect(&neuron_control::FIELDS);
-    for port in ["event_valid", "event_null", "event_last", "event_plane", "event_shift", "event_steps"] {
-        inputs.push((port, scan.output(port)));
-    }
-    let walk_start = nets.later(m, "jobs", "walk_start", 1);
-    inputs.extend([
-        ("event_bias_row", scan.output("load_bias_row")),
-        ("read_row_onehot", nets.later(m, "jobs", "read_row_onehot", isa::layout::PARAMETER_ROWS)),
-        ("preset_job", nets.later(m, "jobs", "job_start", 1)),
-        ("packer_ready", nets.later(m, "packer", "in_ready", 1)),
-        ("walk_start", walk_start.clone()),
-        ("last_of_block", nets.later(m, "walk", "last_of_block", 1)),
-        ("rank_now", load.output("rank")),
-        ("token_offset", nets.later(m, "walk", "offset", 32)),
-        ("token_row_split", nets.later(m, "walk", "row_split", 1)),
-        ("token_column_split", nets.later(m, "walk", "column_split", 1)),
-        ("token_query_row_band", nets.later(m, "walk", "row_band", 1)),
-        ("token_query_column_band", nets.later(m, "walk", "column_band", 1)),
-    ]);
-    let control = m.instance("control", &parts.control, &inputs);
-    nets.resolve(m, "control", &control);
-    let mut inputs = vec![
-        ("matrix_row", weights.output("matrix_row")),
-        ("own_spikes", buffer.output("segment_data")),
-        ("parameter_row", parameters.output("parameter_row")),
-        ("mask_ratio", layer["mask_ratio"].clone()),
-        ("event_steps", control.output("event_steps_1")),
-    ];
-    for port in [
-        "load_rows",
-        "load_bias_row",
-        "row_split",
-        "column_split",
-        "query_row_band",
-        "query_column_band",
-        "advance",
-        "event_active",
-        "plane",
-        "power",
-        "is_shortcut",
-        "is_attention",
-        "accumulate",
-        "first",
-        "capture",
-        "load",
-        "add",
-        "step",
-        "preset",
-        "latch",
-        "two_phase",
-        "rank",
-        "emit",
-        "slot_bit",
-        "first_bit",
-        "raw",
-        "raw_byte",
-    ] {
-        inputs.push((port, control.output(port)));
-    }
-    let array = m.instance("array", &parts.array, &inputs);
-
-    m.comment("The output walk and the way to memory.");
-    let mut inputs = side(&layer, &layer, "output");
-    inputs.extend([
-        ("start", walk_start),
-        ("base", nets.later(m, "jobs", "walk_base", 32)),
-        ("step", control.output("token_step")),
-    ]);
-    let walk = m.instance("walk", &parts.walker, &inputs);
-    nets.resolve(m, "walk", &walk);
-    let tile_bits = crate::rtl::index_width(config.lanes / 8 + 1);
-    let inputs = [
-        ("in_valid", control.output("bytes_valid")),
-        ("in_bytes", array.output("spikes")),
-        ("in_offset", control.output("bytes_offset")),
-        ("in_last", control.output("bytes_last")),
-        ("chunk_stride", layer["output_chunk_stride"].clone()),
-        ("tile_words", nets.later(m, "jobs", "tile_words", tile_bits)),
-        ("out_ready", word_ready),
-    ];
-    let pack = m.instance("packer", &parts.packer, &inputs);
-    nets.resolve(m, "packer", &pack);
-    let mut inputs = layer.connect(&job_control::FIELDS);
-    inputs.extend([
-        ("layer_valid", load.output("layer_valid")),
-        ("loader_index", load.output("index")),
-        ("job_loaded", load.output("job_loaded")),
-        ("job_scanned", scan.output("job_scanned")),
-        ("array_idle", control.output("idle")),
-        ("packer_idle", pack.output("idle")),
-        ("marker_ready", layer_end_ready),
-        ("token_step", control.output("token_step")),
-        ("last_of_all", walk.output("last_of_all")),
-        ("bias_bank_0", load.output("bias_bank_0")),
-        ("bias_bank_1", load.output("bias_bank_1")),
-        ("scanner_waiting", scan.output("waiting")),
-        ("fetcher_waiting", fetch.output("waiting_for_layers")),
-        ("query", scan.output("query")),
-        ("load_bias_row", scan.output("load_bias_row")),
-        ("advance", control.output("advance")),
-    ]);
-    let jobs = m.instance("jobs", &parts.jobs, &inputs);
-    nets.resolve(m, "jobs", &jobs);
-
-    m.comment("To the bus.");
-    for (name, value) in [
-        ("weights_request_valid", load.output("request_valid")),
-        ("weights_request_offset", load.output("request_offset")),
-        ("weights_request_words", load.output("request_words")),
-        ("weights_ready", load.output("in_ready")),
-        ("inputs_request_valid", fetch.output("request_valid")),
-        ("inputs_request_offset", fetch.output("request_offset")),
-        ("inputs_request_words", fetch.output("request_words").zext(length_bits(config))),
-        ("inputs_ready", buffer.output("in_ready")),
-        ("word_valid", pack.output("out_valid")),
-        ("word_data", pack.output("out_data")),
-        ("burst_valid", pack.output("burst_valid")),
-        ("burst_offset", pack.output("burst_offset")),
-        ("burst_words", pack.output("burst_words").zext(super::dma_write::BURST_WORD_BITS)),
-        ("layer_end", jobs.output("layer_end")),
-        ("loader_error", load.output("error")),
-        ("loader_error_code", load.output("error_code")),
-        ("loader_index", load.output("index")),
-        ("layer_index", index),
-        ("emit", array.output("emitted")),
-        ("transmitted", array.output("transmitted")),
-    ] {
-        m.output(name, &value);
-    }
-    m.comment("Where the cycles go.");
-    let taken = m.named("event_taken", &(scan.output("event_valid") & control.output("advance")));
-    m.output("count_event", &(&taken & !scan.output("event_null")));
-    m.output("count_null_event", &(&taken & scan.output("event_null")));
-    for port in ["stall_weights", "stall_inputs", "stall_order", "stall_switch"] {
-        m.output(&format!("count_{port}"), &jobs.output(port));
-    }
-    m.output("count_stall_fire", &control.output("blocked_by_fire"));
-    m.output("count_stall_output", &control.output("blocked_by_output"));
 }

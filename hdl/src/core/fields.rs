@@ -6,7 +6,8 @@ use std::ops::Index;
 use isa::descriptor::field;
 use isa::{Neuron, Op};
 
-use crate::rtl::{Builder, Expr, Instance, Module};
+use super::codes::operation;
+use crate::rtl::{Builder, Expr, Module, constant};
 
 /// Values of descriptor fields, by name.
 #[derive(Default)]
@@ -50,9 +51,9 @@ impl Fields {
         Fields(names.iter().map(|&name| (name, slice(name))).collect())
     }
 
-    /// The outputs `layer_name` of the loader.
-    pub fn from_instance(loader: &Instance, names: &[&'static str]) -> Fields {
-        Fields(names.iter().map(|&name| (name, loader.output(&format!("layer_{name}")))).collect())
+    /// Values by the fields' names.
+    pub fn of(values: Vec<(&'static str, Expr)>) -> Fields {
+        Fields(values.into_iter().collect())
     }
 
     /// Registers `prefix_name` that take these fields when `take` is high.
@@ -71,7 +72,7 @@ impl Fields {
 
     /// Whether the layer's operation is `op`.
     pub fn is(&self, op: Op) -> Expr {
-        self["op"].eq_lit(op as u64)
+        self["op"].eq(&operation(op))
     }
 
     /// Whether the layer's operation is `scores` or `context`.
@@ -81,7 +82,7 @@ impl Fields {
 
     /// Whether the layer's neurons are two-phase.
     pub fn two_phase(&self) -> Expr {
-        self["neuron"].eq_lit(Neuron::TwoPhase as u64)
+        self["neuron"].eq(&constant("NEURON_TWO_PHASE", Neuron::TwoPhase as u64, bits("neuron")))
     }
 }
 

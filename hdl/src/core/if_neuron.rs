@@ -185,7 +185,7 @@ pub fn if_neuron(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             m.comment("The neuron's equations in exact integers. `exact` holds until a sum does not fit the membrane, which the converter rules out.");
             let wide_bits = bits + 2;
             let to_wide = |value: &crate::rtl::Expr| value.sext(wide_bits);
-            let compared = m.delay("theta_chosen", &theta);
+            let compared = m.delay("theta_d1", &theta);
             let drive_before = m.delay("drive_before", &drive);
             let always = lit(1, 1);
             m.assert_next("takes_the_drive", "What the membrane takes is the drive.", &always, &taken.eq(&drive_before));

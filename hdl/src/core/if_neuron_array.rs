@@ -32,25 +32,25 @@ const AFTER_THE_CHOICE: [&str; 10] = [
 /// LANES neurons and the attention unit that feeds them, all under the same control.
 ///
 /// Signals that all lanes share keep the names they have in [`if_neuron`](super::if_neuron) and come from `neuron_control`. Nothing
-/// that the lanes compute goes back to it, so they run a cycle behind: what leaves block RAM, and what is decided for all lanes, is
-/// registered before a lane looks at it; what fires and emits is another cycle behind, since a lane first chooses between drive and
+/// that the lanes compute goes back to it, so they run a cycle after it (`_d1`): what leaves block RAM, and what is decided for all lanes, is
+/// registered before a lane looks at it; what fires and emits is another cycle later (`_d2`), since a lane first chooses between drive and
 /// threshold. The row of bytes is complete `LAG` (3) cycles after the control says so.
 pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let lanes = config.lanes;
     let neuron = if_neuron(config)?;
     let attention = sparse_attention(config)?;
-    let doc = "LANES integrate-and-fire neurons under one control, and the attention unit that feeds them. They run a cycle behind\n\
-               their control, firing and emission two.";
+    let doc = "LANES integrate-and-fire neurons under one control, and the attention unit that feeds them. They run a cycle\n\
+               after their control (_d1), firing and emission two (_d2).";
     Module::build("if_neuron_array", doc, |m: &mut Builder| {
-        let once = |m: &mut Builder, value: &Expr, name: &str| m.delay(&format!("{name}_behind"), value);
-        let behind = |m: &mut Builder, value: &Expr, name: &str| {
-            let behind = once(m, value, name);
+        let once = |m: &mut Builder, value: &Expr, name: &str| m.delay(&format!("{name}_d1"), value);
+        let staged = |m: &mut Builder, value: &Expr, name: &str| {
+            let first = once(m, value, name);
             let later = AFTER_THE_CHOICE.contains(&name);
-            if later { m.delay(&format!("{name}_chosen"), &behind) } else { behind }
+            if later { m.delay(&format!("{name}_d2"), &first) } else { first }
         };
         let mut input = |name: &str, width: u32, doc: &str| {
             let now = m.input_doc(name, width, doc);
-            behind(m, &now, name)
+            staged(m, &now, name)
         };
         let matrix_row = input("matrix_row", 8 * lanes, "int8 weights or spike bytes, lane 0 lowest");
         let own_spikes = input("own_spikes", 8 * lanes, "the segment's bytes (shortcut)");
@@ -61,7 +61,7 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let unit: Vec<(String, Expr)> =
             inputs_of(m, &attention, &["matrix_row", "parameter_row", "load_flags"])
                 .into_iter()
-                .map(|(name, value)| (name.clone(), behind(m, &value, &name)))
+                .map(|(name, value)| (name.clone(), staged(m, &value, &name)))
                 .collect();
         let unit_inputs: Vec<(&str, Expr)> = unit
             .iter()
@@ -104,16 +104,16 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             .into_iter()
             .map(|(name, value)| {
                 let still = OF_THE_LAYER.contains(&name.as_str());
-                let value = if still { value } else { behind(m, &value, &name) };
+                let value = if still { value } else { staged(m, &value, &name) };
                 (name, value)
             })
             .collect();
         m.comment("The last step, from the mask gate to the byte, takes a cycle of its own.");
         let mut emission = |name: &str, width: u32, doc: &str| {
             let now = m.input_doc(name, width, doc);
-            let behind = once(m, &now, name);
-            let chosen = m.delay(&format!("{name}_chosen"), &behind);
-            (chosen.clone(), m.delay(&format!("{name}_last"), &chosen))
+            let first = once(m, &now, name);
+            let second = m.delay(&format!("{name}_d2"), &first);
+            (second.clone(), m.delay(&format!("{name}_d3"), &second))
         };
         let (emit, place) = emission("emit", 1, "a slot is emitted");
         let slot_bit = emission("slot_bit", 8, "one-hot position in the byte").1;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, MAX_SEGMENTS, Op};
 
 use super::fields::{Fields, bits};
-use super::lap::lap;
+use super::terminal_count::terminal_count;
 use super::token_walker::{SHAPE, side, token_walker};
 use super::{layer_bits, shaped};
 use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
@@ -73,9 +73,9 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let group_offset = m.reg_reset("group_offset", 32, 0);
         let walk_base = m.reg_reset("walk_base", 32, 0);
         let words_left = m.reg("words_left", bits("segment_words"));
-        let last_segment = lap(m, "segments", 1, [&layer["segments"]; 2], &started, &moves);
+        let last_segment = terminal_count(m, "segments", 1, [&layer["segments"]; 2], &started, &moves);
         let row_end = m.named("row_end", &(&moves & &last_segment));
-        let last_chunk = lap(m, "chunks", 1, [&layer["chunks"]; 2], &started, &row_end);
+        let last_chunk = terminal_count(m, "chunks", 1, [&layer["chunks"]; 2], &started, &row_end);
         let token_end = m.named("token_end", &(&row_end & &last_chunk));
         m.set_if(&segment, &row_end, &lit(0, segment_bits));
         m.set_if(&segment, &moves, &segment.inc());

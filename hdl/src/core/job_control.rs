@@ -7,7 +7,7 @@ use isa::layout::PARAMETER_ROWS;
 
 use super::fields::{Fields, bits};
 use super::parameter_buffer::{bias_starts, row_bits};
-use super::{layer_bits, shaped};
+use super::{codes, layer_bits, shaped};
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Descriptor fields that job control reads.
@@ -15,7 +15,7 @@ pub(super) const FIELDS: [&str; 6] =
     ["op", "tiles", "groups", "output_words", "output_base", "output_group_stride"];
 
 /// States, in the order in which a job passes through them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum State {
     Layer,
     Start,
@@ -24,6 +24,12 @@ enum State {
     Run,
     Drain,
     End,
+}
+
+impl State {
+    fn code(self) -> Expr {
+        codes::state(&format!("{self:?}"), self as u64, 3)
+    }
 }
 
 /// Takes layers from the loader and runs their jobs one after the other in the array.
@@ -55,7 +61,7 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let advance = m.input("advance", 1);
 
         let state = m.reg_reset("state", 3, State::Layer as u64);
-        let is = |s: State| state.eq_lit(s as u64);
+        let is = |s: State| state.eq(&s.code());
         let in_load = m.named("in_load", &is(State::Load));
         let in_run = m.named("in_run", &is(State::Run));
         let take = m.named("take", &(is(State::Layer) & &layer_valid));
@@ -129,7 +135,7 @@ pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output("parameter_row", &mux(&in_load, &parameter_row, &bias_row));
         m.output("read_row_onehot", &onehot);
 
-        let mut go = |condition: &Expr, to: State| m.set_if(&state, condition, &lit(to as u64, 3));
+        let mut go = |condition: &Expr, to: State| m.set_if(&state, condition, &to.code());
         go(&take, State::Start);
         go(&starting, State::Job);
         go(&begin, State::Load);

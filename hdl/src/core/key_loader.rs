@@ -6,7 +6,7 @@ use isa::{CoreConfig, Op};
 
 use super::fields::{Fields, bits};
 use super::key_transposer::key_transposer;
-use super::lap::lap;
+use super::terminal_count::terminal_count;
 use super::weight_buffer::chunk_rows;
 use crate::rtl::{Builder, Module, RtlError, index_width, lit, mux};
 
@@ -37,7 +37,9 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let idle = m.named("idle", &!&active);
         m.comment("Keys or values: request side.");
         let requesting = m.reg_reset("requesting", 1, 1);
-        m.comment("A request every second cycle at most: in between it is found whether it is the last.");
+        m.comment(
+            "A request every second cycle at most: the cycle in between decides whether it is the last.",
+        );
         let rests = m.reg_reset("key_rests", 1, 0);
         let valid = m.named("key_request", &(&active & &requesting & !&rests));
         let sent = m.named("key_sent", &(&valid & &request_ready));
@@ -79,9 +81,9 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let take = m.named("key_take", &(&in_ready & &in_valid));
         let word = m.reg_reset("word", words.width(), 0);
         let row = m.reg_reset("key", rows.width(), 0);
-        let key_end = lap(m, "key_words", beat_words, [&words; 2], &idle, &take);
+        let key_end = terminal_count(m, "key_words", beat_words, [&words; 2], &idle, &take);
         let key_done = m.named("key_done", &(&take & &key_end));
-        let last_row = lap(m, "keys", 1, [&rows; 2], &idle, &key_done);
+        let last_row = terminal_count(m, "keys", 1, [&rows; 2], &idle, &key_done);
         let rows_end = m.named("key_rows_end", &(&key_end & &last_row));
         let slab_end = m.named("slab_end", &(&rows_end | (&key_end & row.slice(0, 3).all())));
         m.set_if(&word, &(&idle | &key_done), &word.like(0));
@@ -120,7 +122,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&key_base, &idle, &lit(0, row_bits));
         m.set_if(&key_base, &key_chunk_done, &(&key_base + &chunk_rows));
         let chunk_done = m.delay_reset("chunk_was_done", &chunk_done);
-        let last_chunk = lap(m, "chunks", 1, [&layer["chunks"]; 2], &idle, &chunk_done);
+        let last_chunk = terminal_count(m, "chunks", 1, [&layer["chunks"]; 2], &idle, &chunk_done);
         let done = m.named("done", &(&active & &chunk_done & last_chunk));
         let channel = block.output("out_channel");
         let channel_row = &key_base + channel.zext(row_bits.max(channel.width())).trunc(row_bits);

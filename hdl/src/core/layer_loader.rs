@@ -8,7 +8,7 @@ use isa::{CoreConfig, ErrorCode};
 use super::dma_read::length_bits;
 use super::key_loader::{self, key_loader};
 use super::layer_tables::layer_tables;
-use super::{descriptor_check::descriptor_check, layer_bits, shaped};
+use super::{codes, descriptor_check::descriptor_check, layer_bits, shaped};
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 use buffers::Writes;
 use descriptor::Descriptor;
@@ -309,7 +309,7 @@ impl Loader<'_> {
         m.output_doc("job_loaded", &jobs.loaded, "a job's buffers are complete");
         m.output_doc("layer_valid", &announced, "the descriptor is checked and waits to be taken");
         m.output_doc("index", index, "index of the descriptor");
-        let code = mux(&rows.tile_bad, &lit(ErrorCode::BadShape as u64, 8), code);
+        let code = mux(&rows.tile_bad, &codes::error(ErrorCode::BadShape), code);
         m.output_doc("error_code", &code, "why the descriptor is refused");
     }
 }

@@ -19,6 +19,7 @@
 //! | [`perf_counters`] | where the cycles went |
 //! | [`engine`], [`mst_core`](mod@mst_core) | all of it, wired |
 
+pub(crate) mod codes;
 pub mod csr;
 pub mod descriptor_check;
 pub mod dma_read;
@@ -33,7 +34,6 @@ pub mod job_control;
 pub mod key_loader;
 pub mod key_transposer;
 mod landing;
-mod lap;
 pub mod layer_loader;
 pub mod layer_tables;
 pub mod lfsr_mask_gate;
@@ -49,6 +49,7 @@ pub mod spike_buffer;
 pub mod spike_packer;
 pub mod spike_scanner;
 pub mod stream_fifo;
+mod terminal_count;
 pub mod token_walker;
 pub mod weight_buffer;
 

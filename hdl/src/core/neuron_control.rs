@@ -73,7 +73,7 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let stepping = m.reg_reset("stepping", 1, 0);
         let counter = m.reg_reset("fire_counter", COUNT_BITS, 0);
         let slot = m.reg_reset("slot", COUNT_BITS, 0);
-        m.comment("Whether a count is at its last value is found with the count before.");
+        m.comment("Whether a count is at its last value is decided with the count before, and registered.");
         let last_count = m.reg("last_count", 1);
         let last_slot = m.reg("last_slot", 1);
         let single = m.named("single", &last_time.is_zero());

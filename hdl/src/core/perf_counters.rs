@@ -7,7 +7,9 @@ use isa::CoreConfig;
 use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, lit};
 
-/// Counts the cycles of a run by what they were spent on; 32 bits each, wrapping, cleared by the host. A count follows a cycle later.
+/// Counts the cycles of a run by what they were spent on; 32 bits each, wrapping, cleared by the host.
+///
+/// A count shows a cycle, and a clear takes effect, two cycles later; spikes show four cycles after their `emit`.
 pub fn perf_counters(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     shaped("perf_counters", config)?;
     let doc = "Counts a run's cycles by what they were spent on, and its spikes.";

@@ -2,6 +2,7 @@
 
 use isa::ErrorCode;
 
+use super::codes::error;
 use crate::rtl::{Builder, Expr, cat, lit, mux};
 
 /// Longest burst in beats.
@@ -140,8 +141,8 @@ fn fault(
     let unaligned = m.named(&format!("{name}_unaligned"), &unaligned);
     // AXI has no burst without beats: its length would wrap, and the bus would never count as idle again.
     let empty = m.named(&format!("{name}_empty"), &words.is_zero());
-    let code = mux(&unaligned, &lit(ErrorCode::Unaligned as u64, 8), &lit(ErrorCode::OutOfRange as u64, 8));
-    let code = mux(&empty, &lit(ErrorCode::BadShape as u64, 8), &code);
+    let code = mux(&unaligned, &error(ErrorCode::Unaligned), &error(ErrorCode::OutOfRange));
+    let code = mux(&empty, &error(ErrorCode::BadShape), &code);
     (outside | unaligned | empty, code)
 }
 

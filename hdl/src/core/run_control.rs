@@ -5,6 +5,7 @@ use std::rc::Rc;
 use isa::ErrorCode;
 use isa::registers::status;
 
+use super::codes::{error, state};
 use super::layer_bits;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
@@ -45,9 +46,8 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         ];
         let completed = m.reg_reset("layers_completed", layer_bits(), 0);
 
-        let idle_state = lit(0, 2);
-        let drain_state = lit(1, 2);
-        let run_state = lit(2, 2);
+        let [idle_state, drain_state, run_state] =
+            [("Idle", 0), ("Drain", 1), ("Run", 2)].map(|(name, code)| state(name, code, 2));
         let state = m.reg_reset("state", 2, 0);
         // A bit each: the fourth state does not occur.
         let running = m.named("running", &state.bit(1));
@@ -63,15 +63,14 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
         );
         let busy = &running | &pending;
         let refused = m.named("start_refused", &(&start & !&failed & (&busy | &bad_run)));
-        let refusal =
-            mux(&busy, &lit(ErrorCode::StartWhileBusy as u64, 8), &lit(ErrorCode::BadRun as u64, 8));
+        let refusal = mux(&busy, &error(ErrorCode::StartWhileBusy), &error(ErrorCode::BadRun));
         let (mut reported, mut code, mut index, mut address) =
             (lit(0, 1), lit(0, 8), lit(0, layer_bits()), lit(0, 32));
         for (name, fixed) in sources.iter().rev() {
             let valid = m.input(name, 1);
             reported = reported | &valid;
             let this_code = match fixed {
-                Some(code) => lit(*code as u64, 8),
+                Some(code) => error(*code),
                 None => m.input(&format!("{name}_code"), 8),
             };
             let this_index = match *name {
@@ -88,7 +87,7 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             code = mux(&valid, &this_code, &code);
             index = mux(&valid, this_index, &index);
         }
-        m.comment("What was found is kept in the next cycle; a refused start names no descriptor.");
+        m.comment("An error is registered, and kept in the next cycle; a refused start names no descriptor.");
         let reported = m.named("reported", &(&running & reported));
         let found = m.reg_reset("found", 1, 0);
         m.set_if(&found, &soft_reset, &lit(0, 1));
@@ -101,34 +100,34 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
             ("address", address, lit(0, 32)),
         ]
         .map(|(name, value, refused)| mux(&in_run, &m.delay(&format!("found_{name}"), &value), &refused));
-        let error = m.named("error_now", &(&found & !&failed));
+        let fails = m.named("error_now", &(&found & !&failed));
         let mut keep = |name: &str, value: &Expr| {
             let register = m.reg_reset(name, value.width(), 0);
             m.set_if(&register, &soft_reset, &lit(0, value.width()));
-            m.set_if(&register, &error, value);
+            m.set_if(&register, &fails, value);
             register
         };
         let code = keep("error_code", &code);
         let index = keep("error_index", &index);
         let address = keep("error_offset", &address);
         m.set_if(&failed, &soft_reset, &lit(0, 1));
-        m.set_if(&failed, &error, &lit(1, 1));
+        m.set_if(&failed, &fails, &lit(1, 1));
 
         m.comment("Run.");
         let all_completed = m.delay("all_completed", &completed.eq(&count.trunc(layer_bits())));
         let all_done = m.named("all_done", &(&running & all_completed));
         m.unused(&count.slice(layer_bits(), 32 - layer_bits()));
         let accept = m.named("accept", &(&start & !&failed & !&refused));
-        m.set_if(&pending, &(&soft_reset | &error), &lit(0, 1));
+        m.set_if(&pending, &(&soft_reset | &fails), &lit(0, 1));
         m.set_if(&pending, &accept, &lit(1, 1));
         m.set_if(&pending, &running, &lit(0, 1));
-        m.set_if(&state, &(&soft_reset | &error | &accept), &drain_state);
+        m.set_if(&state, &(&soft_reset | &fails | &accept), &drain_state);
         m.set_if(&state, &(&draining & &bus_idle), &mux(&pending, &run_state, &idle_state));
         m.set_if(&state, &all_done, &idle_state);
         m.set_if(&completed, &accept, &lit(0, layer_bits()));
         // Not after an error was found: what it names is the layer that fails.
         m.set_if(&completed, &(&retired & &running & !&found), &completed.inc());
-        m.set_if(&done, &(&accept | &soft_reset | &clear_done | &error), &lit(0, 1));
+        m.set_if(&done, &(&accept | &soft_reset | &clear_done | &fails), &lit(0, 1));
         m.set_if(&done, &all_done, &lit(1, 1));
 
         m.formal(|m| {
@@ -156,7 +155,7 @@ pub fn run_control() -> Result<Rc<Module>, RtlError> {
                 &(!&running & !&draining),
                 &!&running,
             );
-            m.assert_next("error_stops", "An error stops the run.", &error, &!&running);
+            m.assert_next("error_stops", "An error stops the run.", &fails, &!&running);
             m.assert_formal(
                 "failed_does_not_run",
                 "After an error nothing runs.",

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use isa::{CoreConfig, MAX_SEGMENTS};
 
 use super::fields::bits;
-use super::lap::lap;
 use super::read_back::{Ports, reads_return_what_was_written};
 use super::shaped;
 use super::sparse_attention::popcount;
+use super::terminal_count::terminal_count;
 use super::weight_buffer::enables;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
 
@@ -85,7 +85,8 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let slot_free = m.reg_reset("slot_free", 1, 1);
         let ready = m.named("ready", &(&segment_valid & &slot_free));
         let take = m.named("take", &(&in_valid & &ready));
-        let last_beat = lap(m, "segment", beat_words, [&next_words, &segment_words], &segment_ready, &take);
+        let last_beat =
+            terminal_count(m, "segment", beat_words, [&next_words, &segment_words], &segment_ready, &take);
         m.assign(&segment_end, &(&take & last_beat));
         let row_done = m.named("row_done", &(&segment_end & &row_end));
         m.set_if(&row, &row_done, &row.inc());
@@ -211,7 +212,7 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             );
             m.assert_formal(
                 "free_is_known",
-                "What is known of the next beat's slot is what its flag says.",
+                "The flag says whether the next beat's slot is free.",
                 &slot_free.eq(&!busy.at(&slot)),
             );
             let claims = |slot: u32| busy.bit(slot);

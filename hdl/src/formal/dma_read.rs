@@ -7,6 +7,7 @@ use crate::core::dma_read::dma_read;
 use crate::rtl::{Module, RtlError, lit};
 
 const FILE: &str = "dma_read.v";
+const STREAM: &str = "dma_read_stream.v";
 
 pub(super) const PROOFS: [Proof; 2] = [
     Proof {
@@ -19,9 +20,9 @@ pub(super) const PROOFS: [Proof; 2] = [
         build: |name| top(name, 64),
         planted: &[
             Planted {
-                file: FILE,
-                text: "inputs_near_border ? inputs_burst_end",
-                changed: "(inputs_near_border & inputs_offset[3]) ? inputs_burst_end",
+                file: STREAM,
+                text: "read_near_border ? read_burst_end",
+                changed: "(read_near_border & read_offset[3]) ? read_burst_end",
             },
             Planted {
                 file: FILE,
@@ -29,11 +30,11 @@ pub(super) const PROOFS: [Proof; 2] = [
                 changed: "ar_free = ~arvalid | arready | turn;",
             },
             Planted {
-                file: FILE,
-                text: "weights_outside = weights_end > {1'b0, memory_size};",
-                changed: "weights_outside = 1'b0;",
+                file: STREAM,
+                text: "read_outside = read_end > {1'b0, memory_size};",
+                changed: "read_outside = 1'b0;",
             },
-            Planted { file: FILE, text: "weights_room - ", changed: "weights_room - 8'd1 & " },
+            Planted { file: STREAM, text: "room <= room - ", changed: "room <= room - 8'd1 & " },
         ],
     },
     Proof {
@@ -44,9 +45,9 @@ pub(super) const PROOFS: [Proof; 2] = [
         cover_depth: 14,
         build: |name| top(name, 128),
         planted: &[Planted {
-            file: FILE,
-            text: "inputs_near_border ? inputs_burst_end",
-            changed: "(inputs_near_border & inputs_offset[4]) ? inputs_burst_end",
+            file: STREAM,
+            text: "read_near_border ? read_burst_end",
+            changed: "(read_near_border & read_offset[4]) ? read_burst_end",
         }],
     },
 ];

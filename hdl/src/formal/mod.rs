@@ -80,7 +80,7 @@ impl Proof {
     pub fn with_bug(&self, bug: &Planted<'_>) -> Result<Option<Vec<VerilogFile>>, RtlError> {
         let mut files = self.files()?;
         let Some(file) = files.iter_mut().find(|file| file.name == bug.file) else { return Ok(None) };
-        let end = file.text.find("`ifdef FORMAL").unwrap_or(file.text.len());
+        let end = file.text.rfind("`ifdef FORMAL").unwrap_or(file.text.len());
         let (logic, rules) = file.text.split_at(end);
         if logic.matches(bug.text).count() != 1 {
             return Ok(None);

@@ -37,8 +37,8 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
         Planted { file: FILE, text: "too_long = waits & ", changed: "too_long = waits & in_length & " },
         Planted {
             file: FILE,
-            text: "| (rx_data == 8'd4);",
-            changed: "| (rx_data == 8'd4) | (rx_data == 8'd5);",
+            text: "| (rx_data == COMMAND_READ_FIXED);",
+            changed: "| (rx_data == COMMAND_READ_FIXED) | (rx_data == 8'd5);",
         },
         Planted { file: FILE, text: "receives = ~(in_access | in_send);", changed: "receives = ~in_access;" },
     ],

@@ -1,12 +1,21 @@
 //! Pieces of a module's text, and how they are joined.
 
-/// A clocked block: branches tried in order.
+/// Longest line of a statement beside its condition.
+const LINE: usize = 104;
+
+/// Registers that take values under the same conditions: branches tried in order.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Always {
+pub(super) struct Chain {
     /// Condition and statements; no condition means always (or else).
     branches: Vec<(Option<String>, Vec<String>)>,
     /// Branches stand beside each other instead of excluding each other.
     parallel: bool,
+}
+
+/// A clocked block: what a section of a module keeps from cycle to cycle.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    chains: Vec<Chain>,
 }
 
 #[derive(Debug)]
@@ -15,12 +24,12 @@ pub(super) enum Chunk {
     /// Declarations and assignments, which may stand close together.
     Lines(Vec<String>),
     Block(Vec<String>),
-    Always(Always),
+    Process(Process),
     /// Text, already joined, for formal tools only.
     Formal(String),
 }
 
-impl Always {
+impl Chain {
     /// One more branch: `else if`, or `else` without a condition.
     pub fn branch(&mut self, condition: Option<String>, statement: String) {
         self.branches.push((condition, vec![statement]));
@@ -36,46 +45,104 @@ impl Always {
         }
     }
 
-    /// Appends a block, or merges it with the one before if both have the same conditions; declarations between them
-    /// move ahead.
-    pub fn add(always: Always, chunks: &mut Vec<Chunk>) {
-        let last = chunks.iter().rposition(|chunk| !matches!(chunk, Chunk::Lines(_)));
-        let conditions = |block: &Always| block.branches.iter().map(|b| b.0.clone()).collect::<Vec<_>>();
-        if let Some(position) = last
-            && let Chunk::Always(earlier) = &mut chunks[position]
-            && !earlier.parallel
-            && conditions(earlier) == conditions(&always)
-        {
-            for (branch, (_, statements)) in earlier.branches.iter_mut().zip(always.branches) {
-                branch.1.extend(statements);
+    fn conditions(&self) -> impl Iterator<Item = &Option<String>> {
+        self.branches.iter().map(|(condition, _)| condition)
+    }
+
+    /// What happens in reset, and the rest.
+    fn split_reset(&self) -> (Option<&Vec<String>>, Chain) {
+        match self.branches.split_first() {
+            Some(((Some(condition), statements), rest)) if condition == "rst" => {
+                (Some(statements), Chain { branches: rest.to_vec(), parallel: self.parallel })
             }
-            let merged = chunks.remove(position);
-            chunks.push(merged);
-        } else {
-            chunks.push(Chunk::Always(always));
+            _ => (None, self.clone()),
         }
     }
 
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec!["always @(posedge clk) begin".to_owned()];
+        if let [(Some(condition), statements)] = self.branches.as_slice()
+            && let [statement] = statements.as_slice()
+            && condition.len() + statement.len() < LINE
+        {
+            return vec![format!("if ({condition}) {statement}")];
+        }
+        let mut lines = Vec::new();
         let mut open = false;
         for (condition, statements) in &self.branches {
             let chained = open && !self.parallel;
             if open && self.parallel {
-                lines.push("    end".to_owned());
+                lines.push("end".to_owned());
             }
             match (condition, chained) {
-                (Some(condition), true) => lines.push(format!("    end else if ({condition}) begin")),
-                (Some(condition), false) => lines.push(format!("    if ({condition}) begin")),
-                (None, true) => lines.push("    end else begin".to_owned()),
+                (Some(condition), true) => lines.push(format!("end else if ({condition}) begin")),
+                (Some(condition), false) => lines.push(format!("if ({condition}) begin")),
+                (None, true) => lines.push("end else begin".to_owned()),
                 (None, false) => {}
             }
             open = condition.is_some() || chained;
-            let indent = if open { "        " } else { "    " };
+            let indent = if open { "    " } else { "" };
             lines.extend(statements.iter().map(|statement| format!("{indent}{statement}")));
         }
         if open {
+            lines.push("end".to_owned());
+        }
+        lines
+    }
+}
+
+impl Process {
+    pub fn of(chain: Chain) -> Process {
+        Process { chains: vec![chain] }
+    }
+
+    /// Adds registers to the block of their section; declarations since it move ahead. A comment, an instance or a memory's port begins
+    /// another section.
+    pub fn add(chain: Chain, chunks: &mut Vec<Chunk>) {
+        let last = chunks.iter().rposition(|chunk| !matches!(chunk, Chunk::Lines(_)));
+        let Some((position, Chunk::Process(process))) =
+            last.map(|position| (position, &mut chunks[position]))
+        else {
+            return chunks.push(Chunk::Process(Process::of(chain)));
+        };
+        if process.chains.iter().any(|chain| chain.parallel) {
+            return chunks.push(Chunk::Process(Process::of(chain)));
+        }
+        match process.chains.iter_mut().find(|known| known.conditions().eq(chain.conditions())) {
+            Some(known) => {
+                for (branch, (_, statements)) in known.branches.iter_mut().zip(chain.branches) {
+                    branch.1.extend(statements);
+                }
+            }
+            None => process.chains.push(chain),
+        }
+        let merged = chunks.remove(position);
+        chunks.push(merged);
+    }
+
+    /// Control state, which is reset, then data, which is not.
+    fn lines(&self) -> Vec<String> {
+        let indented = |lines: Vec<String>, by: &str| {
+            lines.into_iter().map(|line| format!("{by}{line}")).collect::<Vec<_>>()
+        };
+        let mut lines = vec!["always @(posedge clk) begin".to_owned()];
+        let split: Vec<_> = self.chains.iter().map(Chain::split_reset).collect();
+        let reset: Vec<&String> = split.iter().filter_map(|(reset, _)| *reset).flatten().collect();
+        let resets = split.iter().filter(|(reset, _)| reset.is_some()).count();
+        if resets == 1 {
+            for (chain, _) in self.chains.iter().zip(&split).filter(|(_, (reset, _))| reset.is_some()) {
+                lines.extend(indented(chain.lines(), "    "));
+            }
+        } else if resets > 1 {
+            lines.push("    if (rst) begin".to_owned());
+            lines.extend(reset.into_iter().map(|statement| format!("        {statement}")));
+            lines.push("    end else begin".to_owned());
+            for (_, rest) in split.iter().filter(|(reset, _)| reset.is_some()) {
+                lines.extend(indented(rest.lines(), "        "));
+            }
             lines.push("    end".to_owned());
+        }
+        for (_, data) in split.iter().filter(|(reset, _)| reset.is_none()) {
+            lines.extend(indented(data.lines(), "    "));
         }
         lines.push("end".to_owned());
         lines
@@ -97,7 +164,7 @@ pub(super) fn join(chunks: &[Chunk]) -> String {
         previous = Some(chunk);
         let lines = match chunk {
             Chunk::Comment(lines) | Chunk::Lines(lines) | Chunk::Block(lines) => lines.clone(),
-            Chunk::Always(always) => always.lines(),
+            Chunk::Process(process) => process.lines(),
             Chunk::Formal(inside) => {
                 text += &format!("`ifdef FORMAL\n{inside}`endif\n");
                 continue;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::builder::{Builder, Role};
 use super::error::Fault;
-use super::expr::{Expr, Kind, Node};
+use super::expr::{Expr, Kind, Node, post_order};
+use super::render;
 
 /// Reports wires, registers and memories that nothing drives.
 pub(super) fn complete(builder: &mut Builder) {
@@ -28,6 +29,27 @@ pub(super) fn complete(builder: &mut Builder) {
     }
     for (place, fault) in missing {
         builder.report(place, fault);
+    }
+}
+
+/// Reports constants that have the name of something else.
+pub(super) fn constants(builder: &mut Builder) {
+    let mut roots = render::roots(builder, &builder.items);
+    roots.extend(render::roots(builder, &builder.formal_items));
+    roots.extend(builder.outputs.iter().map(|output| output.value.clone()));
+    let mut known: HashMap<String, (u64, u32)> = HashMap::new();
+    for value in post_order(&roots) {
+        let Kind::Constant { name, value: bits } = &value.0.kind else { continue };
+        let place = format!("constant `{name}`");
+        let this = (*bits, value.width());
+        match known.get(&**name) {
+            Some(before) if *before == this => {}
+            Some(_) => builder.report(place, Fault::DuplicateName { name: name.to_string() }),
+            None => {
+                builder.claim_name(&place, name);
+                known.insert(name.to_string(), this);
+            }
+        }
     }
 }
 

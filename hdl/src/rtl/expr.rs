@@ -34,6 +34,11 @@ pub(super) struct Node {
 pub(super) enum Kind {
     /// Bits beyond the 64th are zero.
     Lit(u64),
+    /// A literal that the text calls by its name.
+    Constant {
+        name: Rc<str>,
+        value: u64,
+    },
     Signal {
         index: usize,
         name: Rc<str>,
@@ -117,7 +122,7 @@ impl Node {
     /// Moves the operands out, so that long chains are freed without recursion.
     fn take_operands(&mut self, into: &mut Vec<Expr>) {
         match std::mem::replace(&mut self.kind, Kind::Lit(0)) {
-            Kind::Lit(_) | Kind::Signal { .. } | Kind::Poison(_) => {}
+            Kind::Lit(_) | Kind::Constant { .. } | Kind::Signal { .. } | Kind::Poison(_) => {}
             Kind::MemRead { address: a, .. }
             | Kind::Not(a)
             | Kind::Reduce(_, a)
@@ -138,7 +143,7 @@ impl Node {
     /// The operands, in order.
     pub fn operands(&self) -> Vec<&Expr> {
         match &self.kind {
-            Kind::Lit(_) | Kind::Signal { .. } | Kind::Poison(_) => Vec::new(),
+            Kind::Lit(_) | Kind::Constant { .. } | Kind::Signal { .. } | Kind::Poison(_) => Vec::new(),
             Kind::MemRead { address: a, .. }
             | Kind::Not(a)
             | Kind::Reduce(_, a)
@@ -198,8 +203,8 @@ impl Expr {
         if let Some(fault) = fault {
             return Expr::poison(width, signed, fault);
         }
-        if let Some(bits) = fold::value(&node.kind, width) {
-            return Expr::leaf(width, signed, None, Kind::Lit(bits));
+        if let Some(simpler) = fold::simpler(&node.kind, width, signed) {
+            return simpler;
         }
         node.owner = owner;
         Expr(Rc::new(node))
@@ -214,7 +219,7 @@ impl Expr {
 
     pub(super) fn literal(&self) -> Option<u64> {
         match self.0.kind {
-            Kind::Lit(value) => Some(value),
+            Kind::Lit(value) | Kind::Constant { value, .. } => Some(value),
             _ => None,
         }
     }
@@ -245,7 +250,7 @@ impl Expr {
         let inner = |expr: &Expr| expr.brief_to(depth - 1);
         match &self.0.kind {
             Kind::Lit(value) => format!("{}'d{value}", self.width()),
-            Kind::Signal { name, .. } => name.to_string(),
+            Kind::Signal { name, .. } | Kind::Constant { name, .. } => name.to_string(),
             Kind::MemRead { memory, address } => format!("{memory}[{}]", inner(address)),
             Kind::Not(a) => format!("~{}", inner(a)),
             Kind::Reduce(Reduction::Any, a) => format!("|{}", inner(a)),

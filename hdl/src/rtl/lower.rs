@@ -16,6 +16,8 @@ pub(super) type Id = usize;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
     Lit(u64),
+    /// A literal with a name.
+    Constant(Rc<str>, u64),
     /// A signal of the module.
     Name(Rc<str>),
     MemRead(Rc<str>),
@@ -103,7 +105,7 @@ impl Design {
             match &node.op {
                 Op::Cast => id = node.args[0],
                 Op::Slice(first) => (id, lsb) = (node.args[0], first + lsb),
-                Op::Lit(value) => {
+                Op::Lit(value) | Op::Constant(_, value) => {
                     let (value, signed) = (cut(*value, lsb, width), node.signed);
                     return self.push(Op::Lit(value), width, signed, vec![]);
                 }
@@ -157,6 +159,12 @@ impl Design {
         let signed = expr.is_signed() && width == expr.width();
         let args = match &expr.0.kind {
             Kind::Lit(value) => return self.push(Op::Lit(cut(*value, low, width)), width, signed, vec![]),
+            Kind::Constant { name, value } if width == expr.width() => {
+                return self.push(Op::Constant(Rc::clone(name), *value), width, signed, vec![]);
+            }
+            Kind::Constant { value, .. } => {
+                return self.push(Op::Lit(cut(*value, low, width)), width, signed, vec![]);
+            }
             Kind::Signal { name, .. } => return self.push(Op::Name(Rc::clone(name)), width, signed, vec![]),
             Kind::Slice(a, lsb) => {
                 let id = self.bits(a, (lsb + low, lsb + high));
@@ -252,6 +260,7 @@ impl Design {
             level = level
                 .chunks(2)
                 .map(|pair| match *pair {
+                    [low, high] if self.same(low, high) => low,
                     [low, high] => self.push(Op::Mux, width, signed, vec![condition, high, low]),
                     // Only the last choice can be alone, and then stands for all beyond it.
                     _ if bit > 0 && pair[0] != last => {
@@ -271,6 +280,11 @@ impl Design {
             _ => self.push(Op::Reduce(Reduction::Any), 1, false, vec![high_bits]),
         };
         self.push(Op::Mux, width, signed, vec![beyond, last, level[0]])
+    }
+
+    /// Whether two nodes are one, or equal literals.
+    fn same(&self, a: Id, b: Id) -> bool {
+        a == b || matches!((&self.nodes[a].op, &self.nodes[b].op), (Op::Lit(x), Op::Lit(y)) if x == y)
     }
 
     /// The index of a word's lowest bit, in exactly the width that the base calls for.
@@ -302,6 +316,7 @@ fn cut(value: u64, lsb: u32, width: u32) -> u64 {
 fn computable(expr: &Expr, (low, high): Range) -> Range {
     match &expr.0.kind {
         Kind::Lit(_)
+        | Kind::Constant { .. }
         | Kind::Not(_)
         | Kind::Mux(..)
         | Kind::Cat(_)
@@ -328,7 +343,7 @@ fn demand(expr: &Expr, range: Range, wanted: &mut HashMap<*const Node, Range>) {
     let (low, high) = range;
     let all = |operand: &Expr| (0, operand.width());
     match &expr.0.kind {
-        Kind::Lit(_) | Kind::Signal { .. } | Kind::Poison(_) => {}
+        Kind::Lit(_) | Kind::Constant { .. } | Kind::Signal { .. } | Kind::Poison(_) => {}
         Kind::Slice(a, lsb) => want(a, (lsb + low, lsb + high)),
         Kind::Shift(Direction::Right, a, n) if n.saturating_add(high) <= a.width() => {
             want(a, (low + n, high + n));

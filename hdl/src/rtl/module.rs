@@ -43,6 +43,7 @@ impl Module {
         }
         body(&mut builder);
         check::complete(&mut builder);
+        check::constants(&mut builder);
         builder.check_formal();
         if let Some(error) = builder.faults.first() {
             return Err(error.clone());

@@ -30,6 +30,15 @@ pub fn lit(value: u64, width: u32) -> Expr {
     Expr::leaf(width, false, None, Kind::Lit(value))
 }
 
+/// An unsigned literal of `width` bits that the Verilog calls by a name: a state, or a code. The module that uses it declares it.
+pub fn constant(name: &str, value: u64, width: u32) -> Expr {
+    let plain = lit(value, width);
+    if plain.fault().is_some() {
+        return plain;
+    }
+    Expr::leaf(width, false, None, Kind::Constant { name: name.into(), value })
+}
+
 /// A signed literal of `width` bits.
 pub fn slit(value: i64, width: u32) -> Expr {
     let fits = width >= 64 || (width > 0 && (-(1i64 << (width - 1))..1i64 << (width - 1)).contains(&value));

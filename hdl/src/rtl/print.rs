@@ -4,6 +4,7 @@
 //! size from their context always meet operands of the same size. So no context can change a value.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::expr::{BinaryOp, Direction, Expr, Reduction};
 use super::lower::{Design, Id, Op};
@@ -78,6 +79,23 @@ impl Printer {
         Printer { design, uses, sliced, texts: vec![None; count], names, hoisted: Vec::new() }
     }
 
+    /// The declarations of the constants that the text reads, by their values; those that are `known` are declared already.
+    pub fn constants(&self, known: &mut HashSet<Rc<str>>) -> Vec<String> {
+        let read = self.design.nodes.iter().zip(&self.uses).filter(|(_, uses)| **uses > 0);
+        let mut found: Vec<(u64, Rc<str>, u32)> = read
+            .filter_map(|(node, _)| match &node.op {
+                Op::Constant(name, value) => Some((*value, Rc::clone(name), node.width)),
+                _ => None,
+            })
+            .filter(|(_, name, _)| known.insert(Rc::clone(name)))
+            .collect();
+        found.sort();
+        let line = |(value, name, width): (u64, Rc<str>, u32)| {
+            format!("localparam {}{name} = {};", shape(width, false), literal(value, width, false).text)
+        };
+        found.into_iter().map(line).collect()
+    }
+
     /// Whether the text reads this expression.
     pub fn reads(&self, expr: &Expr) -> bool {
         self.design.find(expr).is_some_and(|id| self.uses[id] > 0)
@@ -97,7 +115,7 @@ impl Printer {
         } else {
             lines.push(format!("{head} = {};", self.text(id).text));
         }
-        if !matches!(self.design.nodes[id].op, Op::Name(_) | Op::Lit(_) | Op::Slice(_)) {
+        if !matches!(self.design.nodes[id].op, Op::Name(_) | Op::Lit(_) | Op::Constant(..) | Op::Slice(_)) {
             self.texts[id] = Some(Text::atom(name.to_owned()));
         }
     }
@@ -124,7 +142,7 @@ impl Printer {
 
     fn finish(&mut self, id: Id, target: &str, lines: &mut Vec<String>) {
         let node = &self.design.nodes[id];
-        let plain = matches!(node.op, Op::Name(_) | Op::Lit(_) | Op::Slice(_));
+        let plain = matches!(node.op, Op::Name(_) | Op::Lit(_) | Op::Constant(..) | Op::Slice(_));
         let mut named = self.sliced[id];
         if !named {
             let text = self.render(id);
@@ -197,7 +215,7 @@ impl Printer {
         let binary = |text| Text { text, binding: Binding::Binary };
         match &node.op {
             Op::Lit(value) => literal(*value, node.width, node.signed),
-            Op::Name(name) => Text::atom(name.to_string()),
+            Op::Name(name) | Op::Constant(name, _) => Text::atom(name.to_string()),
             Op::MemRead(memory) => Text::atom(format!("{memory}[{}]", plain(0))),
             Op::Not => {
                 let text = format!("~{}", self.text(operands[0]).at_least(Binding::Atom));

@@ -6,6 +6,7 @@ use isa::PcieConfig;
 use isa::pcie::{self, card_control};
 
 use super::offered;
+use crate::core::codes::okay;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
 /// AXI4-Lite subordinate behind LitePCIe: leads an access to the core or to the registers of [`isa::pcie`].
@@ -103,11 +104,11 @@ pub fn card_registers(config: &PcieConfig) -> Result<Rc<Module>, RtlError> {
         m.output("s_axil_awready", &take_write);
         m.output("s_axil_wready", &take_write);
         m.output("s_axil_bvalid", &(&answered & &write));
-        m.output("s_axil_bresp", &lit(0, 2));
+        m.output("s_axil_bresp", &okay());
         m.output("s_axil_arready", &take_read);
         m.output("s_axil_rvalid", &(&answered & !&write));
         m.output("s_axil_rdata", &value);
-        m.output("s_axil_rresp", &lit(0, 2));
+        m.output("s_axil_rresp", &okay());
         let to_offset = cat(&[offset.clone(), lit(0, 2)]);
         m.output("m_axil_awvalid", &aw_out);
         m.output("m_axil_awaddr", &to_offset);

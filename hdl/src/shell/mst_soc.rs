@@ -11,7 +11,7 @@ use super::uart_rx::uart_rx;
 use super::uart_tx::uart_tx;
 use crate::core::stream_fifo::stream_fifo;
 use crate::core::{mst_core, refused};
-use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
+use crate::rtl::{Builder, Expr, Module, Nets, RtlError, lit, mux};
 
 /// Bytes that wait while an answer is sent: a host may send the next command before it has read the answer.
 const WAITING_BYTES: u32 = 32;
@@ -24,156 +24,119 @@ const WAITING_BYTES: u32 = 32;
 /// If the configuration is invalid, naming the field.
 pub fn mst_soc(config: &SocConfig) -> Result<Rc<Module>, RtlError> {
     config.validate().map_err(refused("mst_soc", "system configuration"))?;
-    let core = mst_core(&config.core)?;
-    let ram = axi_ram(&config.into())?;
-    let bus = host_bus(config)?;
-    let bridge = serial_bridge(config.silence_cycles())?;
-    let receiver = uart_rx(config.cycles_per_bit())?;
-    let transmitter = uart_tx(config.cycles_per_bit())?;
-    let waiting = stream_fifo(8, WAITING_BYTES)?;
+    let parts = [
+        ("receiver", uart_rx(config.cycles_per_bit())?),
+        ("waiting", stream_fifo(8, WAITING_BYTES)?),
+        ("transmitter", uart_tx(config.cycles_per_bit())?),
+        ("bridge", serial_bridge(config.silence_cycles())?),
+        ("bus", host_bus(config)?),
+        ("core", mst_core(&config.core)?),
+        ("ram", axi_ram(&config.into())?),
+    ];
+    let parts = parts.each_ref().map(|(name, module)| (*name, module));
     let doc = "Accelerator for Masked Spiking Transformers with memory of its own, behind a serial line (docs/isa.md).";
     Module::build("mst_soc", doc, |m: &mut Builder| {
-        let pin = m.input_doc("rx", 1, "serial line in, high when idle");
-        m.asynchronous("rx");
-        m.comment("Serial line.");
-        let receiver = m.instance("receiver", &receiver, &[("rx", pin)]);
-        m.comment("The next byte waits in a register: what the bridge makes of it takes its cycle.");
-        let byte_taken = m.wire("byte_taken", 1);
-        let byte_valid = m.reg_reset("byte_valid", 1, 0);
-        let rx_ready = m.named("rx_ready", &!&byte_valid);
-        let waiting = m.instance(
-            "waiting",
-            &waiting,
-            &[
-                ("flush", lit(0, 1)),
-                ("push_valid", receiver.output("valid")),
-                ("push_data", receiver.output("data")),
-                ("pop_ready", rx_ready.clone()),
-            ],
-        );
-        m.set(&byte_valid, &mux(&byte_valid, &!&byte_taken, &waiting.output("pop_valid")));
-        let byte = m.sample("byte_data", &rx_ready, &waiting.output("pop_data"));
-        let tx_valid = m.wire("tx_valid", 1);
-        let tx_data = m.wire("tx_data", 8);
-        let transmitter = m.instance(
-            "transmitter",
-            &transmitter,
-            &[("valid", tx_valid.clone()), ("data", tx_data.clone())],
-        );
-        let bus_done = m.wire("access_done", 1);
-        let bus_rdata = m.wire("access_rdata", 32);
-        let crc_clear = m.wire("crc_restart", 1);
-        let bridge = m.instance(
-            "bridge",
-            &bridge,
-            &[
-                ("rx_valid", byte_valid),
-                ("rx_data", byte),
-                ("tx_ready", transmitter.output("ready")),
-                ("bus_done", bus_done.clone()),
-                ("bus_rdata", bus_rdata.clone()),
-                ("crc_clear", crc_clear.clone()),
-            ],
-        );
-        m.assign(&byte_taken, &bridge.output("rx_ready"));
-        m.assign(&tx_valid, &bridge.output("tx_valid"));
-        m.assign(&tx_data, &bridge.output("tx_data"));
-
-        m.comment("Where accesses go.");
-        let memory_done = m.wire("memory_done", 1);
-        let memory_rdata = m.wire("memory_rdata", 32);
-        let mut inputs: Vec<(String, Expr)> = vec![
-            ("valid".into(), bridge.output("bus_valid")),
-            ("write".into(), bridge.output("bus_write")),
-            ("address".into(), bridge.output("bus_address")),
-            ("wdata".into(), bridge.output("bus_wdata")),
-            ("crc".into(), bridge.output("crc")),
-            ("memory_done".into(), memory_done.clone()),
-            ("memory_rdata".into(), memory_rdata.clone()),
-        ];
-        let answers = [
-            ("awready", 1),
-            ("wready", 1),
-            ("bvalid", 1),
-            ("bresp", 2),
-            ("arready", 1),
-            ("rvalid", 1),
-            ("rdata", 32),
-            ("rresp", 2),
-        ];
-        let answers = wires_to(m, "axil", &answers, &mut inputs);
-        let inputs: Vec<(&str, Expr)> =
-            inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        let bus = m.instance("bus", &bus, &inputs);
-        m.assign(&bus_done, &bus.output("done"));
-        m.assign(&bus_rdata, &bus.output("rdata"));
-        m.assign(&crc_clear, &bus.output("crc_clear"));
-
-        m.comment("The core.");
-        let mut inputs: Vec<(String, Expr)> = vec![
-            ("s_axil_wstrb".into(), lit(0xf, 4)),
-            ("s_axil_awprot".into(), lit(0, 3)),
-            ("s_axil_arprot".into(), lit(0, 3)),
-        ];
-        for name in ["awvalid", "awaddr", "wvalid", "wdata", "bready", "arvalid", "araddr", "rready"] {
-            inputs.push((format!("s_axil_{name}"), bus.output(&format!("m_axil_{name}"))));
-        }
-        let memory = [
-            ("awready", 1),
-            ("wready", 1),
-            ("bvalid", 1),
-            ("bresp", 2),
-            ("bid", 1),
-            ("arready", 1),
-            ("rvalid", 1),
-            ("rid", 1),
-            ("rdata", config.core.bus_bits),
-            ("rresp", 2),
-            ("rlast", 1),
-        ];
-        let memory = wires_to(m, "axi", &memory, &mut inputs);
-        let inputs: Vec<(&str, Expr)> =
-            inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        let core = m.instance("core", &core, &inputs);
-        for (name, wire) in &answers {
-            m.assign(wire, &core.output(&format!("s_axil_{name}")));
-        }
-
-        m.comment("Memory.");
-        let mut inputs = vec![
-            ("host_valid", bus.output("memory_valid")),
-            ("host_write", bus.output("memory_write")),
-            ("host_address", bus.output("memory_address")),
-            ("host_wdata", bus.output("memory_wdata")),
-        ];
-        for name in [
-            "arvalid", "araddr", "arlen", "arid", "rready", "awvalid", "awaddr", "awlen", "awid", "wvalid",
-            "wdata", "wstrb", "wlast", "bready",
+        let mut nets = Nets::new(&parts);
+        serial_line(m, &mut nets);
+        accesses(m, &mut nets);
+        core_and_memory(m, &mut nets);
+        for (name, instance, doc) in [
+            ("tx", "transmitter", "serial line out, high when idle"),
+            ("busy", "core", "a run is in progress"),
+            ("error", "core", "a run failed, and nothing reset the core since"),
         ] {
-            inputs.push((name, core.output(&format!("m_axi_{name}"))));
+            let value = nets.output(m, instance, name);
+            m.output_doc(name, &value, doc);
         }
-        let ram = m.instance("ram", &ram, &inputs);
-        m.assign(&memory_done, &ram.output("host_done"));
-        m.assign(&memory_rdata, &ram.output("host_rdata"));
-        for (name, wire) in &memory {
-            m.assign(wire, &ram.output(name));
-        }
-
-        m.output_doc("tx", &transmitter.output("tx"), "serial line out, high when idle");
-        m.output_doc("busy", &core.output("busy"), "a run is in progress");
-        m.output_doc("error", &core.output("error"), "a run failed, and nothing reset the core since");
     })
 }
 
-/// A wire for each answer of a bus whose other end is placed later, as an input of the manager; returns them by the answers' names.
-fn wires_to<'a>(
-    m: &mut Builder,
-    bus: &str,
-    answers: &[(&'a str, u32)],
-    inputs: &mut Vec<(String, Expr)>,
-) -> Vec<(&'a str, Expr)> {
-    let wires: Vec<_> =
-        answers.iter().map(|&(name, width)| (name, m.wire(&format!("{bus}_{name}"), width))).collect();
-    inputs.extend(wires.iter().map(|(name, wire)| (format!("m_{bus}_{name}"), wire.clone())));
-    wires
+fn serial_line(m: &mut Builder, nets: &mut Nets<'_>) {
+    let pin = m.input_doc("rx", 1, "serial line in, high when idle");
+    m.asynchronous("rx");
+    m.comment("Serial line.");
+    nets.place(m, "receiver", &[("rx", pin)]);
+    m.comment("The next byte waits in a register: what the bridge makes of it takes its cycle.");
+    let byte_valid = m.reg_reset("byte_valid", 1, 0);
+    let rx_ready = m.named("rx_ready", &!&byte_valid);
+    let inputs = [
+        ("flush", lit(0, 1)),
+        ("push_valid", nets.output(m, "receiver", "valid")),
+        ("push_data", nets.output(m, "receiver", "data")),
+        ("pop_ready", rx_ready.clone()),
+    ];
+    let waiting = nets.place(m, "waiting", &inputs);
+    let taken = nets.output(m, "bridge", "rx_ready");
+    m.set(&byte_valid, &mux(&byte_valid, &!taken, &waiting.output("pop_valid")));
+    let byte = m.sample("byte_data", &rx_ready, &waiting.output("pop_data"));
+    let inputs =
+        [("valid", nets.output(m, "bridge", "tx_valid")), ("data", nets.output(m, "bridge", "tx_data"))];
+    nets.place(m, "transmitter", &inputs);
+    let inputs = [
+        ("rx_valid", byte_valid),
+        ("rx_data", byte),
+        ("tx_ready", nets.output(m, "transmitter", "ready")),
+        ("bus_done", nets.output(m, "bus", "done")),
+        ("bus_rdata", nets.output(m, "bus", "rdata")),
+        ("crc_clear", nets.output(m, "bus", "crc_clear")),
+    ];
+    nets.place(m, "bridge", &inputs);
+}
+
+fn accesses(m: &mut Builder, nets: &mut Nets<'_>) {
+    m.comment("Where accesses go.");
+    let mut inputs = vec![
+        ("valid", nets.output(m, "bridge", "bus_valid")),
+        ("write", nets.output(m, "bridge", "bus_write")),
+        ("address", nets.output(m, "bridge", "bus_address")),
+        ("wdata", nets.output(m, "bridge", "bus_wdata")),
+        ("crc", nets.output(m, "bridge", "crc")),
+        ("memory_done", nets.output(m, "ram", "host_done")),
+        ("memory_rdata", nets.output(m, "ram", "host_rdata")),
+    ];
+    for (input, output) in [
+        ("m_axil_awready", "s_axil_awready"),
+        ("m_axil_wready", "s_axil_wready"),
+        ("m_axil_bvalid", "s_axil_bvalid"),
+        ("m_axil_bresp", "s_axil_bresp"),
+        ("m_axil_arready", "s_axil_arready"),
+        ("m_axil_rvalid", "s_axil_rvalid"),
+        ("m_axil_rdata", "s_axil_rdata"),
+        ("m_axil_rresp", "s_axil_rresp"),
+    ] {
+        inputs.push((input, nets.output(m, "core", output)));
+    }
+    nets.place(m, "bus", &inputs);
+}
+
+fn core_and_memory(m: &mut Builder, nets: &mut Nets<'_>) {
+    m.comment("The core.");
+    let fixed = [("s_axil_wstrb", lit(0xf, 4)), ("s_axil_awprot", lit(0, 3)), ("s_axil_arprot", lit(0, 3))];
+    let mut inputs: Vec<(String, Expr)> = fixed.map(|(name, value)| (name.to_owned(), value)).into();
+    for name in ["awvalid", "awaddr", "wvalid", "wdata", "bready", "arvalid", "araddr", "rready"] {
+        inputs.push((format!("s_axil_{name}"), nets.output(m, "bus", &format!("m_axil_{name}"))));
+    }
+    for name in
+        ["awready", "wready", "bvalid", "bresp", "bid", "arready", "rvalid", "rid", "rdata", "rresp", "rlast"]
+    {
+        inputs.push((format!("m_axi_{name}"), nets.output(m, "ram", name)));
+    }
+    let inputs: Vec<(&str, Expr)> =
+        inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    nets.place(m, "core", &inputs);
+
+    m.comment("Memory.");
+    let mut inputs = vec![
+        ("host_valid", nets.output(m, "bus", "memory_valid")),
+        ("host_write", nets.output(m, "bus", "memory_write")),
+        ("host_address", nets.output(m, "bus", "memory_address")),
+        ("host_wdata", nets.output(m, "bus", "memory_wdata")),
+    ];
+    for name in [
+        "arvalid", "araddr", "arlen", "arid", "rready", "awvalid", "awaddr", "awlen", "awid", "wvalid",
+        "wdata", "wstrb", "wlast", "bready",
+    ] {
+        inputs.push((name, nets.output(m, "core", &format!("m_axi_{name}"))));
+    }
+    nets.place(m, "ram", &inputs);
 }

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
+use crate::core::codes;
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, constant, index_width, lit, mux, select};
 
 /// The reflected polynomial of CRC-32 (ISO-HDLC).
 const CRC_POLYNOMIAL: u32 = 0xedb8_8320;
@@ -21,7 +22,9 @@ pub fn serial_bridge(silence_cycles: u32) -> Result<Rc<Module>, RtlError> {
         let read_data = m.input_doc("bus_rdata", 32, "with bus_done of a read");
         let crc_clear = m.input_doc("crc_clear", 1, "starts the checksum anew");
 
-        let [command, length, address, data, access, send] = [0, 1, 2, 3, 4, 5].map(|state| lit(state, 3));
+        let [command, length, address, data, access, send] =
+            [("Command", 0), ("Length", 1), ("Address", 2), ("Data", 3), ("Access", 4), ("Send", 5)]
+                .map(|(name, code)| codes::state(name, code, 3));
         let state = m.reg_reset("state", 3, 0);
         let mut is = |name: &str, which: &Expr| m.named(name, &state.eq(which));
         let in_command = is("in_command", &command);
@@ -35,13 +38,18 @@ pub fn serial_bridge(silence_cycles: u32) -> Result<Rc<Module>, RtlError> {
         let sent = m.named("sent", &(&in_send & &tx_ready));
 
         m.comment("Commands 1 and 3 write, 2 and 4 read; 1 and 2 count the address up.");
-        let is_command = |code: u64| rx_data.eq_lit(code);
-        let known = m.named("known", &(is_command(1) | is_command(2) | is_command(3) | is_command(4)));
+        let [write, read, write_fixed, read_fixed] =
+            [("WRITE", 1), ("READ", 2), ("WRITE_FIXED", 3), ("READ_FIXED", 4)]
+                .map(|(name, code)| constant(&format!("COMMAND_{name}"), code, 8));
+        let is_command = |code: &Expr| rx_data.eq(code);
+        let is_known =
+            is_command(&write) | is_command(&read) | is_command(&write_fixed) | is_command(&read_fixed);
+        let known = m.named("known", &is_known);
         let begins = m.named("begins", &(&in_command & &take & &known));
         let writes = m.reg("writes", 1);
         m.set_if(&writes, &begins, &rx_data.bit(0));
         let counts_up = m.reg("counts_up", 1);
-        m.set_if(&counts_up, &begins, &rx_data.le_lit(2));
+        m.set_if(&counts_up, &begins, &rx_data.le(&read));
 
         let byte = m.reg("byte_index", 2);
         let last_byte = m.named("last_byte", &byte.all());

@@ -31,9 +31,9 @@ pub struct Example {
 pub struct Agreement {
     /// Number of images.
     pub images: usize,
-    /// Largest difference of a logit from the framework's.
+    /// Largest difference of a logit from the framework's, in the image where it comes nearest to what rounding explains.
     pub difference: f32,
-    /// The image that has it.
+    /// That image.
     pub image: usize,
     /// The class that has it.
     pub class: usize,

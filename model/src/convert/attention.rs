@@ -38,7 +38,7 @@ impl Converter<'_> {
         let tensor = name.replace("attn.scores", "attn.score_threshold");
         for (head, biases) in by_head.rows().into_iter().enumerate() {
             let scale = units[head] / f64::from(1 << fraction);
-            theta.push(Site::theta(name, &tensor, head, f64::from(thresholds[head]), scale)?);
+            theta.push(Site::theta(name, &tensor, head, thresholds[head], scale)?);
             for &b in biases {
                 bias.push(integer(name, f64::from(b) / scale)?);
             }
@@ -104,7 +104,7 @@ impl Converter<'_> {
         let tensor = name.replace("attn.context", "attn.context_threshold");
         let scaled = |c: usize| {
             let scale = unit(c) / f64::from(1 << fraction);
-            Site::theta(name, &tensor, c, f64::from(thresholds[c]), scale)
+            Site::theta(name, &tensor, c, thresholds[c], scale)
         };
         let theta = (0..channels).map(scaled).collect::<Result<_, _>>()?;
         let operation = Operation::Context { scores, value, heads, fraction };

@@ -37,9 +37,9 @@ impl Site<'_> {
         bias: f64,
         threshold: f32,
     ) -> Result<Quantised, ModelError> {
-        let threshold = f64::from(threshold);
-        let reach = f64::from(self.time_steps) * (self.most * one_sided(terms) + bias.abs()) + threshold;
-        let scale = (largest(terms) / 127.0).max(threshold / MAX_THETA).max(reach / ROOM);
+        let theta = f64::from(threshold);
+        let reach = f64::from(self.time_steps) * (self.most * one_sided(terms) + bias.abs()) + theta;
+        let scale = (largest(terms) / 127.0).max(theta / MAX_THETA).max(reach / ROOM);
         Ok(Quantised {
             weights: terms.iter().map(|term| (term / scale).round() as i8).collect(),
             bias: integer(self.name, bias / scale)?,
@@ -56,12 +56,12 @@ impl Site<'_> {
         name: &str,
         tensor: &str,
         channel: usize,
-        threshold: f64,
+        threshold: f32,
         scale: f64,
     ) -> Result<i32, ModelError> {
-        let least = 0.5 * scale;
-        if threshold >= least {
-            return integer(name, threshold / scale);
+        let (theta, least) = (f64::from(threshold), 0.5 * scale);
+        if theta >= least {
+            return integer(name, theta / scale);
         }
         Err(ModelError::Threshold { tensor: tensor.to_owned(), channel, threshold, least })
     }

@@ -1,5 +1,7 @@
 //! An integer network against the float network it comes from, layer by layer, from the same inputs.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use model::network::{Operation, Walk};
 use model::{Checkpoint, Configured, Executor, Layer, LayerId, SpikePlane, Trace};
 use ndarray::Array2;
@@ -51,21 +53,21 @@ struct Pair<'a> {
 impl Pair<'_> {
     fn compare(&self, layer: &Layer, plane: &SpikePlane, result: &mut Agreement) {
         let levels = f64::from(self.configured.time_steps());
-        let (drive, unit) = (self.drive(layer), self.threshold(&layer.name));
+        let (drive, units) = (self.drive(layer), self.thresholds(&layer.name));
         for ((n, c), &value) in drive.value.indexed_iter() {
             if !value.is_finite() {
                 assert_eq!(plane.count(n, c), 0, "`{}`: a pair of different regions fires", layer.name);
                 continue;
             }
-            let exact = value * levels / unit;
-            let difference = f64::from(plane.count(n, c)) - (exact + 0.5).floor().clamp(0.0, levels);
-            let to_level = (exact + 0.5 - (exact + 0.5).round()).abs();
-            // Half a unit for each weight that is added and for bias, threshold and initial membrane; a unit is 1 / theta.
             let neuron = if layer.theta.len() == plane.channels() {
                 c
             } else {
                 n / (plane.tokens() / layer.theta.len())
             };
+            let exact = value * levels / f64::from(units[neuron]);
+            let difference = f64::from(plane.count(n, c)) - (exact + 0.5).floor().clamp(0.0, levels);
+            let to_level = (exact + 0.5 - (exact + 0.5).round()).abs();
+            // Half a unit for each weight that is added and for bias, threshold and initial membrane; a unit is 1 / theta.
             let rounding = 0.5 * (levels * (drive.inputs[(n, c)] + 1.0) + exact.abs() + 1.0)
                 / f64::from(layer.theta[neuron]);
             let what =
@@ -77,17 +79,22 @@ impl Pair<'_> {
         }
     }
 
-    fn threshold(&self, name: &str) -> f64 {
+    /// One a channel; of scores one a head.
+    fn thresholds(&self, name: &str) -> &[f32] {
         let block = || self.block(name).unwrap();
-        let threshold = match name.rsplit('.').next().unwrap() {
-            "scores" => block().attention.score_threshold,
-            "context" => block().attention.context_threshold,
+        match name.rsplit('.').next().unwrap() {
+            "scores" => &block().attention.score_thresholds,
+            "context" => &block().attention.context_thresholds,
             _ => match self.linear(name) {
-                Some(linear) => linear.threshold,
-                None => self.norm(name).threshold,
+                Some(linear) => &linear.thresholds,
+                None => &self.norm(name).thresholds,
             },
-        };
-        threshold.into()
+        }
+    }
+
+    /// What a spike of each channel stands for.
+    fn units(&self, id: LayerId) -> Vec<f64> {
+        self.thresholds(&self.configured.layer(id).name).iter().copied().map(f64::from).collect()
     }
 
     fn numbers(name: &str) -> Vec<usize> {
@@ -127,13 +134,13 @@ impl Pair<'_> {
         }
     }
 
-    /// Firing rates of a plane, 0 to 1, and what a rate of 1 stands for.
-    fn input(&self, id: LayerId) -> (Array2<f64>, f64) {
+    /// Firing rates of a plane, 0 to 1, and what a rate of 1 stands for, channel by channel.
+    fn input(&self, id: LayerId) -> (Array2<f64>, Vec<f64>) {
         let plane = &self.trace.planes[id.0];
         let steps = f64::from(self.configured.time_steps());
         let rate = |(n, c)| f64::from(plane.count(n, c)) / steps;
         let rates = Array2::from_shape_fn((plane.tokens(), plane.channels()), rate);
-        (rates, self.threshold(&self.configured.layer(id).name))
+        (rates, self.units(id))
     }
 
     fn drive(&self, layer: &Layer) -> Drive {
@@ -148,28 +155,33 @@ impl Pair<'_> {
                     f64::from(self.image[y * shape.width + column * patch.stride + x])
                 };
                 let x = Array2::from_shape_fn((layer.grid.tokens(), size * shape.channels), pixel);
+                let input = &self.checkpoint.input;
+                let seen = Array2::from_shape_fn(x.raw_dim(), |(n, i)| {
+                    (x[(n, i)] / 255.0 - input.mean[i / size]) / input.std[i / size]
+                });
                 // A weight is rounded for a pixel of 1, not for the largest.
-                self.linear_drive(&layer.name, &x, 1.0 / 255.0)
+                self.linear_drive(&layer.name, &x, &seen)
             }
             Operation::Dense { input, gather, .. } => {
-                let (x, unit) = self.input(*input);
+                let (x, units) = self.input(*input);
                 let channels = x.ncols();
                 let row = |n| gather.tokens(layer.grid, n).collect::<Vec<_>>();
                 let inputs = row(0).len() * channels;
                 let gathered = |(n, i): (usize, usize)| x[(row(n)[i / channels], i % channels)];
                 let x = Array2::from_shape_fn((layer.grid.tokens(), inputs), gathered);
-                self.linear_drive(&layer.name, &x, unit)
+                let seen = Array2::from_shape_fn(x.raw_dim(), |(n, i)| x[(n, i)] * units[i % channels]);
+                self.linear_drive(&layer.name, &x, &seen)
             }
             Operation::Shortcut { inputs, .. } => {
                 let norm = &self.norm(&layer.name).norm;
                 let inputs: Vec<_> = inputs.iter().map(|&id| self.input(id)).collect();
-                let sum = |weighted: bool| {
-                    let planes = inputs.iter().map(|(x, unit)| if weighted { x * *unit } else { x.clone() });
-                    planes.reduce(|a, b| a + b).unwrap()
-                };
-                let mut value = sum(true);
+                let total = |planes: Vec<Array2<f64>>| planes.into_iter().reduce(|a, b| a + b).unwrap();
+                let weighted = inputs
+                    .iter()
+                    .map(|(x, units)| Array2::from_shape_fn(x.raw_dim(), |(n, c)| x[(n, c)] * units[c]));
+                let mut value = total(weighted.collect());
                 value.indexed_iter_mut().for_each(|((_, c), y)| *y = *y * norm.gain[c] + norm.offset[c]);
-                Drive { value, inputs: sum(false) }
+                Drive { value, inputs: total(inputs.into_iter().map(|(x, _)| x).collect()) }
             }
             Operation::Scores { query, key, heads, .. } => self.scores(layer, *query, *key, *heads),
             Operation::Context { scores, value, heads, .. } => self.context(layer, *scores, *value, *heads),
@@ -177,9 +189,10 @@ impl Pair<'_> {
         }
     }
 
-    fn linear_drive(&self, name: &str, x: &Array2<f64>, unit: f64) -> Drive {
+    /// The drive of a linear layer from what its inputs, `x` in units of rounding, stand for.
+    fn linear_drive(&self, name: &str, x: &Array2<f64>, seen: &Array2<f64>) -> Drive {
         let linear = self.linear(name).unwrap();
-        let mut value = (x * unit).dot(&linear.weight.mapv(f64::from).t());
+        let mut value = seen.dot(&linear.weight.mapv(f64::from).t());
         let norm = &linear.norm;
         value.indexed_iter_mut().for_each(|((_, c), y)| *y = *y * norm.gain[c] + norm.offset[c]);
         let inputs = Array2::from_shape_fn(value.raw_dim(), |(n, _)| x.row(n).sum());
@@ -198,9 +211,7 @@ impl Pair<'_> {
         let (tokens, count) = (windows.tokens(), windows.count(layer.grid));
         let (q, k) = (&self.trace.planes[query.0], &self.trace.planes[key.0]);
         let head_size = q.channels() / heads;
-        let unit = self.threshold(&self.configured.layer(query).name)
-            * self.threshold(&self.configured.layer(key).name)
-            / (head_size as f64).sqrt();
+        let (queries, keys) = (self.units(query), self.units(key));
         let table = &self.block(&layer.name).unwrap().attention.bias_table;
         let value = |(n, j): (usize, usize)| {
             let (head, window, i) = (n / tokens / count, n / tokens % count, n % tokens);
@@ -209,8 +220,9 @@ impl Pair<'_> {
             }
             let token = |inner| windows.token(layer.grid, window, inner);
             let channels = head * head_size..(head + 1) * head_size;
-            let sum: f64 = channels.map(|c| self.coincidences((q, token(i), c), (k, token(j), c))).sum();
-            unit * sum + f64::from(table[(windows.relative(i, j), head)])
+            let product = |c| queries[c] * keys[c] * self.coincidences((q, token(i), c), (k, token(j), c));
+            let sum: f64 = channels.map(product).sum();
+            sum / (head_size as f64).sqrt() + f64::from(table[(windows.relative(i, j), head)])
         };
         let value = Array2::from_shape_fn((heads * count * tokens, tokens), value);
         // Coincidences are exact.
@@ -221,8 +233,7 @@ impl Pair<'_> {
         let Walk::Windows(windows) = layer.walk else { panic!("attention walks windows") };
         let (tokens, count) = (windows.tokens(), windows.count(layer.grid));
         let (a, v) = (&self.trace.planes[scores.0], &self.trace.planes[value.0]);
-        let unit = self.threshold(&self.configured.layer(scores).name)
-            * self.threshold(&self.configured.layer(value).name);
+        let (attention, values) = (self.units(scores), self.units(value));
         let mut drive = Array2::zeros((layer.grid.tokens(), layer.channels));
         for window in 0..count {
             let token = |inner| windows.token(layer.grid, window, inner);
@@ -231,7 +242,7 @@ impl Pair<'_> {
                     let row = (c / (layer.channels / heads) * count + window) * tokens + i;
                     let sum: f64 =
                         (0..tokens).map(|j| self.coincidences((a, row, j), (v, token(j), c))).sum();
-                    drive[(token(i), c)] = unit * sum;
+                    drive[(token(i), c)] = attention[c / (layer.channels / heads)] * values[c] * sum;
                 }
             }
         }

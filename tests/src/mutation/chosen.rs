@@ -108,8 +108,8 @@ chosen! {
     "token_walker" "512 windows in a row":
         "block_x_left <= blocks_x;" => "block_x_left <= {blocks_x[11:10], blocks_x[9] & ~MUTANT, blocks_x[8:0]};";
     "token_walker" "top bit of an offset":
-        "offset <= next_offset;\n        end\n    end\n\n    always @(posedge clk) begin\n        if (start) begin\n            row_offset" =>
-            "offset <= {next_offset[31] & ~MUTANT, next_offset[30:0]};\n        end\n    end\n\n    always @(posedge clk) begin\n        if (start) begin\n            row_offset";
+        "offset <= next_offset;\n        end\n        if (start) begin\n            row_offset" =>
+            "offset <= {next_offset[31] & ~MUTANT, next_offset[30:0]};\n        end\n        if (start) begin\n            row_offset";
     "token_walker" "wrap of the column band":
         "wrapped_x_stride <= x_stride - wrap_x;" => "wrapped_x_stride <= x_stride - (MUTANT ? 32'd0 : wrap_x);";
     "spike_packer" "chunks of the next token":
@@ -125,7 +125,7 @@ chosen! {
     "job_control" "second bank of bias rows":
         "? 9'd128 : 9'd64)" => "? (MUTANT ? 9'd64 : 9'd128) : 9'd64)";
     "job_control" "query 63":
-        "+ {1'b0, query};" => "+ {1'b0, query[7:6], query[5:0] & ~{6{MUTANT & (query[5:0] == 6'd63)}}};";
+        "+ {3'd0, query};" => "+ {3'd0, query & ~{6{MUTANT & (&query)}}};";
     "descriptor_check" "a row a word too wide":
         "row_words > 17'd64" => "row_words > (MUTANT ? 17'd65 : 17'd64)";
     "descriptor_check" "65 time steps":
@@ -137,7 +137,7 @@ chosen! {
     "descriptor_check" "nine chunks":
         "chunks > 4'd8" => "chunks > (MUTANT ? 4'd9 : 4'd8)";
     "descriptor_check" "operation 6":
-        "op > 4'd5" => "op > (MUTANT ? 4'd6 : 4'd5)";
+        "op > OP_READOUT" => "op > (MUTANT ? 4'd6 : OP_READOUT)";
     "descriptor_check" "a shift of the whole block":
         "{8'd0, shift} >= inner_y" => "(MUTANT ? {8'd0, shift} > inner_y : {8'd0, shift} >= inner_y)";
     "descriptor_check" "65 bias rows":
@@ -220,7 +220,7 @@ impl Chosen {
         };
         let text = &files[index].text;
         // The rules for formal tools may repeat an expression of the logic.
-        let logic = &text[..text.find("`ifdef FORMAL").unwrap_or(text.len())];
+        let logic = &text[..text.rfind("`ifdef FORMAL").unwrap_or(text.len())];
         let places: Vec<usize> = logic.match_indices(self.text).map(|(at, _)| at).collect();
         match places[..] {
             [at] => Ok((index, at..at + self.text.len())),
@@ -243,41 +243,49 @@ impl Chosen {
     }
 }
 
+/// A mutant with its number, and where its text is.
+struct Placed {
+    number: u32,
+    mutant: Chosen,
+    file: usize,
+    place: Range<usize>,
+}
+
+impl Placed {
+    /// Whether they change different text.
+    fn apart(&self, other: &Placed) -> bool {
+        self.file != other.file || self.place.end <= other.place.start || other.place.end <= self.place.start
+    }
+}
+
 /// Sorts mutants into groups that can be compiled into one model: no two of a group change the same text.
 ///
 /// # Errors
 /// If a mutant's text is not there exactly once.
-fn groups(chosen: &[(u32, Chosen)], files: &[VerilogFile]) -> Result<Vec<Vec<(u32, Chosen)>>, String> {
-    let mut groups: Vec<Vec<((usize, Range<usize>), u32, Chosen)>> = Vec::new();
-    for (number, mutant) in chosen {
+fn groups(numbers: impl IntoIterator<Item = u32>, files: &[VerilogFile]) -> Result<Vec<Vec<Placed>>, String> {
+    let mut groups: Vec<Vec<Placed>> = Vec::new();
+    for number in numbers {
+        let mutant = CHOSEN[number as usize - 1];
         let (file, place) = mutant.place(files)?;
-        let free = |group: &&mut Vec<((usize, Range<usize>), u32, Chosen)>| {
-            let apart = |other: &Range<usize>| other.end <= place.start || place.end <= other.start;
-            group.iter().all(|((other, range), ..)| *other != file || apart(range))
-        };
-        let entry = ((file, place.clone()), *number, *mutant);
-        match groups.iter_mut().find(free) {
-            Some(group) => group.push(entry),
-            None => groups.push(vec![entry]),
+        let placed = Placed { number, mutant, file, place };
+        match groups.iter_mut().find(|group| group.iter().all(|other| other.apart(&placed))) {
+            Some(group) => group.push(placed),
+            None => groups.push(vec![placed]),
         }
     }
-    let plain = |group: Vec<(_, u32, Chosen)>| group.into_iter().map(|(_, number, m)| (number, m)).collect();
-    Ok(groups.into_iter().map(plain).collect())
+    Ok(groups)
 }
 
 /// One model with all mutants of a group, and an input that selects one.
-fn compile(top: &Rc<Module>, files: &[VerilogFile], group: &[(u32, Chosen)]) -> Result<Verilated, String> {
+fn compile(top: &Rc<Module>, files: &[VerilogFile], group: &[Placed]) -> Result<Verilated, String> {
     let mut files = files.to_vec();
     let (select, width) = SELECT;
-    let mut edits = Vec::new();
-    for (number, mutant) in group {
-        let (file, place) = mutant.place(&files)?;
-        edits.push((file, place, mutant.changed_by(&format!("({TOP}.{select} == {width}'d{number})"))));
-    }
+    let mut edits: Vec<&Placed> = group.iter().collect();
     // From the end on, so that the places of others stay.
-    edits.sort_by_key(|(_, place, _)| std::cmp::Reverse(place.start));
-    for (file, place, changed) in edits {
-        files[file].text.replace_range(place, &changed);
+    edits.sort_by_key(|edit| std::cmp::Reverse(edit.place.start));
+    for Placed { number, mutant, file, place } in edits {
+        let changed = mutant.changed_by(&format!("({TOP}.{select} == {width}'d{number})"));
+        files[*file].text.replace_range(place.clone(), &changed);
     }
     let head = format!("module {TOP} (\n");
     let file = files.iter_mut().find(|file| file.text.contains(&head)).ok_or("the design has no top")?;
@@ -294,15 +302,13 @@ impl Design {
         let config = CoreConfig::preset("tiny").expect("a preset");
         let top = hdl::core::mst_core(&config).map_err(|error| error.to_string())?;
         let files = hdl::rtl::emit(&top).map_err(|error| error.to_string())?;
-        let chosen: Vec<(u32, Chosen)> =
-            numbers.into_iter().map(|number| (number, CHOSEN[number as usize - 1])).collect();
         let mut cores = Vec::new();
         let mut mutants = Vec::new();
-        for group in groups(&chosen, &files)? {
+        for group in groups(numbers, &files)? {
             let verilated = compile(&top, &files, &group)?;
-            for (number, mutant) in group {
-                mutants.push((Mutant::of(number, &mutant), cores.len()));
-            }
+            mutants.extend(
+                group.iter().map(|Placed { number, mutant, .. }| (Mutant::of(*number, mutant), cores.len())),
+            );
             cores.push(Cosim { core: config.clone(), verilated, scratch: 0, deadline: super::DEADLINE });
         }
         mutants.sort_by_key(|(mutant, _)| mutant.number);

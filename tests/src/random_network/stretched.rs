@@ -16,6 +16,8 @@ pub(super) enum Shape {
     Wide,
     /// Many heads of attention, or a large one.
     Heads,
+    /// One window that is the whole grid, of so many rows and columns.
+    Window(usize),
 }
 
 /// Most tokens of a long grid.
@@ -36,6 +38,18 @@ impl Case {
             let output = if shape == Shape::Wide { builder.shortcut(&[output]) } else { output };
             builder.readout(output);
         })
+    }
+
+    /// A vision transformer's attention: one window over the whole grid of `size` x `size` tokens, few channels.
+    pub fn one_window(seed: u64, size: usize) -> Case {
+        let time_steps = Random(seed).between(2, 8) as u32;
+        let mut case = Case::shaped(seed, Shape::Window(size), time_steps, |builder| {
+            let input = builder.analog();
+            let output = builder.attention(input, input).expect("the window is the grid");
+            builder.readout(output);
+        });
+        case.size = size as u32;
+        case
     }
 
     /// A network of so many small layers.
@@ -79,6 +93,7 @@ impl Builder {
             }
             Shape::Wide => Grid { rows: 1, columns: self.random.size(1, 4) },
             Shape::Ordinary | Shape::Heads => Grid { rows: 2, columns: 2 },
+            Shape::Window(size) => Grid { rows: size, columns: size },
         }
     }
 

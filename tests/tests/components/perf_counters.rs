@@ -6,6 +6,20 @@ use tests::random::Random;
 use crate::device::{Device, small_cores};
 
 #[test]
+fn a_count_is_two_cycles_late_and_spikes_four() {
+    for count in isa::COUNTERS.iter().map(|counter| counter.signal()) {
+        let (input, late) = if count == "spikes" { ("emit", 4) } else { (count.as_str(), 2) };
+        let mut device = Device::new(&perf_counters(&small_cores()[0]).unwrap());
+        device.set("transmitted", 1u64);
+        device.pulse(input);
+        for cycles in 1..8 {
+            assert_eq!(device.is(&format!("count_{count}")), cycles >= late, "{count} after {cycles} cycles");
+            device.cycle();
+        }
+    }
+}
+
+#[test]
 fn every_cycle_and_every_spike_is_counted_until_cleared() {
     // Inputs that count cycles; the output is `count_` and the name.
     let by_one: Vec<String> =
@@ -30,7 +44,7 @@ fn every_cycle_and_every_spike_is_counted_until_cleared() {
                 device.cycle();
             }
             by_one.iter().map(String::as_str).chain(["emit"]).for_each(|name| device.set(name, false));
-            // Spikes are counted two cycles late.
+            // A count is two cycles late, spikes four.
             (0..4).for_each(|_| device.cycle());
             for (name, count) in by_one.iter().zip(cycles) {
                 assert_eq!(device.get(&format!("count_{name}")), count, "{name}");

@@ -68,11 +68,11 @@ pub enum VfioError {
     NoIommu,
     /// The kernel has no iommufd for the device.
     #[error(
-        "the kernel offers no /dev/iommu, or the device no file in /dev/vfio/devices: it needs Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV; use its group"
+        "the kernel offers no /dev/iommu, or the device no file in /dev/vfio/devices: it needs Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV; use its group (`mst --vfio group`)"
     )]
     NoIommufd,
     /// Memory for a buffer cannot be had.
-    #[error("{bytes} bytes for a buffer: {source}; {}", if *huge { "reserve huge pages: sysctl vm.nr_hugepages=N" } else { "use smaller buffers" })]
+    #[error("{bytes} bytes for a buffer: {source}; {}", if *huge { "reserve huge pages: sysctl vm.nr_hugepages=N" } else { "free memory of this machine" })]
     Memory {
         /// Bytes of the buffer.
         bytes: usize,
@@ -84,7 +84,7 @@ pub enum VfioError {
     /// A buffer cannot be pinned.
     #[error(
         "a buffer of {bytes} bytes cannot be pinned: {source}; this process may lock {limit}: raise it (`ulimit -l`, or memlock in \
-         /etc/security/limits.conf), or use smaller buffers"
+         /etc/security/limits.conf), or run as root"
     )]
     Pin {
         /// Bytes of the buffer.

@@ -1,0 +1,151 @@
+//! Checkpoints as users bring them (`tests/cases`), through `gen convert`: each converts to the right network or is refused for what is
+//! wrong with it.
+
+mod support;
+
+use images::Dataset;
+use model::{Checkpoint, Network};
+use serde_json::Value;
+use std::path::PathBuf;
+use support::{gen_command, succeeds, text, workspace};
+
+fn case(name: &str) -> PathBuf {
+    workspace().join("tests/cases").join(name)
+}
+
+/// What `gen convert --json` says, the network, and what it says on stderr; or the error.
+fn converted(checkpoint: &std::path::Path, options: &[&str]) -> Result<(Value, Network, String), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.mst");
+    let arguments =
+        [&["convert", text(checkpoint), "--out", text(&out), "--name", "case", "--json"], options].concat();
+    let output = gen_command(&arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() {
+        let report = serde_json::from_slice(&output.stdout).unwrap();
+        let mut network = Network::load(&out).unwrap();
+        assert!(
+            network.checkpoint.take().is_some(),
+            "{}: a network knows where it comes from",
+            checkpoint.display()
+        );
+        return Ok((report, network, errors));
+    }
+    assert_eq!(output.status.code(), Some(2), "{}: {errors}", checkpoint.display());
+    assert!(output.stdout.is_empty() && !out.exists(), "{}: a refusal writes nothing", checkpoint.display());
+    Err(errors.lines().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn unambiguous_files_convert() {
+    let plain = converted(&case("example-agrees.safetensors"), &[]).unwrap().1;
+    // The same network in other clothes, one with float16 values, and other shapes.
+    for (name, same) in [
+        ("orig-mod-prefix.safetensors", true),
+        ("threshold-scalar.safetensors", true),
+        ("bf16.safetensors", false),
+        ("fp16.safetensors", false),
+        ("bn-without-affine.safetensors", false),
+        ("four-classes-28x28.safetensors", false),
+        ("image-14x56x1.safetensors", false),
+        ("image-14x14x4.safetensors", false),
+    ] {
+        let (report, network, errors) =
+            converted(&case(name), &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(network.layers == plain.layers, same, "{name}");
+        assert!(report["example"].is_null(), "{name}");
+        // What the header does not say is assumed aloud, and nothing else.
+        let warnings = report["warnings"].as_array().unwrap();
+        for (entry, warning) in ["activation", "attention", "norm", "residual"].iter().zip(warnings) {
+            assert!(
+                warning.as_str().unwrap().contains(&format!("has no `{entry}`: assumed that")),
+                "{warning}"
+            );
+        }
+        assert_eq!((warnings.len(), errors.matches("warning: ").count()), (4, 4), "{name}: {errors}");
+    }
+}
+
+#[test]
+fn files_that_contradict_or_lack_something_are_refused() {
+    let cases: [(&str, &[&str]); 5] = [
+        (
+            "bn-without-statistics.safetensors",
+            &["running statistics", "are missing", "track_running_stats=True", "model.train()"],
+        ),
+        (
+            "threshold-1e-12.safetensors",
+            &["`stages.0.blocks.0.attn.q.threshold`", "1e-12", "allowed: 6.0", "train again"],
+        ),
+        ("state-dict.pth", &["a PyTorch file", "not a checkpoint", "train/export_example.py"]),
+        (
+            "state-dict.safetensors",
+            &["no entry `mst`", "do not say the architecture", "train/export_example.py"],
+        ),
+        (
+            "example-disagrees.safetensors",
+            &["image 0, class 2", "-0.44486633", "0.0283", "rounding explains"],
+        ),
+    ];
+    for (name, words) in cases {
+        let error = converted(&case(name), &[]).expect_err(name);
+        for word in [name].iter().chain(words) {
+            assert!(error.contains(word), "{name} does not say `{word}`: {error}");
+        }
+        assert!(!error.contains("layer norm"), "{error}");
+    }
+    let error = converted(&case("newline-in-name.mst"), &[]).unwrap_err();
+    assert!(error.contains("a converted network") && error.contains("gen run NET"), "{error}");
+}
+
+#[test]
+fn an_example_that_agrees_is_told() {
+    let (report, ..) = converted(&case("example-agrees.safetensors"), &[]).unwrap();
+    let example = &report["example"];
+    assert_eq!((&example["images"], &example["image"]), (&1.into(), &0.into()));
+    let number = |name: &str| example[name].as_f64().unwrap();
+    assert!(number("difference") <= number("tolerance") && number("tolerance") < 1e-4, "{example}");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.mst");
+    let said = |name: &str| succeeds(&["convert", text(&case(name)), "--out", text(&out)]);
+    assert!(
+        said("example-agrees.safetensors").contains("example: the logits of 1 image are the framework's")
+    );
+    assert!(said("threshold-scalar.safetensors").contains("example: none in the checkpoint"));
+}
+
+/// `mean` and `std` give the network that folding them by hand gives, and the logits of the framework.
+#[test]
+fn normalised_pixels_are_folded() {
+    let (_, folded, _) = converted(&case("normalised.safetensors"), &[]).unwrap();
+    let (_, by_hand, _) = converted(&case("normalised-folded-by-hand.safetensors"), &[]).unwrap();
+    assert_eq!(folded, by_hand);
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(case("normalised-logits.json")).unwrap()).unwrap();
+    let checkpoint = Checkpoint::load(&case("normalised.safetensors")).unwrap();
+    let pixels = Dataset::load(&case("pixels-8x8"), &folded).unwrap();
+    let rows = expected["logits"].as_array().unwrap();
+    assert_eq!(rows.len(), pixels.len());
+    for (index, row) in rows.iter().enumerate() {
+        let logits = checkpoint.logits(pixels.image(index)).unwrap();
+        for (logit, expected) in logits.iter().zip(row.as_array().unwrap()) {
+            let expected = expected.as_f64().unwrap();
+            assert!(
+                (f64::from(*logit) - expected).abs() < 1e-5,
+                "image {index}: {logits:?}, framework: {row}"
+            );
+        }
+    }
+}
+
+/// Thresholds that let a network convert which could not run: it is refused before anything is written.
+#[test]
+fn a_network_that_cannot_run_for_the_time_steps_asked_is_not_written() {
+    let shipped = support::checkpoint();
+    converted(&shipped, &["--room-for", "32"]).unwrap();
+    let error = converted(&shipped, &["--neuron", "if", "--room-for", "256"]).unwrap_err();
+    assert!(
+        error.contains("256 time steps") && error.contains("--room-for") && error.contains("layer "),
+        "{error}"
+    );
+}
