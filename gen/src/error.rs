@@ -11,7 +11,10 @@ pub enum GenError {
     /// The core cannot be generated.
     #[error(transparent)]
     Rtl(#[from] hdl::rtl::RtlError),
-    /// A network, checkpoint, data set or run option was refused.
+    /// Images, their labels or the names of their classes were refused.
+    #[error(transparent)]
+    Images(#[from] images::ImageError),
+    /// A network, checkpoint or run option was refused.
     #[error(transparent)]
     Model(#[from] model::ModelError),
     /// The network does not fit the core.

@@ -5,7 +5,7 @@ use crate::inputs::Images;
 use crate::screen::ratio;
 use indicatif::ProgressBar;
 use model::network::Operation;
-use model::{Checkpoint, Classification, Configured, Executor, MaskRatio, synapses};
+use model::{Checkpoint, Classification, Configured, Executor, MaskRatio, Network, synapses};
 use serde::Serialize;
 
 /// Sums over all images of a run.
@@ -13,12 +13,13 @@ use serde::Serialize;
 pub struct Evaluation {
     /// Images classified.
     pub images: usize,
-    /// Images whose class is their label.
-    pub correct: usize,
+    /// Images whose class is their label; none without labels, and none for a network of one class, which cannot be wrong.
+    pub correct: Option<usize>,
     /// `correct / images`.
-    pub accuracy: f64,
-    /// `confusion[label][class]`: how many images of a label fell into a class.
-    pub confusion: Vec<Vec<usize>>,
+    pub accuracy: Option<f64>,
+    /// `confusion[label][class]`: how many images of a label fell into a class; as many rows and columns as classes. None without
+    /// labels.
+    pub confusion: Option<Vec<Vec<usize>>>,
     /// Spikes that neurons fired.
     pub fired: u64,
     /// Spikes that were transmitted: those fired, less the masked ones.
@@ -73,8 +74,7 @@ pub fn evaluate(
 ) -> Result<(Evaluation, Vec<usize>), GenError> {
     let classified = Executor::new(network).classify_batch(&images.all(), |_| progress.inc(1))?;
     let classes = classified.iter().map(Classification::class).collect();
-    let labels: Vec<usize> = (0..images.count()).map(|i| images.label(i)).collect();
-    Ok((Evaluation::new(network, &labels, &classified), classes))
+    Ok((Evaluation::new(network, images.labels().as_deref(), &classified), classes))
 }
 
 /// The classes that the float network gives the images.
@@ -86,19 +86,26 @@ pub fn float_classes(checkpoint: &Checkpoint, images: &Images) -> Result<Vec<usi
     Ok(logits.iter().map(largest).collect())
 }
 
-/// How many of the images are in the class of their label.
-pub fn matching(images: &Images, classes: &[usize]) -> usize {
-    classes.iter().enumerate().filter(|&(i, &class)| class == images.label(i)).count()
+/// How many images are in the class of their label: none without labels, and none if there is one class only.
+pub fn matching(labels: Option<&[usize]>, classes: &[usize], network: &Network) -> Option<usize> {
+    let labels = labels.filter(|_| network.classes > 1)?;
+    Some(labels.iter().zip(classes).filter(|(label, class)| label == class).count())
+}
+
+/// `correct / images`, where there is such a thing.
+pub fn accuracy(correct: Option<usize>, images: usize) -> Option<f64> {
+    correct.map(|correct| ratio(correct as u64, images as u64))
 }
 
 impl Evaluation {
-    /// Sums up; `labels` and `classified` belong together, one an image.
-    fn new(network: &Configured, labels: &[usize], classified: &[Classification]) -> Evaluation {
-        let classes = labels.iter().map(|label| label + 1).chain([network.classes]).max().unwrap_or(0);
-        let mut confusion = vec![vec![0; classes]; classes];
-        for (&label, image) in labels.iter().zip(classified) {
-            confusion[label][image.class()] += 1;
-        }
+    /// Sums up; `labels`, classes of the network, and `classified` belong together, one an image.
+    fn new(network: &Configured, labels: Option<&[usize]>, classified: &[Classification]) -> Evaluation {
+        let classes: Vec<usize> = classified.iter().map(Classification::class).collect();
+        let confusion = labels.map(|labels| {
+            let mut confusion = vec![vec![0; network.classes]; network.classes];
+            labels.iter().zip(&classes).for_each(|(&label, &class)| confusion[label][class] += 1);
+            confusion
+        });
         let spiking = network.layers.len() - 1;
         let sum = |of: fn(&Classification) -> &[u64]| -> Vec<u64> {
             (0..spiking).map(|layer| classified.iter().map(|image| of(image)[layer]).sum()).collect()
@@ -122,12 +129,12 @@ impl Evaluation {
             })
             .collect();
         let images = classified.len();
-        let correct = (0..classes).map(|class| confusion[class][class]).sum();
+        let correct = matching(labels, &classes, network);
         let (fired, spikes) = (fired.iter().sum(), spikes.iter().sum());
         Evaluation {
             images,
             correct,
-            accuracy: ratio(correct as u64, images as u64),
+            accuracy: accuracy(correct, images),
             confusion,
             fired,
             spikes,
@@ -170,7 +177,7 @@ mod tests {
 
         #[test]
         fn rows_of_the_confusion_matrix_are_the_labels(
-            images in proptest::collection::vec((0usize..12, 0usize..10, 0u64..1000), 1..50),
+            images in proptest::collection::vec((0usize..10, 0usize..10, 0u64..1000), 1..50),
         ) {
             let network = network();
             let spiking = network.layers.len() - 1;
@@ -183,12 +190,18 @@ mod tests {
                 })
                 .collect();
             let labels: Vec<usize> = images.iter().map(|&(label, ..)| label).collect();
-            let evaluation = Evaluation::new(&network, &labels, &classified);
-            for (label, row) in evaluation.confusion.iter().enumerate() {
+            let evaluation = Evaluation::new(&network, Some(&labels), &classified);
+            let confusion = evaluation.confusion.unwrap();
+            prop_assert!(confusion.len() == 10 && confusion.iter().all(|row| row.len() == 10));
+            for (label, row) in confusion.iter().enumerate() {
                 prop_assert_eq!(row.iter().sum::<usize>(), labels.iter().filter(|&&l| l == label).count());
             }
             let correct = images.iter().filter(|(label, class, _)| label == class).count();
-            prop_assert_eq!(evaluation.correct, correct);
+            prop_assert_eq!(evaluation.correct, Some(correct));
+            prop_assert_eq!(evaluation.accuracy, Some(correct as f64 / images.len() as f64));
+            let unlabelled = Evaluation::new(&network, None, &classified);
+            prop_assert_eq!((unlabelled.correct, unlabelled.accuracy), (None, None));
+            prop_assert!(unlabelled.confusion.is_none());
             prop_assert_eq!(evaluation.fired, 2 * evaluation.spikes);
             prop_assert_eq!(evaluation.layers.iter().map(|layer| layer.spikes).sum::<u64>(), evaluation.spikes);
             let joules = evaluation.power * STEP_SECONDS * 8.0 * images.len() as f64;

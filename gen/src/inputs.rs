@@ -3,10 +3,14 @@
 use crate::cli::{ImageArgs, NetworkArgs};
 use crate::error::GenError;
 use crate::files;
+use crate::origin;
+use crate::screen::{self, count};
+use crate::sweep::point::HASH_DIGITS;
+use images::{Dataset, Part, Source, class_text};
 use isa::Neuron;
-use model::images::Part;
 use model::network::{ImageShape, MaskSite};
-use model::{Configured, Dataset, MaskRatio, Network};
+use model::{Configured, MaskRatio, Network};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// A network file, ready to run.
@@ -23,6 +27,19 @@ pub fn network(args: &NetworkArgs, membrane_bits: u32) -> Result<Loaded, GenErro
     let path = network_path(args.net.as_deref())?;
     let configured = Network::load(&path)?.configure(&options)?;
     Ok(Loaded { path, configured })
+}
+
+/// Reads the network and `count` images for it, which may name its classes.
+pub fn network_and_images(
+    args: &NetworkArgs,
+    membrane_bits: u32,
+    source: &ImageArgs,
+    count: usize,
+) -> Result<(Loaded, Images), GenError> {
+    let Loaded { path, configured } = network(args, membrane_bits)?;
+    let images = Images::load(source, count, &configured)?;
+    let configured = configured.with_class_names(images.class_names().to_vec());
+    Ok((Loaded { path, configured }, images))
 }
 
 /// The network file that is named, or the default one.
@@ -66,11 +83,11 @@ pub fn mask(network: &Network) -> String {
     }
 }
 
-/// The folder that is named, or the one where the part's files are by default.
-fn folder(args: &ImageArgs) -> Result<PathBuf, GenError> {
-    let (place, remedy) = match Part::from(args.part) {
-        Part::Test => (files::IMAGES, "name a folder with `--data`"),
-        Part::Train | Part::HeldOut => (
+/// The path that is named, or the folder where the part's files are by default.
+fn data_path(args: &ImageArgs) -> Result<PathBuf, GenError> {
+    let (place, remedy) = match args.options.part {
+        None | Some(Part::Test) => (files::IMAGES, "name images with `--data`"),
+        Some(Part::Train | Part::HeldOut) => (
             files::TRAINING_IMAGES,
             "install Debian's package dataset-fashion-mnist, or name a folder with `--data`",
         ),
@@ -80,47 +97,83 @@ fn folder(args: &ImageArgs) -> Result<PathBuf, GenError> {
 
 /// Some images of a data set.
 pub struct Images {
+    path: PathBuf,
     data: Dataset,
+    hash: String,
     first: usize,
-    count: usize,
+    part: Option<Part>,
+}
+
+/// The first digits of a hash over all that decides about results.
+fn hash(data: &Dataset) -> String {
+    let Dataset { shape, pixels, labels, .. } = data;
+    let mut hash = Sha256::new();
+    for size in [shape.height, shape.width, shape.channels] {
+        hash.update((size as u64).to_le_bytes());
+    }
+    hash.update(pixels);
+    labels.iter().flatten().for_each(|label| hash.update(label.to_le_bytes()));
+    origin::hex(&hash.finalize())[..HASH_DIGITS].to_owned()
 }
 
 impl Images {
-    /// Reads `count` images and checks that the network takes them.
+    /// Reads `count` images for a network.
     pub fn load(args: &ImageArgs, count: usize, network: &Network) -> Result<Images, GenError> {
-        let folder = folder(args)?;
-        let data = Dataset::load_part(&folder, args.part.into())?;
-        let images = Images { first: args.first, count, data };
-        images.check(network, &folder)?;
-        Ok(images)
+        let refuse = |option, found: usize, allowed| {
+            Err(GenError::Option { option, found: found.to_string(), allowed })
+        };
+        let path = data_path(args)?;
+        let source = Source::open(&path, network, &args.options)?;
+        let there = source.len();
+        if args.first >= there {
+            return refuse("--first", args.first, format!("0..={}", there - 1));
+        }
+        if count == 0 || count > there - args.first {
+            let allowed = format!("1..={} from image {} on", there - args.first, args.first);
+            return refuse("--images", count, allowed);
+        }
+        let data = source.read(args.first..args.first + count)?;
+        screen::notes(&data.notes);
+        Ok(Images { path, hash: hash(&data), data, first: args.first, part: source.part() })
     }
 
-    fn check(&self, network: &Network, folder: &Path) -> Result<(), GenError> {
-        let refuse = |option, found: String, allowed| Err(GenError::Option { option, found, allowed });
-        let there = self.data.len();
-        if self.data.shape() != network.image {
-            let size = |shape: ImageShape| format!("{} x {} x {}", shape.height, shape.width, shape.channels);
-            let found = format!("{} with images of {}", folder.display(), size(self.data.shape()));
-            return refuse("--data", found, format!("images of {}", size(network.image)));
+    /// Names of the network's classes; empty if they have none.
+    pub fn class_names(&self) -> &[String] {
+        &self.data.class_names
+    }
+
+    /// A class for people: its index, and its name if it has one.
+    pub fn class_text(&self, class: usize) -> String {
+        class_text(self.class_names(), class)
+    }
+
+    /// The part of the data set, or `all` if it has no parts.
+    pub fn part(&self) -> &'static str {
+        self.part.map_or("all", Part::name)
+    }
+
+    /// These images in words: how many, of what, from which on.
+    pub fn text(&self) -> String {
+        let images = count(self.count(), "image");
+        match self.part {
+            Some(part) => format!("{images} of part {} from {} on", part.name(), self.first),
+            None => format!("{images} of {} from {} on", self.path.display(), self.first),
         }
-        if self.first >= there {
-            return refuse("--first", self.first.to_string(), format!("0..={}", there - 1));
-        }
-        if self.count == 0 || self.count > there - self.first {
-            let allowed = format!("1..={} from image {} on", there - self.first, self.first);
-            return refuse("--images", self.count.to_string(), allowed);
-        }
-        Ok(())
+    }
+
+    /// The first digits of a hash over shape, pixels and labels: the same for the same images, wherever they lie.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// Size of each image.
     pub fn shape(&self) -> ImageShape {
-        self.data.shape()
+        self.data.shape
     }
 
     /// Number of images, 1 or more.
     pub fn count(&self) -> usize {
-        self.count
+        self.data.len()
     }
 
     /// Index in the data set of image `i` of these.
@@ -130,16 +183,21 @@ impl Images {
 
     /// Pixels of image `i` of these.
     pub fn image(&self, i: usize) -> &[u8] {
-        self.data.image(self.index(i))
+        self.data.image(i)
     }
 
     /// All of them.
     pub fn all(&self) -> Vec<&[u8]> {
-        (0..self.count).map(|i| self.image(i)).collect()
+        self.data.images()
     }
 
-    /// Class of image `i` of these.
-    pub fn label(&self, i: usize) -> usize {
-        usize::from(self.data.labels()[self.index(i)])
+    /// Class of image `i` of these, if they have labels.
+    pub fn label(&self, i: usize) -> Option<usize> {
+        self.data.labels.as_ref().map(|labels| labels[i] as usize)
+    }
+
+    /// Labels of all of them, if they have any.
+    pub fn labels(&self) -> Option<Vec<usize>> {
+        self.data.labels.as_ref().map(|labels| labels.iter().map(|&label| label as usize).collect())
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::cli::RunArgs;
 use crate::error::GenError;
-use crate::evaluation::{Evaluation, evaluate, float_classes, matching};
+use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching};
 use crate::inputs::{self, Images, Loaded, neuron_name};
 use crate::origin;
-use crate::screen::{Format, bar, count, grouped, json_path, percent, print, print_json, ratio, spinner};
-use model::Checkpoint;
+use crate::screen::{
+    Align, Format, Table, bar, count, grouped, json_path, percent, print, print_json, spinner,
+};
+use model::{Checkpoint, Network};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,8 +20,14 @@ struct Report {
     neuron: &'static str,
     mask: String,
     seed: u32,
+    /// Part of the data set; `all` if it has no parts.
     part: &'static str,
     first: usize,
+    /// Names of the classes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    class_names: Vec<String>,
+    /// The class of each image.
+    classes: Vec<usize>,
     seconds: f64,
     images_per_second: f64,
     #[serde(flatten)]
@@ -32,16 +40,16 @@ struct Report {
 struct FloatReport {
     #[serde(serialize_with = "json_path")]
     checkpoint: PathBuf,
-    correct: usize,
-    accuracy: f64,
+    correct: Option<usize>,
+    accuracy: Option<f64>,
     /// Images that both networks put into the same class.
     same_class: usize,
 }
 
 /// Runs the reference and reports.
 pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
-    let Loaded { path, configured } = inputs::network(&args.network, args.membrane_bits)?;
-    let images = Images::load(&args.source, args.images, &configured)?;
+    let (Loaded { path, configured }, images) =
+        inputs::network_and_images(&args.network, args.membrane_bits, &args.source, args.images)?;
     // Before the long part, so that a wrong path costs no time.
     let float =
         args.float.as_ref().map(|named| origin::float(named.as_deref(), &path, &configured)).transpose()?;
@@ -58,16 +66,20 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
         neuron: neuron_name(&configured),
         mask: inputs::mask(&configured),
         seed: configured.seed,
-        part: args.source.part.name(),
+        part: images.part(),
         first: images.index(0),
+        class_names: configured.class_names.clone(),
         seconds,
         images_per_second: images.count() as f64 / seconds,
         evaluation,
-        float: float.map(|(path, loaded)| float_report(path, &loaded, &images, &classes)).transpose()?,
+        float: float
+            .map(|(path, loaded)| float_report(path, &loaded, &images, &configured, &classes))
+            .transpose()?,
+        classes,
     };
     match format {
         Format::Json => print_json(&report),
-        Format::Text => print(&text(&report)),
+        Format::Text => print(&text(&report, &images)),
     }
 }
 
@@ -75,38 +87,40 @@ fn float_report(
     checkpoint: PathBuf,
     loaded: &Checkpoint,
     images: &Images,
+    network: &Network,
     classes: &[usize],
 ) -> Result<FloatReport, GenError> {
     let progress = spinner("float network");
     let float = float_classes(loaded, images)?;
     progress.finish_and_clear();
-    let correct = matching(images, &float);
+    let correct = matching(images.labels().as_deref(), &float, network);
     Ok(FloatReport {
         checkpoint,
         correct,
-        accuracy: ratio(correct as u64, images.count() as u64),
+        accuracy: accuracy(correct, images.count()),
         same_class: float.iter().zip(classes).filter(|(a, b)| a == b).count(),
     })
 }
 
-fn text(report: &Report) -> String {
+/// Images whose classes are shown one by one.
+const SHOWN_IMAGES: usize = 10;
+/// Classes that are shown one by one.
+const SHOWN_CLASSES: usize = 20;
+
+fn text(report: &Report, images: &Images) -> String {
     let evaluation = &report.evaluation;
-    let images = evaluation.images;
-    let each = |sum: u64| grouped(sum / images as u64);
+    let each = |sum: u64| grouped(sum / evaluation.images as u64);
     let mut text = format!(
         "network `{}`, T = {}, neurons {}, mask {}\n\
-         {} of part {} from {} on: {} correct, {}\n\
+         {}: {}\n\
          an image: {} spikes transmitted of {} fired, {} synaptic events; P = {} α·W\n\
          {:.1} images/s\n",
         report.network,
         report.time_steps,
         report.neuron,
         report.mask,
-        count(images, "image"),
-        report.part,
-        report.first,
-        grouped(evaluation.correct as u64),
-        percent(evaluation.accuracy),
+        images.text(),
+        rightness(evaluation.correct, evaluation.accuracy, images),
         each(evaluation.spikes),
         each(evaluation.fired),
         each(evaluation.synaptic_events),
@@ -115,12 +129,64 @@ fn text(report: &Report) -> String {
     );
     if let Some(float) = &report.float {
         text += &format!(
-            "float network {}: {} correct, {}; same class for {}\n",
+            "float network {}: {}; same class for {}\n",
             float.checkpoint.display(),
-            grouped(float.correct as u64),
-            percent(float.accuracy),
+            rightness(float.correct, float.accuracy, images),
             count(float.same_class, "image"),
         );
     }
-    text
+    text + &classes_text(report, images)
+}
+
+/// How many images are right, or why that cannot be said.
+fn rightness(correct: Option<usize>, accuracy: Option<f64>, images: &Images) -> String {
+    match (correct, accuracy) {
+        (Some(correct), Some(accuracy)) => {
+            format!("{} correct, {}", grouped(correct as u64), percent(accuracy))
+        }
+        _ if images.labels().is_none() => "accuracy –, for want of labels".to_owned(),
+        _ => "accuracy –, for there is one class only".to_owned(),
+    }
+}
+
+/// What images were taken for, where labels do not say it already, and classes by name, where they have names.
+fn classes_text(report: &Report, images: &Images) -> String {
+    let name = |class: usize| images.class_text(class);
+    match (images.labels(), &report.evaluation.confusion) {
+        (None, _) if images.count() <= SHOWN_IMAGES => {
+            let line =
+                |(i, &class): (usize, &usize)| format!("image {}: class {}\n", images.index(i), name(class));
+            report.classes.iter().enumerate().map(line).collect()
+        }
+        (None, _) => {
+            let classes = report.classes.iter().max().map_or(0, |largest| largest + 1);
+            let mut counts = vec![0usize; classes];
+            report.classes.iter().for_each(|&class| counts[class] += 1);
+            let found = counts.iter().enumerate().filter(|(_, count)| **count > 0).take(SHOWN_CLASSES);
+            found
+                .map(|(class, &number)| format!("class {}: {}\n", name(class), count(number, "image")))
+                .collect()
+        }
+        (Some(_), Some(confusion)) if !report.class_names.is_empty() && confusion.len() <= SHOWN_CLASSES => {
+            let (left, right) = (Align::Left, Align::Right);
+            let mut table = Table::new(&[
+                ("label", left),
+                ("images", right),
+                ("correct", right),
+                ("most often taken for", left),
+            ]);
+            for (label, row) in confusion.iter().enumerate() {
+                let others = (0..row.len()).filter(|&class| class != label && row[class] > 0);
+                let most = others.max_by_key(|&class| (row[class], std::cmp::Reverse(class)));
+                table.row(vec![
+                    name(label),
+                    grouped(row.iter().sum::<usize>() as u64),
+                    grouped(row[label] as u64),
+                    most.map_or_else(String::new, |class| format!("{} ({})", name(class), row[class])),
+                ]);
+            }
+            table.text()
+        }
+        (Some(_), _) => String::new(),
+    }
 }

@@ -44,6 +44,16 @@ pub fn json_path<S: Serializer>(path: &impl AsRef<Path>, serializer: S) -> Resul
     }
 }
 
+/// Says on stderr what a reader of the results should know.
+pub fn notes(notes: &[String]) {
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
+}
+
+/// A share for people, with a dash where there is none.
+pub fn percent_or_dash(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".to_owned(), percent)
+}
+
 /// A bar on stderr if that is a terminal.
 pub fn bar(what: &'static str, length: usize) -> ProgressBar {
     let template = "{spinner} {msg} {wide_bar} {pos}/{len}  {elapsed}, {eta} to go ";

@@ -3,7 +3,7 @@
 use crate::cli::SpikesArgs;
 use crate::error::GenError;
 use crate::files;
-use crate::inputs::{self, Images, Loaded};
+use crate::inputs::{self, Loaded};
 use crate::screen::{Format, bar, count, grouped, json_path, print, print_json};
 use model::{Configured, Executor, SpikePlane, Trace};
 use safetensors::Dtype;
@@ -29,8 +29,8 @@ struct Report<'a> {
 
 /// Runs the reference and writes the file.
 pub fn spikes(args: &SpikesArgs, format: Format) -> Result<(), GenError> {
-    let Loaded { configured, .. } = inputs::network(&args.network, 24)?;
-    let images = Images::load(&args.source, args.images, &configured)?;
+    let (Loaded { configured, .. }, images) =
+        inputs::network_and_images(&args.network, 24, &args.source, args.images)?;
     refuse_large(&configured, images.count())?;
     let executor = Executor::new(&configured);
     let progress = bar("reference", images.count());

@@ -3,7 +3,7 @@
 use crate::cli::VectorsArgs;
 use crate::error::GenError;
 use crate::files;
-use crate::inputs::{self, Images};
+use crate::inputs::{self, Loaded};
 use crate::screen::{Format, count, grouped, print, print_json};
 use driver::program::PlaneLayout;
 use driver::{Planes, Program, ProgramOptions};
@@ -41,8 +41,8 @@ struct Output {
 /// Runs the reference and writes the files.
 pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
-    let network = inputs::network(&args.network, core.membrane_bits)?.configured;
-    let images = Images::load(&args.source, 1, &network)?;
+    let (Loaded { configured: network, .. }, images) =
+        inputs::network_and_images(&args.network, core.membrane_bits, &args.source, 1)?;
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
     let program = Program::compile(&network, &core, &options)?;
     let layers = args.layers.unwrap_or(program.layers.len());

@@ -3,11 +3,12 @@
 //! An operation needs spikes to work on, so each is measured behind an analog layer, which is measured alone, too.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use images::Dataset;
 use isa::Neuron;
 use model::network::{
     Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, Walk, Weights, Windows,
 };
-use model::{Dataset, Executor, RunOptions};
+use model::{Executor, RunOptions};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ fn run(criterion: &mut Criterion, name: &str, network: &Network, image: &[u8]) {
 
 fn whole_image(criterion: &mut Criterion) {
     let network = Network::load(&models("fashion-mnist/net.mst")).expect("the network ships");
-    let data = Dataset::load(&models("data/fashion-mnist")).expect("the images ship");
+    let data = Dataset::load(&models("data/fashion-mnist"), &network).expect("the images ship");
     run(criterion, "whole image", &network, data.image(0));
 }
 

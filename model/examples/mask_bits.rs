@@ -5,8 +5,9 @@
 //! prints one Markdown row a network: mean and standard deviation over the seeds, on the test images.
 
 use clap::Parser;
+use images::Dataset;
 use model::mask::{Lfsr, MaskBits};
-use model::{Configured, Dataset, Executor, ModelError, Network, RunOptions};
+use model::{Configured, Executor, ModelError, Network, RunOptions};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -55,7 +56,8 @@ impl MaskBits for SplitMix {
 fn accuracy<M: MaskBits>(network: &Configured, data: &Dataset, images: usize) -> Result<f64, ModelError> {
     let pixels: Vec<&[u8]> = (0..images).map(|index| data.image(index)).collect();
     let classified = Executor::<M>::with_mask_bits(network).classify_batch(&pixels, |_| ())?;
-    let correct = classified.iter().zip(data.labels()).filter(|(c, label)| c.class() == usize::from(**label));
+    let labels = data.labels.iter().flatten();
+    let correct = classified.iter().zip(labels).filter(|(c, label)| c.class() == **label as usize);
     Ok(correct.count() as f64 / images as f64)
 }
 
@@ -67,13 +69,13 @@ fn summary(shares: &[f64]) -> String {
     format!("{:.2} ± {:.2} %", 100.0 * mean, 100.0 * (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
-fn main() -> Result<(), ModelError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
-    let data = Dataset::load(&args.data)?;
-    let images = args.images.min(data.len());
     println!("| network | shift registers | independent draws |\n|---|---|---|");
     for path in &args.networks {
         let network = Network::load(path)?;
+        let data = Dataset::load(&args.data, &network)?;
+        let images = args.images.min(data.len());
         let (mut registers, mut independent) = (Vec::new(), Vec::new());
         for seed in 1..=args.seeds {
             let options = RunOptions { seed: Some(seed), ..RunOptions::new(args.time_steps) };

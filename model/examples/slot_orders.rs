@@ -6,20 +6,21 @@
 //! from the network as it is, with the standard error of that difference over the same images.
 
 use clap::Parser;
+use images::{Options, Part, Source};
 use model::network::{Network, Operation, SlotOrder};
-use model::{Dataset, Executor, ModelError, RunOptions};
+use model::{Executor, RunOptions};
 use std::path::PathBuf;
 
 #[derive(Parser)]
 struct Args {
     /// The network.
     network: PathBuf,
-    /// Folder with `train-images-idx3-ubyte.gz` and its labels, or (with `--test`) with the test files.
+    /// The training images with their labels, or (with `--test`) the test images: see docs/images.md.
     data: PathBuf,
     /// Number of time steps.
     #[arg(long, default_value_t = 8)]
     time_steps: u32,
-    /// Images: the last ones of the training set.
+    /// Images: the last ones of the training set, 5,000 at most.
     #[arg(long, default_value_t = 5000)]
     images: usize,
     /// Use the first test images instead, to report a choice that was made.
@@ -104,16 +105,16 @@ fn difference(right: &[bool], reference: &[bool]) -> (f64, f64) {
     (100.0 * mean, 100.0 * (((won + lost) / images - mean * mean) / images).sqrt())
 }
 
-fn main() -> Result<(), ModelError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     let network = Network::load(&args.network)?;
-    let part = if args.test { "t10k" } else { "train" };
-    let file = |kind: &str| args.data.join(format!("{part}-{kind}-ubyte.gz"));
-    let data = Dataset::load_files(&file("images-idx3"), &file("labels-idx1"))?;
-    let count = args.images.min(data.len());
-    let first = if args.test { 0 } else { data.len() - count };
-    let images: Vec<&[u8]> = (first..first + count).map(|index| data.image(index)).collect();
-    let labels = &data.labels()[first..first + count];
+    let part = if args.test { Part::Test } else { Part::HeldOut };
+    let source = Source::open(&args.data, &network, &Options { part: Some(part), ..Options::default() })?;
+    let count = args.images.min(source.len());
+    let first = if args.test { 0 } else { source.len() - count };
+    let data = source.read(first..first + count)?;
+    let images = data.images();
+    let labels = data.labels.as_deref().ok_or("the data set has no labels")?;
     println!(
         "| slots | accuracy of {count} | points more than as it is | spikes an image |\n|---|---|---|---|"
     );
@@ -125,11 +126,8 @@ fn main() -> Result<(), ModelError> {
         }
         let configured = network.configure(&RunOptions::new(args.time_steps))?;
         let classified = Executor::new(&configured).classify_batch(&images, |_| ())?;
-        let right: Vec<bool> = classified
-            .iter()
-            .zip(labels)
-            .map(|(image, &label)| image.class() == usize::from(label))
-            .collect();
+        let right: Vec<bool> =
+            classified.iter().zip(labels).map(|(image, &label)| image.class() == label as usize).collect();
         let correct = right.iter().filter(|right| **right).count();
         let (more, error) = difference(&right, as_it_is.get_or_insert_with(|| right.clone()));
         let spikes: u64 = classified.iter().flat_map(|image| &image.spikes).sum();

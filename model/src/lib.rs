@@ -7,7 +7,7 @@
 //!   [`mask_rules`] say what it masks. [`proof`] shows that none of its sums can overflow.
 //! - [`reference`](mod@reference) runs it, bit for bit; [`synapses`] and [`work`] tell what the run costs: in additions, and
 //!   on the core.
-//! - [`cost`] bounds what a run may take of the host. [`names`] say what a name may be; [`output`] writes files; [`images`] reads data sets.
+//! - [`cost`] bounds what a run may take of the host. [`names`] say what a name may be; [`output`] writes files.
 
 pub mod checkpoint;
 mod container;
@@ -16,7 +16,6 @@ pub mod cost;
 pub mod error;
 pub mod file;
 pub mod float;
-pub mod images;
 pub mod mask;
 pub mod mask_rules;
 pub mod names;
@@ -34,7 +33,6 @@ pub mod work;
 pub use checkpoint::Checkpoint;
 pub use convert::{ConvertOptions, convert};
 pub use error::ModelError;
-pub use images::Dataset;
 pub use mask_rules::{MaskRatio, MaskRules};
 pub use network::{Layer, LayerId, Network};
 pub use reference::Executor;

@@ -64,6 +64,16 @@ pub struct Configured {
 }
 
 impl Configured {
+    /// The network with other names of its classes: one a class, or none.
+    ///
+    /// # Panics
+    /// If there are names, but not one a class.
+    pub fn with_class_names(mut self, names: Vec<String>) -> Configured {
+        assert!(names.is_empty() || names.len() == self.network.classes, "{} names", names.len());
+        self.network.class_names = names;
+        self
+    }
+
     /// T.
     pub fn time_steps(&self) -> u32 {
         self.time_steps

@@ -4,8 +4,9 @@ mod agreement;
 mod synthetic;
 
 use agreement::Agreement;
+use images::{Options, Source};
 use model::network::{SlotOrder, Walk};
-use model::{Checkpoint, Configured, ConvertOptions, Dataset, Executor, Layer, RunOptions, convert};
+use model::{Checkpoint, Configured, ConvertOptions, Executor, Layer, RunOptions, convert};
 use ndarray::ArrayView2;
 use std::collections::HashMap;
 use std::path::Path;
@@ -192,13 +193,14 @@ fn layers_come_in_the_order_that_hardware_prefetches() {
 #[test]
 fn shipped_network_keeps_its_accuracy() {
     let checkpoint = Checkpoint::load(&folder("fashion-mnist/checkpoint.safetensors")).unwrap();
-    let data = Dataset::load(&folder("data/fashion-mnist")).unwrap();
-    let images = data.images(200);
     let network = convert(&checkpoint, &ConvertOptions::new("fashion-mnist")).unwrap();
+    let source = Source::open(&folder("data/fashion-mnist"), &network, &Options::default()).unwrap();
+    let data = source.read(0..200).unwrap();
+    let images = data.images();
     let configured = network.configure(&RunOptions::new(8)).unwrap();
     let spiking = Executor::new(&configured).classify_batch(&images, |_| ()).unwrap();
     let float = checkpoint.logits_batch(&images).unwrap();
-    let labels = || data.labels().iter().map(|&label| usize::from(label));
+    let labels = || data.labels.iter().flatten().map(|&label| label as usize);
     let class = |logits: &Vec<f32>| (0..10).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
     let spiking_right =
         spiking.iter().zip(labels()).filter(|(result, label)| result.class() == *label).count();

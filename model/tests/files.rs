@@ -2,9 +2,8 @@
 
 mod synthetic;
 
-use model::{Checkpoint, ConvertOptions, Dataset, Executor, Network, RunOptions, convert};
+use model::{Checkpoint, ConvertOptions, Executor, Network, RunOptions, convert};
 use proptest::prelude::*;
-use std::io::Write;
 use std::sync::LazyLock;
 
 static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| synthetic::checkpoint(3));
@@ -185,41 +184,6 @@ fn tiny_weights_still_convert() {
     let network = convert(&checkpoint, &ConvertOptions::new("tiny")).unwrap();
     assert!(network.layers[0].theta.iter().all(|theta| (1..=1 << 20).contains(theta)));
     network.configure(&RunOptions::new(16)).unwrap();
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-#[test]
-fn image_files_are_checked() {
-    let folder = tempfile::tempdir().unwrap();
-    let (images, labels) = (folder.path().join("i.gz"), folder.path().join("l.gz"));
-    let good_images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2][..], &[1, 2, 3, 4]].concat();
-    let good_labels = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];
-    let load = |i: &[u8], l: &[u8]| {
-        std::fs::write(&images, i).unwrap();
-        std::fs::write(&labels, l).unwrap();
-        Dataset::load_files(&images, &labels).map_err(|error| error.to_string())
-    };
-    let data = load(&gzip(&good_images), &gzip(&good_labels)).unwrap();
-    assert_eq!((data.len(), data.image(1), data.labels()), (2, &[3, 4][..], &[7, 9][..]));
-    assert!(Dataset::load(folder.path()).unwrap_err().to_string().contains("t10k-images-idx3-ubyte.gz"));
-    let cases = [
-        (good_images.clone(), gzip(&good_labels), "not a gzip file"),
-        (gzip(&good_images)[..20].to_vec(), gzip(&good_labels), "truncated"),
-        (gzip(&good_labels), gzip(&good_labels), "starts with 00 00 08 01, not with 00 00 08 03"),
-        (gzip(&good_images[..18]), gzip(&good_labels), "2 bytes of data, but sizes [2, 1, 2]"),
-        (gzip(&good_images), gzip(&[0, 0, 8, 1, 0, 0, 0, 1, 7]), "1 labels, but 2 images"),
-        (gzip(&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2]), gzip(&good_labels), "no images"),
-        (gzip(&[]), gzip(&good_labels), "starts with"),
-    ];
-    for (i, l, expected) in cases {
-        let error = load(&i, &l).unwrap_err();
-        assert!(error.contains(expected), "{expected}: {error}");
-    }
 }
 
 /// Loads what may be a network and, if it is one, runs it.

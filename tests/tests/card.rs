@@ -2,10 +2,11 @@
 
 use driver::pcie::{Buffer, Direction, Function, PcieLink, PcieOptions};
 use driver::{Accelerator, Link, Planes, Program, ProgramOptions};
+use images::Dataset;
 use isa::pcie::{self, card_control, card_status, interrupt, litepcie};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, PcieConfig};
-use model::{Dataset, Executor, Network, RunOptions};
+use model::{Executor, Network, RunOptions};
 use sim::pcie::{CardModel, RootOptions, SimFunction};
 use sim::verilated::Tracing;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ fn setup(edit: impl FnOnce(&mut [hdl::rtl::VerilogFile])) -> Setup {
     Setup {
         model: CardModel::build_edited(&config(), Tracing::None, edit).unwrap(),
         program: Program::compile(&network, &config().core, &options).unwrap(),
-        data: Dataset::load(&models("data/fashion-mnist")).unwrap(),
+        data: Dataset::load(&models("data/fashion-mnist"), &network).unwrap(),
         network,
     }
 }

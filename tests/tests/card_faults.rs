@@ -8,9 +8,10 @@ use driver::link::{Link, LinkError};
 use driver::pcie::{Direction, Function, PcieLink, PcieOptions};
 use driver::{Accelerator, Planes, Program, ProgramOptions};
 use faults_page::expect_rows;
+use images::Dataset;
 use isa::pcie::{CARD_BASE, MEMORY_BYTES, litepcie};
 use isa::{CoreConfig, PcieConfig};
-use model::{Dataset, Executor, Network, RunOptions};
+use model::{Executor, Network, RunOptions};
 use sim::pcie::{CardModel, Fault, RootOptions, SimBuffer, SimFunction};
 use sim::verilated::Tracing;
 use std::path::{Path, PathBuf};
@@ -178,7 +179,7 @@ fn a_reset_of_the_link_in_the_middle_of_an_inference_is_reported_and_mended() {
         Network::load(&models("fashion-mnist/net.mst")).unwrap().configure(&RunOptions::new(8)).unwrap();
     let options = ProgramOptions { memory_size: config().memory_bytes.into(), planes: Planes::Reuse };
     let program = Program::compile(&network, &config().core, &options).unwrap();
-    let data = Dataset::load(&models("data/fashion-mnist")).unwrap();
+    let data = Dataset::load(&models("data/fashion-mnist"), &network).unwrap();
     let expected = Executor::new(&network).trace(data.image(0)).unwrap().logits;
 
     let link = PcieLink::open(Troubled::new(&model()), &PcieOptions::default()).unwrap();

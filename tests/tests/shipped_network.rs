@@ -1,7 +1,8 @@
 //! The trained networks that ship, on real images: every spike plane and every logit of the Verilated core equals the reference's.
 
+use images::Dataset;
 use isa::Neuron;
-use model::{Checkpoint, ConvertOptions, Dataset, MaskRatio, MaskRules, Network, RunOptions, convert};
+use model::{Checkpoint, ConvertOptions, MaskRatio, MaskRules, Network, RunOptions, convert};
 use sim::SimOptions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,7 +47,7 @@ fn network(folder: &str) -> Network {
 }
 
 fn agree(runs: &[Run]) {
-    let data = Dataset::load(&models("data/fashion-mnist")).unwrap();
+    let data = Dataset::load(&models("data/fashion-mnist"), &network("fashion-mnist")).unwrap();
     let presets = ["tiny", "ecp5", "pcie"].into_iter().filter(|name| runs.iter().any(|r| r.preset == *name));
     let cores: Vec<(&str, Cosim)> = presets.map(|name| (name, Cosim::preset(name))).collect();
     let outcome = in_parallel(runs, |run| {

@@ -5,7 +5,7 @@ mod efficiency;
 use crate::cli::CardArgs;
 use crate::error::GenError;
 use crate::files;
-use crate::inputs::{self, Images};
+use crate::inputs::{self, Loaded};
 use crate::screen::{Format, print, print_json, spinner};
 use crate::verilog::card_config;
 use driver::pcie::{PcieLink, PcieOptions};
@@ -61,8 +61,8 @@ pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
     let path =
         files::named_or_found(args.pcie.as_deref(), DEFAULT, "the default card", "name one with --pcie")?;
     let config = card_config(&path)?;
-    let network = inputs::network(&args.network, config.core.membrane_bits)?.configured;
-    let images = Images::load(&args.source, args.images, &network)?;
+    let (Loaded { configured: network, .. }, images) =
+        inputs::network_and_images(&args.network, config.core.membrane_bits, &args.source, args.images)?;
     let options = ProgramOptions { memory_size: config.memory_bytes.into(), planes: Planes::Reuse };
     let mut program = Program::compile(&network, &config.core, &options)?;
     program.add_second_place(config.memory_bytes.into())?;

@@ -2,9 +2,9 @@
 
 use crate::error::GenError;
 use clap::{Args, ValueEnum};
+use images::Options;
 use isa::Neuron;
 use model::RunOptions;
-use model::images::Part;
 use std::path::PathBuf;
 
 /// Neuron modes.
@@ -72,43 +72,15 @@ pub struct ImageArgs {
     /// Index of the first image.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub first: usize,
-    /// Folder with images and labels in idx.gz files [default: models/data/fashion-mnist for test images, where Debian's
-    /// package dataset-fashion-mnist puts them for the others]
-    #[arg(long, value_name = "DIR")]
+    /// File or folder of images: idx (gzipped or not), .npy, .npz, CIFAR batches, PNG and JPEG, a folder of these pictures or one
+    /// of folders, a class each [default: models/data/fashion-mnist for test images, where Debian's package
+    /// dataset-fashion-mnist puts them for the others]
+    ///
+    /// What it is is told by its content. Labels come with it (a second idx file, an array in the .npz, the records of CIFAR, the
+    /// names of folders) or from `--labels`; without any, classes are shown, but no accuracy. docs/images.md has all sources.
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Which images of the folder.
-    #[arg(long, value_enum, default_value_t = PartArg::Test)]
-    pub part: PartArg,
-}
-
-/// Parts of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PartArg {
-    /// The test images (t10k-*).
-    Test,
-    /// The training images (train-*) but the last 5,000.
-    Train,
-    /// The last 5,000 training images, on which training makes its choices.
-    HeldOut,
-}
-
-impl PartArg {
-    /// As the option is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            PartArg::Test => "test",
-            PartArg::Train => "train",
-            PartArg::HeldOut => "held-out",
-        }
-    }
-}
-
-impl From<PartArg> for Part {
-    fn from(part: PartArg) -> Part {
-        match part {
-            PartArg::Test => Part::Test,
-            PartArg::Train => Part::Train,
-            PartArg::HeldOut => Part::HeldOut,
-        }
-    }
+    /// How they are read.
+    #[command(flatten)]
+    pub options: Options,
 }

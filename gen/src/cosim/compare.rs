@@ -110,7 +110,7 @@ pub struct ImageReport {
     /// Index in the data set.
     pub image: usize,
     /// Class in the data set.
-    pub label: usize,
+    pub label: Option<usize>,
     /// The core's class.
     pub class: usize,
     /// Whether every spike and every logit agreed.
@@ -155,7 +155,12 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs and compares one image.
-    pub fn compare(&mut self, image: usize, pixels: &[u8], label: usize) -> Result<ImageReport, GenError> {
+    pub fn compare(
+        &mut self,
+        image: usize,
+        pixels: &[u8],
+        label: Option<usize>,
+    ) -> Result<ImageReport, GenError> {
         let Setup { network, core, executor, profiling, .. } = self.setup;
         let expected = executor.trace(pixels)?;
         let needed = work(network, pixels, &expected, core.lanes as usize, core.bus_bytes() as usize);

@@ -7,8 +7,9 @@ mod workers;
 
 use crate::cli::{CosimArgs, SimulationArgs};
 use crate::error::GenError;
+use crate::evaluation::matching;
 use crate::files;
-use crate::inputs::{self, Images, neuron_name};
+use crate::inputs::{self, Loaded, neuron_name};
 use crate::screen::{Format, bar, print, print_json, spinner};
 use compare::{Profiling, Setup};
 use driver::{Planes, Program, ProgramOptions};
@@ -27,8 +28,8 @@ const STALL_PERCENT: u8 = 30;
 /// Runs the comparison and reports.
 pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     let core = args.core.config()?;
-    let network = inputs::network(&args.network, core.membrane_bits)?.configured;
-    let images = Images::load(&args.source, args.images, &network)?;
+    let (Loaded { configured: network, .. }, images) =
+        inputs::network_and_images(&args.network, core.membrane_bits, &args.source, args.images)?;
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Keep };
     let mut program = Program::compile(&network, &core, &options)?;
     if args.simulation.step_by_step {
@@ -48,6 +49,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         core: core.clone(),
         events: if args.simulation.step_by_step { "step by step" } else { "merged" },
         stalls: args.simulation.stalls,
+        class_names: network.class_names.clone(),
         jobs,
         build_seconds: build.as_secs_f64(),
     };
@@ -66,7 +68,8 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         profiling: if args.simulation.per_layer { Profiling::PerLayer } else { Profiling::None },
     };
     let workers = Workers { setup: &setup, images: &images, jobs, keep_going: args.simulation.keep_going };
-    let outcome = compare_all(&workers, Report::new(heading), format);
+    let correct = matching(images.labels().as_deref(), &[], &network);
+    let outcome = compare_all(&workers, Report::new(heading, correct), format);
     // A trace is complete when the simulation ended by itself, also when the core failed: then it is what shows why.
     if let (Some(trace), Ok(_) | Err(GenError::Core { .. })) = (trace, &outcome) {
         trace.settle()?;
@@ -109,7 +112,7 @@ fn compare_all(workers: &Workers<'_>, mut report: Report, format: Format) -> Res
     let started = Instant::now();
     let outcome = workers.run(|image| {
         progress.inc(1);
-        show(&image.text())?;
+        show(&image.text(&report.heading))?;
         report.add(image);
         Ok(())
     });

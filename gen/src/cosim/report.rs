@@ -4,6 +4,7 @@ use super::compare::ImageReport;
 use super::layers::{self, LayerCost};
 use crate::screen::{count, grouped, percent, ratio};
 use driver::Counters;
+use images::class_text;
 use isa::CoreConfig;
 use serde::Serialize;
 use std::time::Duration;
@@ -30,6 +31,9 @@ pub struct Heading {
     pub events: &'static str,
     /// Seed of the stalls.
     pub stalls: Option<u64>,
+    /// Names of the classes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// Simulations at the same time.
     pub jobs: usize,
     /// Seconds it took to compile the core, or to find it compiled.
@@ -46,7 +50,7 @@ impl Heading {
         format!(
             "network `{}`, T = {}, neurons {}, mask {}, events {}\n\
              core {}: {} lanes, {}-bit bus, {}-bit membranes; {stalls}; ready after {:.1} s\n\n\
-             image  label  class      spikes      cycles   useful\n",
+             image  {:>width$}  {:>width$}      spikes      cycles   useful\n",
             self.network,
             self.time_steps,
             self.neuron,
@@ -57,25 +61,36 @@ impl Heading {
             self.core.bus_bits,
             self.core.membrane_bits,
             self.build_seconds,
+            "label",
+            "class",
+            width = self.class_width(),
         )
+    }
+
+    /// Columns of a label or a class in the table.
+    fn class_width(&self) -> usize {
+        let names = 0..self.class_names.len();
+        let widths = names.map(|class| class_text(&self.class_names, class).chars().count());
+        widths.chain([5]).max().unwrap_or_default()
     }
 }
 
 impl ImageReport {
     /// The image's line, under the heading's columns.
-    pub fn text(&self) -> String {
+    pub fn text(&self, heading: &Heading) -> String {
         let verdict = match &self.mismatch {
             None => "identical".to_owned(),
             Some(mismatch) => format!("DIFFERS: {mismatch}"),
         };
         format!(
-            "{:>5}  {:>5}  {:>5}  {:>10}  {:>10}  {:>7}  {verdict}\n",
+            "{:>5}  {:>width$}  {:>width$}  {:>10}  {:>10}  {:>7}  {verdict}\n",
             self.image,
-            self.label,
-            self.class,
+            self.label.map_or_else(|| "–".to_owned(), |label| class_text(&heading.class_names, label)),
+            class_text(&heading.class_names, self.class),
             grouped(self.counters.spikes),
             grouped(self.counters.busy_cycles),
             percent(self.useful),
+            width = heading.class_width(),
         )
     }
 }
@@ -88,7 +103,8 @@ pub struct Report {
     pub heading: Heading,
     images: usize,
     mismatches: usize,
-    correct: usize,
+    /// Images whose class is their label; none without labels, and for a network of one class.
+    correct: Option<usize>,
     /// Clock cycles from the first register access of an image to the last.
     cycles: u64,
     needed_cycles: u64,
@@ -106,13 +122,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report on no images yet.
-    pub fn new(heading: Heading) -> Report {
+    /// A report on no images yet. `correct` counts from 0 where images can be right or wrong.
+    pub fn new(heading: Heading, correct: Option<usize>) -> Report {
         Report {
             heading,
             images: 0,
             mismatches: 0,
-            correct: 0,
+            correct,
             cycles: 0,
             needed_cycles: 0,
             step_events: 0,
@@ -130,7 +146,8 @@ impl Report {
     pub fn add(&mut self, image: ImageReport) {
         self.images += 1;
         self.mismatches += usize::from(!image.identical);
-        self.correct += usize::from(image.class == image.label);
+        let right = usize::from(image.label == Some(image.class));
+        self.correct = self.correct.map(|correct| correct + right);
         self.cycles += image.cycles;
         self.needed_cycles += image.needed_cycles;
         self.step_events += image.step_events;
@@ -175,13 +192,13 @@ impl Report {
             text += &layers::text(&self.layers, self.profiled());
         }
         text += &format!(
-            "\n{}: {} identical in every spike and logit, {} correct\n\
+            "\n{}: {} identical in every spike and logit{}\n\
              {} busy cycles: {}\n\
              {} needed by the spikes: {} useful; {} beside events waiting for the output path\n\
              {} events ({} step by step); simulated at {} cycles/s\n",
             count(self.images, "image"),
             self.images - self.mismatches,
-            self.correct,
+            self.correct.map_or(String::new(), |correct| format!(", {correct} correct")),
             grouped(busy),
             shares(&self.counters),
             grouped(self.needed_cycles),

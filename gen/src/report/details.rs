@@ -5,7 +5,7 @@ use super::page::{Cell, Columns, DataTable, MarkKind, Section};
 use super::{distributions, maps};
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, LayerEvaluation};
-use crate::screen::{grouped, percent, ratio};
+use crate::screen::{grouped, percent, percent_or_dash, ratio};
 
 /// Classes up to which the whole confusion matrix is shown.
 const MOST_CLASSES: usize = 40;
@@ -51,18 +51,19 @@ pub fn layers(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
 /// Which classes are taken for which.
 pub fn confusion(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
     let table = |(subject, evaluation): (&Subject<'_>, &Evaluation)| {
+        let confusion = evaluation.confusion.as_ref()?;
         let result = format!(
             "{} as converted, T = {}: {} of {} images correct, {}",
             subject.name(),
             subject.time_steps,
-            grouped(evaluation.correct as u64),
+            evaluation.correct.map_or_else(|| "–".to_owned(), |correct| grouped(correct as u64)),
             grouped(evaluation.images as u64),
-            percent(evaluation.accuracy),
+            percent_or_dash(evaluation.accuracy),
         );
-        if evaluation.confusion.len() <= MOST_CLASSES {
-            matrix(subject, &evaluation.confusion, result)
+        if confusion.len() <= MOST_CLASSES {
+            Some(matrix(subject, confusion, result))
         } else {
-            mistakes(subject, &evaluation.confusion, result)
+            Some(mistakes(subject, confusion, result))
         }
     };
     let text = "Rows are labels, columns the classes that images were put into. Shades are shares of a row: of right answers on the \
@@ -72,7 +73,7 @@ pub fn confusion(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Sectio
         title: "Confusion matrix",
         text: vec![text.to_owned()],
         figures: Vec::new(),
-        tables: subjects.iter().zip(evaluations).map(table).collect(),
+        tables: subjects.iter().zip(evaluations).filter_map(table).collect(),
     }
 }
 

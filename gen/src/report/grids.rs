@@ -21,8 +21,6 @@ pub struct Subject<'a> {
     pub file: &'a NetworkFile,
     /// The images that it runs on.
     pub images: &'a Images,
-    /// Part of the data set that they are of.
-    pub part: &'static str,
     /// T of everything that does not vary it.
     pub time_steps: u32,
     /// Share of the images that the float network that it was converted from gets right, if it is there.
@@ -68,7 +66,7 @@ impl Subject<'_> {
     ) -> Result<Option<Point<'_>>, GenError> {
         let mask = if mask == AS_CONVERTED { None } else { Some(mask.parse::<MaskRules>()?) };
         let settings = Settings { time_steps, neuron, mask, seed: None };
-        match Point::new(self.file, settings, self.part, self.images) {
+        match Point::new(self.file, settings, self.images) {
             Ok(point) => Ok(Some(point)),
             Err(GenError::Model(
                 ModelError::Overflow { .. } | ModelError::ScoresBias { .. } | ModelError::SlotOrder { .. },

@@ -5,7 +5,7 @@ use super::page::{Headline, KeyFigure};
 use crate::cli::CoreArgs;
 use crate::error::GenError;
 use crate::evaluation::Evaluation;
-use crate::screen::{count, grouped, percent};
+use crate::screen::{count, grouped, percent, percent_or_dash};
 use clap::Args;
 use driver::{Planes, Program, ProgramOptions};
 use isa::{CoreConfig, LARGEST_WINDOW};
@@ -64,6 +64,9 @@ pub fn headline(
 ) -> Result<Headline, GenError> {
     let core = speed.core.config()?;
     let float = match subject.float_accuracy {
+        _ if evaluation.accuracy.is_none() => {
+            figure("float accuracy", NONE.to_owned(), "the images have no labels, or the network one class".to_owned())
+        }
         Some(accuracy) => {
             figure("float accuracy", percent(accuracy), "the network that it was converted from".to_owned())
         }
@@ -91,14 +94,14 @@ pub fn headline(
             figure("images a second", NONE.to_owned(), "the core does not run it".to_owned()),
         ),
     };
+    let images = count(evaluation.images, "image");
     let correct = format!(
-        "{} of {}, T = {}: bit by bit what the core computes",
-        grouped(evaluation.correct as u64),
-        count(evaluation.images, "image"),
+        "{}, T = {}: bit by bit what the core computes",
+        evaluation.correct.map_or_else(|| images.clone(), |correct| format!("{} of {images}", grouped(correct as u64))),
         subject.time_steps
     );
     let figures =
-        vec![figure("integer accuracy", percent(evaluation.accuracy), correct), float, cycles, rate];
+        vec![figure("integer accuracy", percent_or_dash(evaluation.accuracy), correct), float, cycles, rate];
     Ok(Headline { network: subject.name().to_owned(), figures })
 }
 

@@ -121,8 +121,8 @@ fn figure(subject: &Subject<'_>, image: usize, layer: &str, maps: &[(&str, Grid,
         picture: Picture::Grid(ImageGrid { head, rows: rows.collect() }),
         legend: Vec::new(),
         caption: format!(
-            "Image {index}, class {}: spikes of {layer}, brighter is more.",
-            subject.class(images.label(image))
+            "Image {index}{}: spikes of {layer}, brighter is more.",
+            images.label(image).map_or_else(String::new, |label| format!(", class {}", subject.class(label)))
         ),
     }
 }

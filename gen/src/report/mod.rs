@@ -11,7 +11,7 @@ mod sections;
 
 use crate::cli::ReportArgs;
 use crate::error::GenError;
-use crate::evaluation::{Evaluation, evaluate, float_classes, matching};
+use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching};
 use crate::files;
 use crate::inputs::{self, Images};
 use crate::origin::{self, Absence};
@@ -53,10 +53,12 @@ struct Source {
 impl Source {
     /// `float` is the checkpoint that is asked for: one that is named, the one that is remembered, or what can be had.
     fn load(path: &Path, args: &ReportArgs, float: Option<&Option<PathBuf>>) -> Result<Source, GenError> {
-        let file = NetworkFile::load(path)?;
+        let mut file = NetworkFile::load(path)?;
         let settings = Settings { time_steps: args.time_steps, neuron: None, mask: None, seed: None };
         let configured = settings.configure(&file)?;
         let images = Images::load(&args.source, args.images, &file.network)?;
+        file.network.class_names = images.class_names().to_vec();
+        let configured = configured.with_class_names(images.class_names().to_vec());
         let checkpoint = match float {
             Some(named) => Ok(origin::float(named.as_deref(), path, &file.network)?.1),
             None => match origin::remembered(path, &file.network)? {
@@ -71,15 +73,15 @@ impl Source {
         let progress = spinner("float network");
         let float_accuracy = self.checkpoint.as_ref().ok().map(|checkpoint| {
             let classes = float_classes(checkpoint, &self.images)?;
-            Ok::<f64, GenError>(matching(&self.images, &classes) as f64 / self.images.count() as f64)
+            let correct = matching(self.images.labels().as_deref(), &classes, &self.configured);
+            Ok::<_, GenError>(accuracy(correct, self.images.count()))
         });
         progress.finish_and_clear();
         Ok(Subject {
             file: &self.file,
             images: &self.images,
-            part: args.source.part.name(),
             time_steps: args.time_steps,
-            float_accuracy: float_accuracy.transpose()?,
+            float_accuracy: float_accuracy.transpose()?.flatten(),
         })
     }
 }
@@ -112,12 +114,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     });
     let page = Page {
         title: format!("Masked Spiking Transformer: {}", names(&subjects)),
-        lead: format!(
-            "Measured with the bit-exact integer reference on {} of the {} part, from {} on.",
-            count(args.images, "image"),
-            args.source.part.name(),
-            args.source.first
-        ),
+        lead: format!("Measured with the bit-exact integer reference on {}.", subjects[0].images.text()),
         headlines: headlines.collect::<Result<_, _>>()?,
         sections: vec![
             networks_section(&sources, &subjects),

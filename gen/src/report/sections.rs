@@ -5,7 +5,7 @@ use super::chart::{Axis, Chart, Marks, Series};
 use super::grids::{PAPER_RATIO, Place, Subject};
 use super::page::{Columns, DataTable, Figure, Section, plain};
 use crate::error::GenError;
-use crate::screen::{grouped, percent};
+use crate::screen::{grouped, percent, percent_or_dash};
 use crate::sweep::point::{AS_CONVERTED, Row};
 use crate::sweep::store::Store;
 use isa::Neuron;
@@ -38,7 +38,11 @@ pub fn time_steps(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
         for (name, neuron) in MODES {
             let mut points = Vec::new();
             for (place, &time_steps) in REPORT_TIME_STEPS.iter().enumerate() {
-                points.extend(row(neuron, time_steps)?.map(|row| (place as f64, 100.0 * row.accuracy)));
+                points.extend(
+                    row(neuron, time_steps)?
+                        .and_then(|row| row.accuracy)
+                        .map(|accuracy| (place as f64, 100.0 * accuracy)),
+                );
             }
             series.push(Series { name: name.to_owned(), points });
         }
@@ -56,7 +60,7 @@ pub fn time_steps(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
         let mut table = Vec::new();
         for time_steps in REPORT_TIME_STEPS {
             let rows = [row(Neuron::TwoPhase, time_steps)?, row(Neuron::If, time_steps)?];
-            let accuracy = rows.map(|row| cell(row, |row| percent(row.accuracy)));
+            let accuracy = rows.map(|row| cell(row, |row| percent_or_dash(row.accuracy)));
             let spikes = rows.map(|row| cell(row, |row| each_image(row, row.spikes)));
             table.push([vec![time_steps.to_string()], accuracy.to_vec(), spikes.to_vec()].concat());
         }
@@ -103,9 +107,9 @@ fn mask_figures(
         for (index, place) in line.places.iter().enumerate() {
             let row = row(place)?;
             let share = |row: &Row| unmasked.map_or(0.0, |all| row.spikes as f64 / all.spikes.max(1) as f64);
-            accuracies.extend(row.map(|row| (place.x, 100.0 * row.accuracy)));
+            accuracies.extend(row.and_then(|row| row.accuracy).map(|accuracy| (place.x, 100.0 * accuracy)));
             counts.extend(row.map(|row| (place.x, 100.0 * share(row))));
-            rows[index].push(cell(row, |row| percent(row.accuracy)));
+            rows[index].push(cell(row, |row| percent_or_dash(row.accuracy)));
             rows[index].push(cell(row, |row| percent(share(row))));
         }
         head.extend([line.name.clone(), format!("{} spikes", line.name)]);
@@ -205,7 +209,7 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
             };
             rows.push(vec![
                 name(&place.label),
-                cell(row, |row| percent(row.accuracy)),
+                cell(row, |row| percent_or_dash(row.accuracy)),
                 cell(row, |row| each_image(row, row.spikes)),
                 cell(row, |row| each_image(row, row.synaptic_events)),
                 cell(row, |row| grouped(row.power as u64)),

@@ -6,7 +6,7 @@ pub mod store;
 use crate::cli::SweepArgs;
 use crate::error::GenError;
 use crate::inputs::Images;
-use crate::screen::{Align, Format, Table, bar, count, grouped, percent, print, print_json};
+use crate::screen::{Align, Format, Table, bar, count, grouped, percent_or_dash, print, print_json};
 use isa::Neuron;
 use model::MaskRules;
 use point::{AS_CONVERTED, NetworkFile, Point, Row, Settings};
@@ -23,7 +23,7 @@ pub fn sweep(args: &SweepArgs, format: Format) -> Result<(), GenError> {
     let mut points = Vec::new();
     for (file, images) in files.iter().zip(&images) {
         for settings in &settings {
-            let point = Point::new(file, settings.clone(), args.source.part.name(), images)?;
+            let point = Point::new(file, settings.clone(), images)?;
             points.push((point, images));
         }
     }
@@ -110,7 +110,7 @@ fn table(rows: &[&Row]) -> Table {
             row.time_steps.to_string(),
             row.mask.clone(),
             row.seed.to_string(),
-            percent(row.accuracy),
+            percent_or_dash(row.accuracy),
             each(row.spikes),
             each(row.synaptic_events),
             grouped(row.power as u64),

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// What a point's mask is called when the network keeps its own.
 pub const AS_CONVERTED: &str = "as-converted";
-/// Hexadecimal digits of a network's hash.
-const HASH_DIGITS: usize = 16;
+
+/// Hexadecimal digits of the hashes of networks and images.
+pub const HASH_DIGITS: usize = 16;
 
 /// A network and the file that it came from.
 pub struct NetworkFile {
@@ -80,16 +81,18 @@ pub struct Row {
     pub mask: String,
     /// Seed of the masks.
     pub seed: u32,
-    /// Part of the data set.
+    /// First digits of a SHA-256 over the images and their labels.
+    pub data: String,
+    /// Part of the data set; `all` if it has no parts.
     pub part: String,
     /// Index of the first image.
     pub first: usize,
     /// Number of images.
     pub images: usize,
-    /// Images whose class is their label.
-    pub correct: usize,
+    /// Images whose class is their label; none without labels, and for a network of one class.
+    pub correct: Option<usize>,
     /// `correct / images`.
-    pub accuracy: f64,
+    pub accuracy: Option<f64>,
     /// Spikes that were fired.
     pub fired: u64,
     /// Spikes that were transmitted.
@@ -110,8 +113,8 @@ impl Row {
     /// Whether both are the same point: the same network, settings and images, whatever the results.
     pub fn same_point(&self, other: &Row) -> bool {
         let point = |row: &Row| Row {
-            correct: 0,
-            accuracy: 0.0,
+            correct: None,
+            accuracy: None,
             fired: 0,
             spikes: 0,
             synaptic_events: 0,
@@ -133,13 +136,8 @@ pub struct Point<'a> {
 }
 
 impl<'a> Point<'a> {
-    /// A point on some images of a part of the data set. Fails if the network cannot run like that.
-    pub fn new(
-        file: &'a NetworkFile,
-        settings: Settings,
-        part: &str,
-        images: &Images,
-    ) -> Result<Point<'a>, GenError> {
+    /// A point on some images. Fails if the network cannot run like that.
+    pub fn new(file: &'a NetworkFile, settings: Settings, images: &Images) -> Result<Point<'a>, GenError> {
         let configured = settings.configure(file)?;
         let row = Row {
             network: configured.name.clone(),
@@ -148,7 +146,8 @@ impl<'a> Point<'a> {
             neuron: neuron_name(&configured).to_owned(),
             mask: settings.mask.as_ref().map_or_else(|| AS_CONVERTED.to_owned(), MaskRules::to_string),
             seed: configured.seed,
-            part: part.to_owned(),
+            data: images.hash().to_owned(),
+            part: images.part().to_owned(),
             first: images.index(0),
             images: images.count(),
             ..Row::default()
