@@ -2,7 +2,7 @@
 
 use crate::Cli;
 use crate::error::MstError;
-use crate::images::{NetworkArgs, images};
+use crate::images::{ImageArgs, NetworkArgs};
 use clap::Args;
 use driver::{Planes, Program, ProgramOptions};
 use model::Executor;
@@ -18,6 +18,9 @@ pub struct BenchArgs {
     /// The network.
     #[command(flatten)]
     network: NetworkArgs,
+    /// Where they are.
+    #[command(flatten)]
+    source: ImageArgs,
 }
 
 #[derive(Serialize)]
@@ -32,9 +35,10 @@ struct Report<'a> {
 
 /// Measures both ways on the same images, and compares the stream's answers with the reference.
 pub fn bench(cli: &Cli, args: &BenchArgs) -> Result<(), MstError> {
+    let mut network = args.network.read()?;
+    let images = args.source.first(args.images as usize, &mut network)?;
     let mut accelerator = cli.place.open()?;
-    let network = args.network.load(accelerator.core().membrane_bits)?;
-    let images = images(&[format!("0..{}", args.images)], &args.network, network.image)?;
+    let network = args.network.configure(&network, accelerator.core().membrane_bits)?;
     let memory_size = accelerator.window_size();
     let options = ProgramOptions { memory_size, planes: Planes::Reuse };
     let mut program = Program::compile(&network, accelerator.core(), &options)?;

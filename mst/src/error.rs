@@ -19,7 +19,7 @@ pub enum MstError {
     /// The network does not fit the core.
     #[error(transparent)]
     Program(#[from] driver::ProgramError),
-    /// A network, a data set or a run option was refused.
+    /// A network or a run option was refused.
     #[error(transparent)]
     Model(#[from] model::ModelError),
     /// The simulated core cannot be generated.
@@ -37,6 +37,17 @@ pub enum MstError {
         place: &'static str,
         /// The option that names it.
         option: &'static str,
+    },
+    /// Images, their labels or the names of their classes were refused.
+    #[error(transparent)]
+    Images(#[from] images::ImageError),
+    /// More images than there are, or none.
+    #[error("option --images is {found}, allowed: 1..={there}")]
+    Count {
+        /// Images that were asked for.
+        found: usize,
+        /// Images of the data set.
+        there: usize,
     },
     /// An image that is no image.
     #[error("{}: {reason}", path.display())]

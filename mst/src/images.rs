@@ -2,8 +2,9 @@
 
 use crate::error::MstError;
 use clap::Args;
-use model::network::ImageShape;
-use model::{Configured, Dataset, Network, RunOptions};
+use images::{Options, Source, class_names};
+use model::{Configured, Network, RunOptions};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The network that is used when none is named.
@@ -17,9 +18,6 @@ pub struct NetworkArgs {
     /// Network file [default: models/fashion-mnist/net.mst]
     #[arg(long, value_name = "NET")]
     network: Option<PathBuf>,
-    /// Folder of the data set's test images [default: models/data/fashion-mnist]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
     /// Time steps T.
     #[arg(long, value_name = "T", default_value_t = 8)]
     time_steps: u32,
@@ -28,19 +26,97 @@ pub struct NetworkArgs {
 impl NetworkArgs {
     /// A network that is named otherwise than by the options.
     pub fn of(network: Option<PathBuf>, time_steps: u32) -> NetworkArgs {
-        NetworkArgs { network, data: None, time_steps }
+        NetworkArgs { network, time_steps }
     }
 
-    /// Reads the network for a core with membranes of `membrane_bits`.
-    pub fn load(&self, membrane_bits: u32) -> Result<Configured, MstError> {
+    /// Reads the network.
+    pub fn read(&self) -> Result<Network, MstError> {
         let path = found(self.network.as_deref(), NETWORK, "the default network", "--network")?;
-        let options = RunOptions { membrane_bits, ..RunOptions::new(self.time_steps) };
-        Ok(Network::load(&path)?.configure(&options)?)
+        Ok(Network::load(&path)?)
     }
 
-    /// The data set.
-    pub fn dataset(&self) -> Result<Dataset, MstError> {
-        Ok(Dataset::load(&found(self.data.as_deref(), DATA, "the default data set", "--data")?)?)
+    /// Makes a network ready for a core with membranes of `membrane_bits`.
+    pub fn configure(&self, network: &Network, membrane_bits: u32) -> Result<Configured, MstError> {
+        let options = RunOptions { membrane_bits, ..RunOptions::new(self.time_steps) };
+        Ok(network.configure(&options)?)
+    }
+}
+
+/// Where images are.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Images")]
+pub struct ImageArgs {
+    /// File or folder of images: idx (gzipped or not), .npy, .npz, CIFAR batches, PNG and JPEG, a folder of these pictures or one of
+    /// folders, a class each; docs/images.md has all sources [default: models/data/fashion-mnist]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// How they are read.
+    #[command(flatten)]
+    options: Options,
+}
+
+impl ImageArgs {
+    fn source(&self, network: &Network) -> Result<Source, MstError> {
+        let path = found(self.data.as_deref(), DATA, "the default data set", "--data")?;
+        Ok(Source::open(&path, network, &self.options)?)
+    }
+
+    /// The first `count` images.
+    pub fn first(&self, count: usize, network: &mut Network) -> Result<Vec<Image>, MstError> {
+        let source = self.source(network)?;
+        network.class_names = source.class_names().to_vec();
+        if count == 0 || count > source.len() {
+            return Err(MstError::Count { found: count, there: source.len() });
+        }
+        numbered(&source, 0..count)
+    }
+
+    /// The images that were named: numbers, ranges (`5..10`) and pictures. Names the network's classes.
+    pub fn named(&self, names: &[String], network: &mut Network) -> Result<Vec<Image>, MstError> {
+        network.class_names = class_names(network, &self.options)?;
+        let mut source: Option<Source> = None;
+        let mut images = Vec::new();
+        for name in names {
+            let Some(range) = range(name)? else {
+                images.push(self.picture(name, network)?);
+                continue;
+            };
+            let source = match &mut source {
+                Some(source) => source,
+                None => source.insert(self.source(network)?),
+            };
+            if range.end > source.len() {
+                let last = source.len() - 1;
+                let reason =
+                    format!("there are images 0 to {last}; name others, or other images with --data");
+                return Err(MstError::Image { path: name.into(), reason });
+            }
+            images.extend(numbered(source, range)?);
+        }
+        if let Some(source) = source {
+            network.class_names = source.class_names().to_vec();
+        }
+        Ok(images)
+    }
+
+    /// A picture file.
+    fn picture(&self, name: &str, network: &Network) -> Result<Image, MstError> {
+        let path = Path::new(name);
+        let refuse = |reason: &str| MstError::Image { path: path.to_owned(), reason: reason.to_owned() };
+        if !path.exists() {
+            return Err(refuse(
+                "no such file, and no number or range of images (7, 5..10: the images 5 to 9)",
+            ));
+        }
+        let Options { resize, convert_color, .. } = self.options;
+        let options = Options { resize, convert_color, ..Options::default() };
+        let source = Source::open(path, network, &options)?;
+        if !source.is_one_picture() || path.is_dir() {
+            return Err(refuse("not a picture; name it with --data, and its images by number"));
+        }
+        let data = source.read(0..1)?;
+        notes(&data.notes);
+        Ok(Image { name: name.to_owned(), label: None, pixels: data.pixels })
     }
 }
 
@@ -60,78 +136,51 @@ fn found(
 pub struct Image {
     /// What it is called: its number in the data set, or its file.
     pub name: String,
-    /// Its class, if it is of the data set.
+    /// Its class, if the data set says it.
     pub label: Option<usize>,
     /// Its bytes, channel by channel and row by row.
     pub pixels: Vec<u8>,
 }
 
-/// Reads the images that were named: numbers, ranges (`5..10`) and PNG files.
-pub fn images(names: &[String], network: &NetworkArgs, shape: ImageShape) -> Result<Vec<Image>, MstError> {
-    let mut data: Option<Dataset> = None;
-    let mut images = Vec::new();
-    for name in names {
-        let Some(range) = range(name) else {
-            images.push(Image { name: name.clone(), label: None, pixels: read_png(Path::new(name), shape)? });
-            continue;
-        };
-        let data = match &mut data {
-            Some(data) => data,
-            None => data.insert(network.dataset()?),
-        };
-        if range.is_empty() || range.end > data.len() {
-            let reason = format!("the data set has images 0..{}", data.len());
-            return Err(MstError::Image { path: name.into(), reason });
-        }
-        images.extend(range.map(|index| Image {
-            name: index.to_string(),
-            label: Some(data.labels()[index].into()),
-            pixels: data.image(index).to_vec(),
-        }));
-    }
-    Ok(images)
+/// Images of a data set by their numbers.
+fn numbered(source: &Source, range: Range<usize>) -> Result<Vec<Image>, MstError> {
+    let data = source.read(range.clone())?;
+    notes(&data.notes);
+    let image = |(index, pixels): (usize, &[u8])| Image {
+        name: index.to_string(),
+        label: source.label(index),
+        pixels: pixels.to_vec(),
+    };
+    Ok(range.zip(data.images()).map(image).collect())
+}
+
+fn notes(notes: &[String]) {
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
 }
 
 /// `7` or `5..10`; anything else is a file.
-fn range(name: &str) -> Option<std::ops::Range<usize>> {
-    match name.split_once("..") {
-        Some((first, end)) => Some(first.parse().ok()?..end.parse().ok()?),
-        None => {
-            let index: usize = name.parse().ok()?;
-            Some(index..index.checked_add(1)?)
-        }
-    }
-}
-
-fn read_png(path: &Path, shape: ImageShape) -> Result<Vec<u8>, MstError> {
-    let refuse = |reason: String| MstError::Image { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
-    let mut reader = png::Decoder::new(std::io::BufReader::new(file))
-        .read_info()
-        .map_err(|error| refuse(error.to_string()))?;
-    let (color, depth) = reader.output_color_type();
-    let channels = match (color, depth) {
-        (png::ColorType::Grayscale, png::BitDepth::Eight) => 1,
-        (png::ColorType::Rgb, png::BitDepth::Eight) => 3,
-        _ => {
-            return Err(refuse(format!(
-                "{color:?} with {depth:?} bits; allowed: grey or RGB, eight bits, no alpha"
-            )));
-        }
+fn range(name: &str) -> Result<Option<Range<usize>>, MstError> {
+    let range = match name.split_once("..") {
+        Some((first, end)) => first.parse().ok().zip(end.parse().ok()).map(|(first, end)| first..end),
+        None => name.parse().ok().and_then(|index: usize| Some(index..index.checked_add(1)?)),
     };
-    let info = reader.info();
-    let found = [info.height as usize, info.width as usize, channels];
-    if found != [shape.height, shape.width, shape.channels] {
-        let [height, width, channels] = found;
-        return Err(refuse(format!(
-            "{height} x {width} x {channels}; the network takes {} x {} x {}",
-            shape.height, shape.width, shape.channels
-        )));
+    match range {
+        Some(Range { start, end }) if start > end => {
+            let reason = format!(
+                "a range that runs backwards, so it holds no images; write {end}..{} for the images {end} to {start}",
+                start.saturating_add(1)
+            );
+            Err(MstError::Image { path: name.into(), reason })
+        }
+        Some(Range { start, end }) if start == end => {
+            let reason = format!(
+                "an empty range, for its end does not belong to it; write {start}, or {start}..{} for one image",
+                start.saturating_add(1)
+            );
+            Err(MstError::Image { path: name.into(), reason })
+        }
+        range => Ok(range),
     }
-    let mut interleaved = vec![0; shape.bytes()];
-    reader.next_frame(&mut interleaved).map_err(|error| refuse(error.to_string()))?;
-    let pixels = shape.height * shape.width;
-    Ok((0..shape.bytes()).map(|at| interleaved[at % pixels * channels + at / pixels]).collect())
 }
 
 #[cfg(test)]
@@ -140,10 +189,14 @@ mod tests {
 
     #[test]
     fn numbers_and_ranges_are_images_of_the_data_set_and_all_else_is_a_file() {
-        assert_eq!(range("7"), Some(7..8));
-        assert_eq!(range("5..10"), Some(5..10));
-        for file in ["shoe.png", "..", "7..", "../7", "-1"] {
-            assert_eq!(range(file), None, "{file}");
+        assert_eq!(range("7").unwrap(), Some(7..8));
+        assert_eq!(range("5..10").unwrap(), Some(5..10));
+        for file in ["shoe.png", "..", "7..", "../7", "-1", "99999999999999999999"] {
+            assert_eq!(range(file).unwrap(), None, "{file}");
+        }
+        for (empty, remedy) in [("3..1", "write 1..4"), ("3..3", "write 3, or 3..4")] {
+            let error = range(empty).unwrap_err().to_string();
+            assert!(error.contains(remedy) && error.contains(empty), "{error}");
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::Cli;
 use crate::error::MstError;
-use crate::images::{Image, NetworkArgs, images};
+use crate::images::{Image, ImageArgs, NetworkArgs};
 use crate::link::OpenLink;
 use clap::Args;
 use driver::pcie::Traffic;
 use driver::{Accelerator, Inference, Planes, Program, ProgramOptions};
+use images::class_text;
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{Configured, Executor};
 use serde::Serialize;
@@ -16,12 +17,15 @@ use std::time::{Duration, Instant};
 /// `mst infer`.
 #[derive(Args, Debug)]
 pub struct InferArgs {
-    /// Images: numbers or ranges of the data set, or PNG files.
+    /// Images: numbers of the data set (7), ranges (5..10: the images 5 to 9), or PNG and JPEG files.
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
     /// The network.
     #[command(flatten)]
     network: NetworkArgs,
+    /// Where numbered images are.
+    #[command(flatten)]
+    source: ImageArgs,
 }
 
 /// `mst load`.
@@ -37,9 +41,10 @@ pub struct LoadArgs {
 
 /// Loads a network and leaves it in the accelerator's memory.
 pub fn load_only(cli: &Cli, args: &LoadArgs) -> Result<(), MstError> {
+    let network_args = NetworkArgs::of(args.network.clone(), args.time_steps);
+    let network = network_args.read()?;
     let mut accelerator = cli.place.open()?;
-    let network = NetworkArgs::of(args.network.clone(), args.time_steps);
-    let network = network.load(accelerator.core().membrane_bits)?;
+    let network = network_args.configure(&network, accelerator.core().membrane_bits)?;
     let loading = Instant::now();
     let bytes = load(&mut accelerator, &network)?;
     let seconds = loading.elapsed().as_secs_f64();
@@ -52,6 +57,9 @@ pub fn load_only(cli: &Cli, args: &LoadArgs) -> Result<(), MstError> {
 pub struct Answer {
     image: String,
     label: Option<usize>,
+    /// Name of its class, if classes have names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class_name: Option<String>,
     /// Whether the logits are those of the reference.
     identical: bool,
     seconds: f64,
@@ -62,10 +70,14 @@ pub struct Answer {
 #[derive(Serialize)]
 struct Report<'a> {
     network: &'a str,
+    /// Names of the classes.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    class_names: &'a [String],
     load_seconds: f64,
     images: usize,
     differ: usize,
-    correct: usize,
+    /// Images whose class is their label; none if no image has one, and for a network of one class.
+    correct: Option<usize>,
     /// What DMA carried, on a PCIe card.
     #[serde(skip_serializing_if = "Option::is_none")]
     traffic: Option<Traffic>,
@@ -74,19 +86,22 @@ struct Report<'a> {
 
 /// Loads the network, classifies, compares.
 pub fn infer(cli: &Cli, args: &InferArgs) -> Result<(), MstError> {
+    let mut network = args.network.read()?;
+    // Before the accelerator is opened, so that a wrong path costs no time.
+    let images = args.source.named(&args.images, &mut network)?;
     let mut accelerator = cli.place.open()?;
-    let network = args.network.load(accelerator.core().membrane_bits)?;
-    let images = images(&args.images, &args.network, network.image)?;
+    let network = args.network.configure(&network, accelerator.core().membrane_bits)?;
     let loading = Instant::now();
     load(&mut accelerator, &network)?;
     let load_seconds = loading.elapsed().as_secs_f64();
     let answers = classify(&mut accelerator, &network, &images)?;
     let report = Report {
         network: &network.name,
+        class_names: &network.class_names,
         load_seconds,
         images: answers.len(),
         differ: differ(&answers),
-        correct: answers.iter().filter(|answer| answer.label == Some(answer.inference.class)).count(),
+        correct: correct(&network, &answers),
         traffic: accelerator.link().traffic(),
         answers: &answers,
     };
@@ -130,6 +145,7 @@ pub fn classify(
         Ok(Answer {
             image: image.name.clone(),
             label: image.label,
+            class_name: network.class_names.get(inference.class).cloned(),
             identical: expected.logits == inference.logits,
             seconds,
             inference,
@@ -140,6 +156,13 @@ pub fn classify(
     answers
 }
 
+/// How many of the images with labels are in the class of their label.
+fn correct(network: &Configured, answers: &[Answer]) -> Option<usize> {
+    let labelled = || answers.iter().filter(|answer| answer.label.is_some());
+    let right = || labelled().filter(|answer| answer.label == Some(answer.inference.class)).count();
+    (network.classes > 1 && labelled().next().is_some()).then(right)
+}
+
 /// Answers that differ from the reference's.
 pub fn differ(answers: &[Answer]) -> usize {
     answers.iter().filter(|answer| !answer.identical).count()
@@ -148,11 +171,12 @@ pub fn differ(answers: &[Answer]) -> usize {
 fn text(report: &Report<'_>) -> String {
     let mut text = format!("network `{}`, loaded in {:.2} s\n", report.network, report.load_seconds);
     for answer in report.answers {
-        let label = answer.label.map_or(String::new(), |label| format!("label {label}, "));
+        let name = |class| class_text(report.class_names, class);
+        let label = answer.label.map_or(String::new(), |label| format!("label {}, ", name(label)));
         text += &format!(
             "image {}: {label}class {}, {} spikes, {} cycles, {:.3} s, {}\n",
             answer.image,
-            answer.inference.class,
+            name(answer.inference.class),
             answer.inference.counters.spikes,
             answer.inference.counters.busy_cycles,
             answer.seconds,

@@ -2,7 +2,7 @@
 
 use crate::Cli;
 use crate::error::MstError;
-use crate::images::{NetworkArgs, images};
+use crate::images::{ImageArgs, NetworkArgs};
 use crate::infer::{classify, differ, load};
 use clap::Args;
 use driver::link::Link;
@@ -18,6 +18,9 @@ pub struct SelftestArgs {
     /// The network.
     #[command(flatten)]
     network: NetworkArgs,
+    /// Where they are.
+    #[command(flatten)]
+    source: ImageArgs,
 }
 
 #[derive(Serialize)]
@@ -31,12 +34,13 @@ struct Report {
 
 /// Checks one thing after the other; stops at the first that fails.
 pub fn selftest(cli: &Cli, args: &SelftestArgs) -> Result<(), MstError> {
+    let mut network = args.network.read()?;
+    let images = args.source.first(args.images, &mut network)?;
     let mut accelerator = cli.place.open()?;
     let registers = check_registers(accelerator.link())?;
     let memory_bytes = check_memory(accelerator.link())?;
     let loopback_bytes = accelerator.link().loopback()?;
-    let network = args.network.load(accelerator.core().membrane_bits)?;
-    let images = images(&[format!("0..{}", args.images)], &args.network, network.image)?;
+    let network = args.network.configure(&network, accelerator.core().membrane_bits)?;
     load(&mut accelerator, &network)?;
     let answers = classify(&mut accelerator, &network, &images)?;
     let report = Report { registers, memory_bytes, loopback_bytes, images: answers.len() };
