@@ -64,9 +64,11 @@ pub fn headline(
 ) -> Result<Headline, GenError> {
     let core = speed.core.config()?;
     let float = match subject.float_accuracy {
-        _ if evaluation.accuracy.is_none() => {
-            figure("float accuracy", NONE.to_owned(), "the images have no labels, or the network one class".to_owned())
-        }
+        _ if evaluation.accuracy.is_none() => figure(
+            "float accuracy",
+            NONE.to_owned(),
+            "the images have no labels, or the network one class".to_owned(),
+        ),
         Some(accuracy) => {
             figure("float accuracy", percent(accuracy), "the network that it was converted from".to_owned())
         }
@@ -97,7 +99,9 @@ pub fn headline(
     let images = count(evaluation.images, "image");
     let correct = format!(
         "{}, T = {}: bit by bit what the core computes",
-        evaluation.correct.map_or_else(|| images.clone(), |correct| format!("{} of {images}", grouped(correct as u64))),
+        evaluation
+            .correct
+            .map_or_else(|| images.clone(), |correct| format!("{} of {images}", grouped(correct as u64))),
         subject.time_steps
     );
     let figures =
