@@ -5,7 +5,7 @@ use super::page::{Cell, Columns, DataTable, MarkKind, Section};
 use super::{distributions, maps};
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, LayerEvaluation};
-use crate::screen::{grouped, percent, percent_or_dash, ratio};
+use crate::screen::{grouped, percent_or_dash, ratio};
 
 /// Classes up to which the whole confusion matrix is shown.
 const MOST_CLASSES: usize = 40;

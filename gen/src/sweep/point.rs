@@ -1,10 +1,9 @@
 //! One point of a sweep: a network, how it runs, on which images, and its results.
 
 use crate::error::GenError;
-use crate::evaluation::{evaluate, power};
+use crate::evaluation::{accuracy, evaluate, power};
 use crate::inputs::{Images, neuron_name};
 use crate::origin;
-use crate::screen::ratio;
 use indicatif::ProgressBar;
 use isa::Neuron;
 use model::{Configured, MaskRules, Network, RunOptions};
@@ -106,7 +105,7 @@ pub struct Row {
 impl Row {
     /// Whether the results agree with each other: a number that was cut off does not.
     pub fn agrees(&self) -> bool {
-        self.accuracy == ratio(self.correct as u64, self.images as u64)
+        self.accuracy == accuracy(self.correct, self.images)
             && self.power == power(self.spikes, self.images, self.time_steps)
     }
 
