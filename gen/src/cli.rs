@@ -91,9 +91,10 @@ pub enum Command {
         gen run --neuron if --time-steps 64   the neuron that needs no second phase\n  \
         gen run --mask q=0.75,k=0.75,attn=0.75  three of four spikes of the attention dropped\n  \
         gen run --mask 0,stages.0:0.5         every second spike, in the first stage alone\n  \
-        gen run --part held-out --images 5000 the images that training made its choices on\n\n\
-        A masked spike was fired but is not transmitted: it costs nothing. `--json` adds the confusion matrix (rows: labels,\n\
-        columns: classes), and for each layer its mask, fired and transmitted spikes and synaptic events, which are the\n\
+        gen run --part held-out --images 5000 the images that training made its choices on\n  \
+        gen run my.mst --data photos --resize your own pictures, in a folder for each class (docs/images.md)\n\n\
+        A masked spike was fired but is not transmitted: it costs nothing. `--json` adds the class of each image, the confusion matrix (rows:\n\
+        labels, columns: classes), and for each layer its mask, fired and transmitted spikes and synaptic events, which are the\n\
         additions that transmitted spikes drive. P is power as linear in the spikes (the paper's Eq. 10): those of a time step / 1 ms * α,\n\
         for α joules a spike.\n\n\
         RAYON_NUM_THREADS limits the threads.")]
@@ -106,8 +107,8 @@ pub enum Command {
         Each point is in the file as soon as it is measured, and what is in the file is not measured again: a sweep that\n\
         was stopped goes on with the same command, and a larger grid adds its new points. A file with other columns, or\n\
         with points of a network that is not named (or has changed), is refused. Columns: network, hash (of the file),\n\
-        time_steps, neuron, mask, seed, part, first, images; then sums over these images: correct, accuracy, fired,\n\
-        spikes (transmitted), synaptic_events, power (in α·W).")]
+        time_steps, neuron, mask, seed, data (hash of images and labels), part, first, images; then sums over these images:\n\
+        correct and accuracy (empty without labels), fired, spikes (transmitted), synaptic_events, power (in α·W).")]
     Sweep(SweepArgs),
     /// Write one page about networks: accuracy, masks, power, spikes of each layer, activation maps, distributions.
     #[command(after_help = "Examples:\n  \

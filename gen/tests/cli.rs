@@ -294,7 +294,8 @@ fn held_out_images_are_the_last_of_the_training_files() {
     let refuse =
         |more: &[&str], words: &[&str]| refuses(&[&["run", text(&net)], &data[..], more].concat(), words);
     refuse(&["--part", "train", "--images", "5001"], &["--images is 5001", "1..=5000"]);
-    refuse(&["--part", "test"], &["t10k-images-idx3-ubyte.gz"]);
+    refuse(&["--part", "test"], &["part test", "t10k", "train-images"]);
+    refuse(&[], &["training images alone", "--part train"]);
 }
 
 #[test]

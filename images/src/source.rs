@@ -206,7 +206,12 @@ impl Source {
         let bytes = (images.len() as u64).saturating_mul(size as u64);
         if bytes > LIMIT {
             let path = self.path.clone();
-            return Err(ImageError::Size { path, bytes, limit: LIMIT, remedy: "take fewer at a time" });
+            return Err(ImageError::Size {
+                path,
+                bytes,
+                limit: LIMIT,
+                remedy: "take fewer at a time, with --images or in shorter ranges",
+            });
         }
         let mut pixels = vec![0; bytes as usize];
         let first = self.range.start + images.start;

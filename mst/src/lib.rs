@@ -56,11 +56,11 @@ enum Command {
     Load(infer::LoadArgs),
     /// Classify images, and compare each answer with the bit-exact reference.
     #[command(after_help = "Examples:\n  \
-            mst --link sim infer 0 5 10..20                    images of the default data set: 0, 5, and 10 to 19\n  \
-            mst --link sim infer shoe.png --resize             a picture of any size\n  \
-            mst --link sim infer 0..8 --network my.mst --data photos --class-names classes.txt\n\n\
-            Numbers count the images of --data from 0 on; --resize and --convert-color make pictures fit. docs/images.md has the\n\
-            sources of images and what becomes of their pixels.")]
+        mst --link sim infer 0 5 10..20                    images of the default data set: 0, 5, and 10 to 19\n  \
+        mst --link sim infer shoe.png --resize             a picture of any size\n  \
+        mst --link sim infer 0..8 --network my.mst --data photos --class-names classes.txt\n\n\
+        Numbers count the images of --data from 0 on; --resize and --convert-color make pictures fit. docs/images.md has the\n\
+        sources of images and what becomes of their pixels.")]
     Infer(infer::InferArgs),
     /// Measure images a second, one at a time and as a stream in which transfers and computing overlap.
     Bench(bench::BenchArgs),
