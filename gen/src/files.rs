@@ -66,16 +66,16 @@ pub fn write_all(folder: &Path, files: &[(String, String)]) -> Result<(), GenErr
 }
 
 /// A file that another program writes, which takes its name when it is whole. Dropped before, it leaves nothing.
-pub struct Foreign {
+pub struct External {
     path: PathBuf,
     target: Target,
     /// A folder of its own beside the target, so that nothing else is written over.
     folder: TempDir,
 }
 
-impl Foreign {
+impl External {
     /// Makes sure that `path` can be written; its folder is made if needed.
-    pub fn new(path: &Path) -> Result<Foreign, GenError> {
+    pub fn new(path: &Path) -> Result<External, GenError> {
         make_folder_of(path)?;
         let target = Target::of(path).map_err(at(path))?;
         let mut builder = tempfile::Builder::new();
@@ -84,7 +84,7 @@ impl Foreign {
             Target::File(file) => builder.tempdir_in(output::folder_of(file)),
             Target::Device(_) => builder.tempdir(),
         };
-        Ok(Foreign { path: path.to_owned(), target, folder: folder.map_err(at(path))? })
+        Ok(External { path: path.to_owned(), target, folder: folder.map_err(at(path))? })
     }
 
     /// Where the other program writes.

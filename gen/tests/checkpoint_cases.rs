@@ -5,7 +5,10 @@ mod support;
 
 use images::Dataset;
 use model::{Checkpoint, Network};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use support::{gen_command, succeeds, text, workspace};
 
@@ -138,14 +141,38 @@ fn normalised_pixels_are_folded() {
     }
 }
 
-/// Thresholds that let a network convert which could not run: it is refused before anything is written.
+/// Thresholds so small that scores start from more than 16-bit bias rows hold: refused before anything is written, not when it is run.
 #[test]
 fn a_network_that_cannot_run_for_the_time_steps_asked_is_not_written() {
-    let shipped = support::checkpoint();
-    converted(&shipped, &["--room-for", "32"]).unwrap();
-    let error = converted(&shipped, &["--neuron", "if", "--room-for", "256"]).unwrap_err();
-    assert!(
-        error.contains("256 time steps") && error.contains("--room-for") && error.contains("layer "),
-        "{error}"
-    );
+    let bytes = std::fs::read(case("example-agrees.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut header: Value = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["mst"]).unwrap();
+    header["example"] = Value::Null;
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    // Thresholds and drives of `q` and `k` alike, so that the sites themselves are as before.
+    let scaled = |name: &str| {
+        ["q.threshold", "q.bn.weight", "q.bn.bias", "k.threshold", "k.bn.weight", "k.bn.bias"]
+            .iter()
+            .any(|part| name == format!("stages.0.blocks.0.attn.{part}"))
+    };
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let factor = if scaled(&name) { 1e-3 } else { 1.0 };
+            let floats = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes) * factor);
+            (name, view.shape().to_vec(), floats.flat_map(f32::to_le_bytes).collect())
+        })
+        .collect();
+    let views = tensors.iter().map(|(name, shape, data)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data).unwrap())
+    });
+    let metadata = HashMap::from([("mst".to_owned(), header.to_string())]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.safetensors");
+    std::fs::write(&path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+    let error = converted(&path, &[]).unwrap_err();
+    for word in ["16 time steps", "`--room-for`", "`stages.0.blocks.0.attn.scores`"] {
+        assert!(error.contains(word), "{error}");
+    }
 }

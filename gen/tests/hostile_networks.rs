@@ -89,5 +89,38 @@ fn give_to_all(name: &str, side: usize, done: &[&str], words: &[&str]) {
 #[test]
 fn names_that_are_none_are_refused() {
     give_to_all("duplicate-layer-names.mst", 28, &[], &["layer 1: its name is `a`", "each name once"]);
-    give_to_all("newline-in-name.mst", 28, &[], &["layer 0: its name is `a\\0b`", "one line of printable"]);
+    give_to_all(
+        "newline-in-name.mst",
+        28,
+        &[],
+        &["network: its name is `a\\\"b\\nc,d`", "one line of printable"],
+    );
+}
+
+#[test]
+fn what_asks_for_gigabytes_is_refused_or_bounded() {
+    // Images of another size end all commands but one before they begin.
+    for name in ["scores-4095x4095.mst", "many-layers-512x512.mst"] {
+        give_to_all(name, 28, &["info"], &["28 x 28"]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = blank(folder.path(), 512);
+    let (net, data, out) = (case("many-layers-512x512.mst"), text(&data), folder.path().join("out"));
+    let image = [text(&net), "--data", data];
+    let ran = bounded(&[&["run"], &image[..], &["--images", "1"]].concat());
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    for command in [&["cosim", "--images", "1"][..], &["vectors", "--out", text(&out)]] {
+        let refused = bounded(&[command, &image[..], &["--preset", "tiny"]].concat());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        for word in [
+            "bytes of accelerator memory",
+            "1073741824 are there",
+            "of parameters and weights",
+            "use a smaller",
+        ] {
+            assert!(said.contains(word), "{command:?} does not say `{word}`: {said}");
+        }
+    }
+    assert!(!out.exists());
 }

@@ -88,7 +88,8 @@ impl Staged {
             }
             Err(_) => builder.permissions(usual()).tempfile_in(folder_of(&target))?,
         };
-        written.write_all(bytes)?;
+        // Through the file, whose errors do not name the name that it has for now.
+        written.as_file_mut().write_all(bytes)?;
         Ok(Staged(Stage::File { written, target }))
     }
 

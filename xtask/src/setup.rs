@@ -193,6 +193,17 @@ const COMPLETE: &str = "complete";
 /// Fetches what is missing. Safe to run several times at once.
 pub fn setup(list: &[&Tool]) -> Result<(), XtaskError> {
     let folder = tools();
+    // Neither the first lines of Python's scripts nor makefiles can name a folder with a space.
+    if folder.to_string_lossy().contains(char::is_whitespace) {
+        let what = list.first().map_or("a tool", |tool| tool.name).to_owned();
+        let reason = "the folder's name has a space".to_owned();
+        return Err(XtaskError::Tool {
+            what,
+            folder,
+            reason,
+            remedy: "set MST_TOOLS to a folder without one",
+        });
+    }
     std::fs::create_dir_all(&folder).map_err(at(&folder))?;
     list.iter().try_for_each(|tool| tool.setup(&folder))
 }

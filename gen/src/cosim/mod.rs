@@ -38,7 +38,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
     }
     let jobs = jobs(&args.simulation, images.count())?;
 
-    let trace = args.simulation.trace.as_deref().map(files::Foreign::new).transpose()?;
+    let trace = args.simulation.trace.as_deref().map(files::External::new).transpose()?;
     let (verilated, build) = build(&core, args.core.preset(), &args.simulation)?;
     let heading = Heading {
         network: network.name.clone(),
@@ -63,7 +63,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         options: SimOptions {
             memory_bytes: program.total_bytes.next_multiple_of(PAGE) as usize,
             stalls: args.simulation.stalls.map(|seed| Stalls { seed, percent: STALL_PERCENT }),
-            trace: trace.as_ref().map(files::Foreign::partial),
+            trace: trace.as_ref().map(files::External::partial),
             ..SimOptions::default()
         },
         profiling: if args.simulation.per_layer { Profiling::PerLayer } else { Profiling::None },

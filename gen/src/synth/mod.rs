@@ -105,3 +105,43 @@ fn text(report: &Report) -> String {
     };
     format!("{} lanes, {}\n\n{}\n{verdict}", report.core.lanes, report.family, table.text())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_have_names_in_json() {
+        let total = Cells { luts: 900, carry: 80, lut_ram: 4, ffs: 700, block_ram: 20, dsp: 1, latches: 2 };
+        let per_lane = Cells { luts: 100, ..Cells::default() };
+        let neuron = ModuleCells { module: "if_neuron".to_owned(), instances: 8, cells: per_lane };
+        let report = Report {
+            preset: "tiny",
+            family: "ecp5",
+            core: isa::CoreConfig::preset("tiny").expect("a preset"),
+            folder: PathBuf::from("out"),
+            total,
+            luts_per_lane: per_lane.luts,
+            per_lane,
+            modules: vec![neuron],
+            lint: lint::Lint { verilator: Vec::new(), icarus: None },
+            findings: Vec::new(),
+        };
+        let json = serde_json::to_value(&report).expect("a report is JSON");
+        for (name, cells) in [
+            ("luts", 900),
+            ("ffs", 700),
+            ("block_ram", 20),
+            ("dsp", 1),
+            ("latches", 2),
+            ("luts_per_lane", 100),
+        ] {
+            assert_eq!(json[name], cells, "{name}");
+        }
+        assert_eq!((&json["preset"], &json["family"]), (&"tiny".into(), &"ecp5".into()));
+        assert_eq!(
+            (&json["modules"][0]["module"], &json["modules"][0]["luts"]),
+            (&"if_neuron".into(), &100.into())
+        );
+    }
+}

@@ -7,7 +7,7 @@
 //! | [`layer_loader`] | fetches descriptors, fills the parameter and weight buffers one job ahead |
 //! | [`descriptor_check`], [`layer_tables`], [`key_loader`] | refuse a bad descriptor; its tables; K and V |
 //! | [`input_fetcher`] | walks a layer's tokens and requests their input rows |
-//! | [`dma_read`], [`dma_write`] | AXI4 bursts |
+//! | [`dma_read`], [`dma_read_stream`], [`dma_write`] | AXI4 bursts |
 //! | [`spike_buffer`] | holds two input rows, knows which of their words are active |
 //! | [`spike_scanner`] | turns rows into one event a cycle |
 //! | [`weight_buffer`], [`parameter_buffer`], [`key_transposer`] | the matrix, the neuron parameters, K turned into rows |

@@ -418,3 +418,37 @@ impl Recipe {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_killed_builds_go_and_others_stay() {
+        let cache = tempfile::tempdir().unwrap();
+        let at = |name: &str| cache.path().join(name);
+        for folder in ["killed.partial", "unlocked.partial", "running.partial", "done", "refused.failed"] {
+            std::fs::create_dir(at(folder)).unwrap();
+            std::fs::write(at(folder).join("objects"), "x").unwrap();
+        }
+        std::fs::write(at("killed.lock"), "").unwrap();
+        let running = lock(&at("running.lock")).unwrap();
+        remove_abandoned(cache.path());
+        let there = |name: &str| at(name).exists();
+        assert!(!there("killed.partial") && !there("unlocked.partial"));
+        assert!(there("running.partial") && there("done") && there("refused.failed"));
+        drop(running);
+        remove_abandoned(cache.path());
+        assert!(!there("running.partial"));
+    }
+
+    #[test]
+    fn paths_that_make_cannot_use_are_refused_with_the_variable() {
+        for path in ["/a b/target", "/a$b", "/a#b", "/a\tb"] {
+            let error =
+                makeable("the target folder", Path::new(path), "CARGO_TARGET_DIR").unwrap_err().to_string();
+            assert!(error.contains(path) && error.contains("set CARGO_TARGET_DIR"), "{error}");
+        }
+        makeable("the target folder", Path::new("/a-b/c_d.e/\u{e9}"), "CARGO_TARGET_DIR").unwrap();
+    }
+}

@@ -44,6 +44,7 @@ struct Bench {
     device: Device,
     memory: AxiMemory,
     bus_bytes: u64,
+    window: u64,
     random: Random,
     streams: [Stream; 2],
     /// Refusals: stream, code, offset.
@@ -58,9 +59,14 @@ const NAMES: [&str; 2] = ["weights", "inputs"];
 
 impl Bench {
     fn new(core: &CoreConfig, seed: u64, stalls: Option<u8>) -> Bench {
+        Bench::with_memory(core, seed, stalls, MEMORY)
+    }
+
+    /// The same with so many bytes of memory, of which the core may use all but a page.
+    fn with_memory(core: &CoreConfig, seed: u64, stalls: Option<u8>, bytes: usize) -> Bench {
         let mut memory = AxiMemory::new(MemoryOptions {
             base: BASE,
-            bytes: MEMORY,
+            bytes,
             beat_bytes: core.bus_bytes() as usize,
             latency: if stalls.is_some() { 0..=30 } else { 20..=20 },
             outstanding: 16,
@@ -71,8 +77,10 @@ impl Bench {
         memory.bytes_mut().iter_mut().for_each(|byte| *byte = random.bits() as u8);
         let mut device = Device::new(&dma_read(core).unwrap());
         device.set("memory_base", BASE);
-        device.set("memory_size", WINDOW);
+        let window = bytes as u64 - 4096;
+        device.set("memory_size", window);
         Bench {
+            window,
             device,
             memory,
             bus_bytes: core.bus_bytes().into(),
@@ -173,7 +181,7 @@ impl Bench {
         if let (Some(address), true) = (address, self.memory.signals().read_address_ready) {
             self.addresses += 1;
             assert!(address.beats() <= LONGEST, "a burst of {} beats", address.beats());
-            assert!(address.address + address.beats() * self.bus_bytes <= BASE + WINDOW, "beyond the window");
+            assert!(address.address + address.beats() * self.bus_bytes <= BASE + self.window, "beyond the window");
         }
         let read_ready = device.is("rready");
         let signals = ManagerSignals { read_address: address, read_ready, ..ManagerSignals::default() };
@@ -225,6 +233,17 @@ fn each_stream_gets_its_data_in_order() {
         }
         assert_eq!((bench.faults.len(), bench.errors.len()), (0, 0));
     }
+}
+
+#[test]
+fn a_matrix_of_more_words_than_any_allowed_core_has_is_read_whole() {
+    let wide = small_cores()[1].clone();
+    let core = CoreConfig { lanes: 64, max_fan_in: 3072, weight_rows: 4096, ..wide };
+    let words = u64::from(core.max_fan_in * core.lanes / 8);
+    let mut bench = Bench::with_memory(&core, 1, None, 8 * words as usize + 8192);
+    bench.request(0, Request { offset: 4096 - bench.bus_bytes, words });
+    bench.run(FULL_SPEED);
+    assert_eq!((bench.faults.len(), bench.errors.len()), (0, 0));
 }
 
 #[test]
