@@ -153,7 +153,7 @@ fn windows(site: &Site<'_>) -> Windows {
 /// In which bands a key of a window lies.
 fn band_flags(windows: Windows, key: u32) -> u16 {
     let (row_band, column_band) = windows.bands(key as usize);
-    u16::from(row_band) * flag::ROW_BAND | u16::from(column_band) * flag::COLUMN_BAND
+    (u16::from(row_band) * flag::ROW_BAND) | (u16::from(column_band) * flag::COLUMN_BAND)
 }
 
 /// Appends the parameter blocks of every job of `context`: head, tile, window. Lane `l` of tile `t` is channel `t * LANES + l` of

@@ -46,7 +46,16 @@ pub(crate) fn read_labels(path: &Path, count: usize) -> Result<Vec<i64>, ImageEr
     labels(path, &mut *unpacked(path)?, count)
 }
 
-/// Images, labels if there are any, and part of an `.npz` file.
+/// What an `.npz` file holds.
+pub(crate) struct Archive {
+    pub images: Array,
+    /// One an image, if the file has any and none are named otherwise.
+    pub labels: Option<Vec<i64>>,
+    /// The part of a data set that its names speak of.
+    pub part: Option<Part>,
+}
+
+/// Reads an `.npz` file.
 ///
 /// Images are the array with three or four axes, labels the one of integers with one axis; where there are several, the one whose
 /// name belongs to the part.
@@ -57,7 +66,7 @@ pub(crate) fn read_archive(
     path: &Path,
     network: ImageShape,
     options: &Options,
-) -> Result<(Array, Option<Vec<i64>>, Option<Part>), ImageError> {
+) -> Result<Archive, ImageError> {
     let file = BufReader::new(File::open(path).map_err(ImageError::io(path))?);
     let wrong =
         |error| ImageError::file(path, format!("not an .npz file, or a truncated or corrupt one: {error}"));
@@ -93,7 +102,7 @@ pub(crate) fn read_archive(
         images(path, &mut entry, network, options)?
     };
     if options.labels.is_some() {
-        return Ok((array, None, part));
+        return Ok(Archive { images: array, labels: None, part });
     }
     let belongs = |(_, label): &&(usize, String)| parts::side(label) == parts::side(name);
     let found = match label_arrays.iter().filter(belongs).collect::<Vec<_>>()[..] {
@@ -110,7 +119,7 @@ pub(crate) fn read_archive(
             return Err(ImageError::file(path, reason));
         }
     };
-    Ok((array, found, part))
+    Ok(Archive { images: array, labels: found, part })
 }
 
 fn images(

@@ -313,9 +313,9 @@ fn find(path: &Path, network: ImageShape, options: &Options) -> Result<Found, Im
     let format = sniff(path)?.ok_or_else(|| ImageError::file(path, unknown(path)))?;
     let found = match format {
         Format::Npz => {
-            let (array, labels, part) = numpy::read_archive(path, network, options)?;
+            let numpy::Archive { images, labels, part } = numpy::read_archive(path, network, options)?;
             let labels = labels.map(|labels| (path.to_owned(), labels));
-            return Ok(Found { labels, part, ..Found::unlabelled(Stored::Array(array), format) });
+            return Ok(Found { labels, part, ..Found::unlabelled(Stored::Array(images), format) });
         }
         Format::Idx(_) => Found::unlabelled(Stored::Array(read_idx(path, network, options)?), format),
         Format::Npy => Found::unlabelled(Stored::Array(numpy::read_images(path, network, options)?), format),

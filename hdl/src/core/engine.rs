@@ -113,7 +113,7 @@ impl Engine<'_> {
         self.array(&layer.fields);
         self.outputs(&layer.fields);
         self.job_control(&layer.fields);
-        self.to_bus();
+        self.bus_requests();
         self.counts();
     }
 
@@ -391,7 +391,7 @@ impl Engine<'_> {
         self.place("jobs", &inputs);
     }
 
-    fn to_bus(&mut self) {
+    fn bus_requests(&mut self) {
         self.m.comment("To the bus.");
         for (name, instance, port, doc) in [
             ("weights_request_valid", "loader", "request_valid", "a request for weights is offered"),

@@ -181,7 +181,10 @@ impl Bench {
         if let (Some(address), true) = (address, self.memory.signals().read_address_ready) {
             self.addresses += 1;
             assert!(address.beats() <= LONGEST, "a burst of {} beats", address.beats());
-            assert!(address.address + address.beats() * self.bus_bytes <= BASE + self.window, "beyond the window");
+            assert!(
+                address.address + address.beats() * self.bus_bytes <= BASE + self.window,
+                "beyond the window"
+            );
         }
         let read_ready = device.is("rready");
         let signals = ManagerSignals { read_address: address, read_ready, ..ManagerSignals::default() };
