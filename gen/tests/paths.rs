@@ -186,7 +186,8 @@ fn names_of_networks_are_checked_before_the_work() {
         ("\u{1b}[31m", ["`\\u{1b}[31m`", "one line of printable"]),
         (&"x".repeat(129), ["…`", "1..=128 characters"]),
     ] {
-        let arguments = ["convert", text(&checkpoint()), "--out", text(&out), "--name", name];
+        let checkpoint = checkpoint();
+        let arguments = ["convert", text(&checkpoint), "--out", text(&out), "--name", name];
         refuses(&arguments, &[&["option --name is"], &words[..]].concat());
     }
     let file = folder.path().join("a\u{7}b.safetensors");

@@ -263,8 +263,8 @@ mod tests {
             mask: "q=0.5,k=0.25".to_owned(),
             part: "test".to_owned(),
             images,
-            correct,
-            accuracy: 271.0 / 300.0,
+            correct: Some(correct),
+            accuracy: Some(271.0 / 300.0),
             spikes,
             power: power(spikes, images, time_steps),
             ..Row::default()
