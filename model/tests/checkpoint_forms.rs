@@ -122,11 +122,11 @@ proptest! {
         let converted = network(&normalised);
         let layer = &converted.layers[0];
         let model::network::Operation::Analog { weights, bias, .. } = &layer.operation else { panic!("patches come first") };
-        for o in 0..linear.weight.nrows() {
-            let (mut float, mut integer) = (0f64, f64::from(bias[o]));
-            for i in 0..linear.weight.ncols() {
+        for (o, &bias) in bias.iter().enumerate() {
+            let (mut float, mut integer) = (0f64, f64::from(bias));
+            for (i, &byte) in image.iter().enumerate().take(linear.weight.ncols()) {
                 let channel = i / (patch * patch);
-                let byte = f64::from(image[i]);
+                let byte = f64::from(byte);
                 let of = |values: &[f32]| f64::from(values[channel % values.len()]);
                 float += f64::from(linear.weight[(o, i)]) * (byte / 255.0 - of(&mean)) / of(&std);
                 integer += f64::from(weights.data[o * weights.inputs + i]) * byte;

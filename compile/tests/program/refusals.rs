@@ -1,7 +1,6 @@
 //! What the compiler of programs refuses, and how it says so.
 
 use crate::small::*;
-use compile::ProgramOptions;
 use isa::CoreConfig;
 use isa::program::Planes;
 use model::RunOptions;
