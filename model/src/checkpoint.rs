@@ -107,7 +107,7 @@ pub struct Attention {
     pub k: Linear,
     /// Values.
     pub v: Linear,
-    /// Relative positions (as [`Windows::relative`] counts them) x heads.
+    /// Relative positions (as [`relative`](crate::network::Windows::relative) counts them) x heads.
     pub bias_table: Array2<f32>,
     /// Thresholds of the attention matrix, one a head.
     pub score_thresholds: Vec<f32>,

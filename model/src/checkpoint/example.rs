@@ -105,7 +105,7 @@ impl Checkpoint {
     ///
     /// Two right implementations add in different orders, so their logits differ by rounding, and by more where rounding moves an
     /// activation across a level of its QCFS. How much that is depends on the network and the image, so it is measured: in further
-    /// passes every activation is moved by a little more than rounding moves it ([`Jitter`]), and the logits may differ by the most that this
+    /// passes every activation is moved by a little more than rounding moves it, and the logits may differ by the most that this
     /// does to one of them, and by the rounding of the last sum.
     ///
     /// # Errors
