@@ -241,7 +241,12 @@ impl Forward<'_, '_> {
                 *score = f32::NEG_INFINITY;
             }
         }
-        self.qcfs(&format!("{name}.scores"), &mut scores, Thresholds::OfHeads(&attention.score_thresholds), head_size);
+        self.qcfs(
+            &format!("{name}.scores"),
+            &mut scores,
+            Thresholds::OfHeads(&attention.score_thresholds),
+            head_size,
+        );
         let mut context = Array2::zeros(q.raw_dim());
         for b in 0..heads * count {
             let (head, window) = (b / count, b % count);
