@@ -9,19 +9,19 @@ use super::instance::Instance;
 use super::module::Module;
 use super::ports::Port;
 
-/// The instances of a module under construction, and the wires that wait for those that are not placed yet.
+/// The instances of a module under construction, and wires for outputs that were read before their instance was placed.
 #[derive(Debug)]
 pub struct Nets<'a> {
     modules: Vec<(&'a str, &'a Rc<Module>)>,
     placed: Vec<(&'a str, Instance)>,
-    /// Instance, output, wire.
-    waiting: Vec<(&'a str, String, Expr)>,
+    /// Instance, output, and the wire that carries it for all readers.
+    wires: Vec<(&'a str, String, Expr)>,
 }
 
 impl<'a> Nets<'a> {
     /// Instances by their names, and what they are instances of.
     pub fn new(modules: &[(&'a str, &'a Rc<Module>)]) -> Nets<'a> {
-        Nets { modules: modules.to_vec(), placed: Vec::new(), waiting: Vec::new() }
+        Nets { modules: modules.to_vec(), placed: Vec::new(), wires: Vec::new() }
     }
 
     fn module(&self, instance: &str) -> Option<(&'a str, &'a Rc<Module>)> {
@@ -35,11 +35,11 @@ impl<'a> Nets<'a> {
 
     /// The value of an output, whether its instance is placed or not.
     pub fn output(&mut self, m: &mut Builder, instance: &str, port: &str) -> Expr {
+        if let Some((.., wire)) = self.wires.iter().find(|(name, of, _)| *name == instance && of == port) {
+            return wire.clone();
+        }
         if let Some((_, placed)) = self.placed.iter().find(|(name, _)| *name == instance) {
             return placed.output(port);
-        }
-        if let Some((.., wire)) = self.waiting.iter().find(|(name, of, _)| *name == instance && of == port) {
-            return wire.clone();
         }
         let known = self.module(instance).and_then(|(name, module)| {
             Some((name, module.outputs().iter().find(|output| output.name == port)?))
@@ -51,7 +51,7 @@ impl<'a> Nets<'a> {
         let name = format!("{instance}_{port}_net");
         let wire =
             if output.signed { m.signed_wire(&name, output.width) } else { m.wire(&name, output.width) };
-        self.waiting.push((instance, port.to_owned(), wire.clone()));
+        self.wires.push((instance, port.to_owned(), wire.clone()));
         wire
     }
 
@@ -59,10 +59,9 @@ impl<'a> Nets<'a> {
     pub fn place(&mut self, m: &mut Builder, instance: &str, inputs: &[(&str, Expr)]) -> Instance {
         let (name, module) = self.module(instance).unwrap_or_else(|| panic!("no instance `{instance}`"));
         let placed = m.instance(name, module, inputs);
-        for (.., port, wire) in self.waiting.iter().filter(|(of, ..)| *of == name) {
+        for (.., port, wire) in self.wires.iter().filter(|(of, ..)| *of == name) {
             m.assign(wire, &placed.output(port));
         }
-        self.waiting.retain(|(of, ..)| *of != name);
         self.placed.push((name, placed.clone()));
         placed
     }

@@ -125,13 +125,13 @@ impl<'a> Place<'a> {
     /// The place of the port called `name` among ports called `names`. What names an AXI channel is a VALID and a READY with the same
     /// beginning.
     fn find(name: &'a str, names: &HashSet<String>) -> Option<Place<'a>> {
-        let candidates = CHANNELS.iter().enumerate().flat_map(|(channel, kind)| {
+        let mut candidates = CHANNELS.iter().enumerate().flat_map(|(channel, kind)| {
             kind.signals.iter().enumerate().filter_map(move |(signal, (suffix, _))| {
                 let bus = name.strip_suffix(suffix)?.strip_suffix(kind.prefix)?;
                 (bus.is_empty() || bus.ends_with('_')).then_some(Place { bus, channel, signal })
             })
         });
-        candidates.into_iter().find(|place| {
+        candidates.find(|place| {
             let beginning = format!("{}{}", place.bus, CHANNELS[place.channel].prefix);
             ["valid", "ready"].iter().all(|end| names.contains(&format!("{beginning}{end}")))
         })

@@ -13,7 +13,12 @@ fn a_count_is_two_cycles_late_and_spikes_four() {
         device.set("transmitted", 1u64);
         device.pulse(input);
         for cycles in 1..8 {
-            assert_eq!(device.is(&format!("count_{count}")), cycles >= late, "{count} after {cycles} cycles");
+            assert_eq!(
+                device.is(&format!("count_{count}")),
+                cycles > late,
+                "{count} in cycle {}",
+                cycles - 1
+            );
             device.cycle();
         }
     }
