@@ -87,7 +87,7 @@ fn nothing_in_the_card_is_undriven() {
 fn an_undriven_net_is_found() {
     let (_, found) = checked("planted", Phy::SevenSeries, "proc\nopt_clean\ncheck\n", |files| {
         let top = files.iter_mut().find(|file| file.name == "mst_pcie.v").unwrap();
-        let line = "    assign to_arbiter_rid = ram_rid;\n";
+        let line = "    assign ram_rid_net = ram_rid;\n";
         assert!(top.text.contains(line), "{}", top.text);
         top.text = top.text.replace(line, "");
     });

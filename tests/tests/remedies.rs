@@ -6,8 +6,17 @@ use clap::{ArgAction, Command};
 use std::collections::BTreeSet;
 use texts::{Text, documents, sources, workspace};
 
-/// Options of programs that are not ours, as our texts name them.
-const FOREIGN: [&str; 1] = ["--no-install-recommends"];
+/// Options of programs that are not ours (apt-get, Verilator, FuseSoC, Cargo, BusyBox), as our texts name them.
+const FOREIGN: [&str; 8] = [
+    "--no-install-recommends",
+    "--lint-only",
+    "--top-module",
+    "--cores-root",
+    "--target",
+    "--test",
+    "--release",
+    "--install",
+];
 
 /// The programs, as texts call them.
 fn programs() -> Vec<(&'static str, Command)> {
@@ -68,11 +77,11 @@ fn wrong<'a>(program: &str, command: &Command, words: impl Iterator<Item = &'a s
     None
 }
 
-/// Where commands stand in a text: behind a backtick to the next, or on a line of their own to its end.
+/// Where commands stand in a text: behind a backtick to the next, or on a line of their own to its end; several with `&&` between.
 fn commands(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
-    let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('`'));
-    quoted.chain(lines).collect()
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('`'));
+    quoted.chain(lines).flat_map(|line| line.split("&&")).map(str::trim_start).collect()
 }
 
 fn faults(text: &Text) -> Vec<String> {
@@ -166,6 +175,7 @@ fn wrong_remedies_would_be_found() {
         "run `gen convert x --out y --room-for 8`, then `mst --link sim infer 3`",
         "`cargo xtask setup litex`",
         "    gen run net.mst --mask q=0.75 --json  # a comment --that is no option",
+        "gen verilog --out rtl && gen compile net.mst --core rtl/mst_core.json --out net.mstp",
         "the `gen` program",
     ] {
         assert!(said(right).is_empty(), "{right}: {:?}", said(right));

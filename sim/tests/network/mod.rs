@@ -140,7 +140,7 @@ impl Builder<'_> {
         let neuron = self.shape.neuron.unwrap_or_else(|| self.random.pick(&[Neuron::If, Neuron::TwoPhase]));
         let masked = self.shape.masked && count > 0;
         self.layers.push(Layer {
-            name: name.to_owned(),
+            name: format!("{name}{}", self.layers.len()),
             operation,
             grid,
             channels,
