@@ -173,7 +173,7 @@ fn every_descriptor_error_of_the_core_is_reported() {
         let bytes: Vec<u8> = bad.to_words().iter().flat_map(|w| w.to_le_bytes()).collect();
         accelerator.link().write_memory(2 * descriptor::BYTES as u64, &bytes).unwrap();
         let DriverError::Core(fault) = accelerator.infer(&image).unwrap_err() else { panic!("{code:?}") };
-        assert_eq!((fault.error_code(), fault.descriptor, fault.layer.as_str()), (Some(code), 2, "q2"));
+        assert_eq!((fault.error_code(), fault.descriptor, fault.layer.as_str()), (Some(code), 2, "q"));
         accelerator.reset().unwrap();
     }
 }

@@ -140,7 +140,7 @@ impl Builder<'_> {
         let neuron = self.shape.neuron.unwrap_or_else(|| self.random.pick(&[Neuron::If, Neuron::TwoPhase]));
         let masked = self.shape.masked && count > 0;
         self.layers.push(Layer {
-            name: format!("{name}{}", self.layers.len()),
+            name: name.to_owned(),
             operation,
             grid,
             channels,
@@ -189,7 +189,8 @@ impl Builder<'_> {
     fn shortcut(&mut self, inputs: &[LayerId], channels: usize) -> LayerId {
         let gains = self.weights(inputs.len(), channels).data;
         let operation = Operation::Shortcut { inputs: inputs.to_vec(), gains, bias: self.bias(channels, 10) };
-        self.push("norm", operation, self.shape.grid, channels, Walk::Raster, (channels, 30))
+        let name = format!("norm{}", self.layers.len());
+        self.push(&name, operation, self.shape.grid, channels, Walk::Raster, (channels, 30))
     }
 
     fn scores(&mut self, query: LayerId, key: LayerId) -> LayerId {

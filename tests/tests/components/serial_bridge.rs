@@ -68,7 +68,8 @@ impl Bench {
             }
             while !self.cycle(Some(byte)) {}
         }
-        for _ in 0..SILENCE {
+        // A byte waits for its word, and for room on the line.
+        for _ in 0..SILENCE as usize + 32 * answer {
             if self.sent.len() < answer {
                 self.cycle(None);
             }
