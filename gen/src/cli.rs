@@ -61,12 +61,12 @@ pub enum Command {
         mst_core_ports.md  the ports: direction, width, clock, meaning\n  \
         mst_core.rdl, .h   the registers in SystemRDL and as a C header\n  \
         mst_core.core      the package for FuseSoC\n  \
-        mst_core.sha256    all that was written, for `sha256sum -c`\n  \
+        generated.sha256   all that was written, for `sha256sum -c`\n  \
         mst_core_ip.tcl    a script that packages the core for Vivado's block designs\n\
         Of a system (--soc) the names are `mst_soc`, with `csr.csv` for LiteX's clients in place of the script; of a card (--pcie) they are\n\
         `mst_pcie`, with `litepcie.yml`, from which `litepcie_gen` makes the module `litepcie_core`, in place of package and script.\n\
         `mst_core.rdl` and `mst_core.h` stay, and `mst_soc` or `mst_pcie` has what is around the core.\n\
-        The same options give the same bytes. A file of an earlier run that is not written again is removed if it is as that run\n\
+        The same options give the same bytes. Files of these names are written anew. A file of an earlier run that is not written again is removed if it is as that run\n\
         left it; all other files in the folder stay.")]
     Verilog(VerilogArgs),
     /// Convert a trained checkpoint into an integer network.

@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+/// Hashes of all files that a run wrote: one list a folder, so that a run for another top knows what the last one left.
+const SUMS: &str = "generated.sha256";
 /// What LitePCIe's core is made from.
 const LITEPCIE: &str = "litepcie.yml";
 
@@ -212,9 +214,8 @@ fn write(
     // Last, so that whoever sees the list finds its files.
     let list = format!("{}.f", top.name());
     out.push((list.clone(), names.join("\n") + "\n"));
-    let sums = format!("{}.sha256", top.name());
-    out.push((sums.clone(), checksums(&out)));
-    let stale = stale(folder, &sums, &out);
+    out.push((SUMS.to_owned(), checksums(&out)));
+    let stale = stale(folder, &out);
     files::write_all(folder, &out)?;
     for path in stale {
         std::fs::remove_file(&path).map_err(files::at(&path))?;
@@ -227,10 +228,10 @@ fn checksums(files: &[(String, String)]) -> String {
     files.iter().map(|(name, text)| format!("{}  {name}\n", hex(&Sha256::digest(text)))).collect()
 }
 
-/// Files that an earlier run wrote (the list `sums` says so), that nobody has changed since, and that are not written again: a tool
-/// that takes every file of the folder would trip over them.
-fn stale(folder: &Path, sums: &str, out: &[(String, String)]) -> Vec<PathBuf> {
-    let earlier = std::fs::read_to_string(folder.join(sums)).unwrap_or_default();
+/// Files that an earlier run wrote, for whichever top, that nobody has changed since, and that are not written again: a tool that takes
+/// every file of the folder would trip over them, and sizes of another core would be believed.
+fn stale(folder: &Path, out: &[(String, String)]) -> Vec<PathBuf> {
+    let earlier = std::fs::read_to_string(folder.join(SUMS)).unwrap_or_default();
     let listed = earlier.lines().filter_map(|line| line.split_once("  "));
     let ours = listed.filter(|(sum, name)| {
         let inside = !name.contains(['/', '\\']);

@@ -37,7 +37,7 @@ fn modules_of_an_earlier_core_go_and_other_files_stay() {
     let written =
         |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (as_left, other) = (written("// text\n"), written("// other text\n"));
-    append("mst_core.sha256", &format!("{as_left}  gone.v\n{other}  changed.v\n{as_left}  ../outside.v\n"));
+    append("generated.sha256", &format!("{as_left}  gone.v\n{other}  changed.v\n{as_left}  ../outside.v\n"));
     append("mst_core.f", "listed.v\n../outside.v\n");
     generate("ecp5");
     assert!(!path("gone.v").exists(), "nobody has changed it");
@@ -45,9 +45,12 @@ fn modules_of_an_earlier_core_go_and_other_files_stay() {
         assert!(path(name).exists(), "{name}");
     }
     let mut sums = Command::new("sha256sum");
-    sums.args(["--quiet", "-c", "mst_core.sha256"]).current_dir(folder.path());
+    sums.args(["--quiet", "-c", "generated.sha256"]).current_dir(folder.path());
     let checked = sums.output().expect("sha256sum starts");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    let soc = workspace().join("constraints/ulx3s/mst_soc.json");
+    succeeds(&["verilog", "--soc", text(&soc), "--out", text(folder.path())]);
+    assert!(path("mst_soc.json").exists() && !path("mst_core.json").exists(), "sizes of the core before");
     let hidden = contents(folder.path()).into_iter().filter(|(name, _)| name.starts_with('.'));
     assert_eq!(hidden.count(), 0, "no partial files");
 }
