@@ -29,6 +29,30 @@ const AFTER_THE_CHOICE: [&str; 10] = [
     "query_column_band",
 ];
 
+/// Inputs that are a lane's own, or that come to the lanes by a way of their own.
+const OWN: [&str; 20] = [
+    "adds_drive",
+    "emit",
+    "place",
+    "slot_bit",
+    "first_bit",
+    "raw",
+    "half",
+    "weight",
+    "own_spikes",
+    "coincidences",
+    "connected",
+    "load_bias_low",
+    "load_bias_high",
+    "load_theta_low",
+    "load_theta_high",
+    "load_v0_low",
+    "load_v0_high",
+    "load_seed_low",
+    "load_seed_high",
+    "load_flags",
+];
+
 /// LANES neurons and the attention unit that feeds them, all under the same control.
 ///
 /// Signals that all lanes share keep the names they have in [`if_neuron`](super::if_neuron) and come from `neuron_control`. Nothing
@@ -42,12 +66,6 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let doc = "LANES integrate-and-fire neurons under one control, and the attention unit that feeds them. They run a cycle\n\
                after their control (_d1), firing and emission two (_d2).";
     Module::build("if_neuron_array", doc, |m: &mut Builder| {
-        let once = |m: &mut Builder, value: &Expr, name: &str| m.delay(&format!("{name}_d1"), value);
-        let staged = |m: &mut Builder, value: &Expr, name: &str| {
-            let first = once(m, value, name);
-            let later = AFTER_THE_CHOICE.contains(&name);
-            if later { m.delay(&format!("{name}_d2"), &first) } else { first }
-        };
         let mut input = |name: &str, width: u32, doc: &str| {
             let now = m.input_doc(name, width, doc);
             staged(m, &now, name)
@@ -76,31 +94,9 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let coincidences = attention.output("coincidences");
         let connected = attention.output("connected");
 
-        let own = [
-            "adds_drive",
-            "emit",
-            "place",
-            "slot_bit",
-            "first_bit",
-            "raw",
-            "half",
-            "weight",
-            "own_spikes",
-            "coincidences",
-            "connected",
-            "load_bias_low",
-            "load_bias_high",
-            "load_theta_low",
-            "load_theta_high",
-            "load_v0_low",
-            "load_v0_high",
-            "load_seed_low",
-            "load_seed_high",
-            "load_flags",
-        ];
         let add = m.input_doc("add", 1, "membranes add the drive");
         let adds_drive = once(m, &add, "add");
-        let shared: Vec<(String, Expr)> = inputs_of(m, &neuron, &own)
+        let shared: Vec<(String, Expr)> = inputs_of(m, &neuron, &OWN)
             .into_iter()
             .map(|(name, value)| {
                 let still = OF_THE_LAYER.contains(&name.as_str());
@@ -155,4 +151,16 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.output_doc("emitted", &place, "a slot was emitted");
         m.output_doc("transmitted", &cat(&transmitted), "its spikes");
     })
+}
+
+/// A value in the cycle after.
+fn once(m: &mut Builder, value: &Expr, name: &str) -> Expr {
+    m.delay(&format!("{name}_d1"), value)
+}
+
+/// A value in the cycle in which the lanes look at it.
+fn staged(m: &mut Builder, value: &Expr, name: &str) -> Expr {
+    let first = once(m, value, name);
+    let later = AFTER_THE_CHOICE.contains(&name);
+    if later { m.delay(&format!("{name}_d2"), &first) } else { first }
 }

@@ -26,215 +26,453 @@ pub(super) const FIELDS: [&str; 6] = ["op", "neuron", "time_steps", "rotate", "r
 pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
     let doc = "Paces the array's three stages (integrate, fire, emit) over consecutive tokens.";
     Module::build("neuron_control", doc, |m: &mut Builder| {
-        let layer = Fields::inputs(m, &FIELDS);
-        let event_valid = m.input("event_valid", 1);
-        let event_null = m.input("event_null", 1);
-        let event_last = m.input("event_last", 1);
-        let event_plane = m.input("event_plane", 3);
-        let event_shift = m.input("event_shift", 3);
-        let event_steps = m.input("event_steps", 8);
-        let event_bias_row = m.input_doc("event_bias_row", 1, "a bias row is read with the event");
-        let load_row =
-            m.input_doc("read_row_onehot", isa::layout::PARAMETER_ROWS, "parameter row being read");
-        let preset_job = m.input_doc("preset_job", 1, "parameters are loaded: membranes take v0");
-        let packer_ready = m.input("packer_ready", 1);
-
-        let two_phase = m.delay("two_phase_layer", &layer.two_phase());
-        let analog = m.delay("analog", &layer.is(Op::Analog));
-        let readout = m.delay("readout", &layer.is(Op::Readout));
-        let attention = m.delay("attention", &layer.is_attention());
-        let last_time = m.delay("last_time", &(&layer["time_steps"] - &lit(1, COUNT_BITS)));
-
-        m.comment("Integrate: the matrix row arrives with stage 1, the operand with stage 2.");
-        let advance = m.wire("advance", 1);
-        let drive_full = m.reg_reset("drive_full", 1, 0);
-        let valid_1 = m.reg_reset("valid_1", 1, 0);
-        let valid_2 = m.reg_reset("valid_2", 1, 0);
-        let sum_full = m.reg_reset("sum_full", 1, 0);
-        let mut follow = |name: &str, value: &Expr| m.sample(name, &advance, value);
-        let null_1 = follow("null_1", &event_null);
-        let last_1 = follow("last_1", &event_last);
-        let plane_1 = follow("plane_1", &event_plane);
-        let shift_1 = follow("shift_1", &event_shift);
-        let steps_1 = follow("steps_1", &event_steps);
-        let bias_row_1 = follow("bias_row_1", &event_bias_row);
-        let last_2 = follow("last_2", &last_1);
-        let power_2 = follow("power_2", &mux(&attention, &layer["fraction"], &shift_1));
-        m.set_if(&valid_1, &advance, &event_valid);
-        m.set_if(&valid_2, &advance, &valid_1);
-        let rows_1 = m.reg_reset("load_rows", isa::layout::PARAMETER_ROWS, 0);
-        m.set(&rows_1, &load_row);
-        let accumulate = m.named("accumulate", &(&advance & &valid_2));
-        let first = m.reg_reset("first", 1, 1);
-        m.set_if(&first, &accumulate, &last_2);
-
-        m.comment("Fire.");
-        let fire = m.wire("fire_advance", 1);
-        let stepping = m.reg_reset("stepping", 1, 0);
-        let counter = m.reg_reset("fire_counter", COUNT_BITS, 0);
-        let slot = m.reg_reset("slot", COUNT_BITS, 0);
-        m.comment("Whether a count is at its last value is decided with the count before, and registered.");
-        let last_count = m.reg("last_count", 1);
-        let last_slot = m.reg("last_slot", 1);
-        let single = m.named("single", &last_time.is_zero());
-        let step = m.named("step", &(&fire & &stepping));
-        let last_step = m.named("last_step", &(!&two_phase | &last_count));
-        let latch = m.named("latch", &(&step & &two_phase & &last_count));
-        let free = !&stepping | &last_count;
-        let loads = m.named("loads", &(&two_phase & !&analog & !&readout));
-        let load = m.named("load", &(&fire & &loads & &drive_full & free));
-        let adds = !&two_phase | &analog;
-        let add = m.named("add", &(&fire & adds & !&readout & &drive_full & !&stepping));
-        let raw = m.named("raw", &(&fire & &readout & &drive_full));
-        let last_raw = m.named("last_raw", &counter.eq_lit(u64::from(isa::layout::LOGIT_BYTES) - 1));
-        let last_add =
-            m.named("last_add", &mux(&analog, &mux(&two_phase, &last_count, &last_slot), &lit(1, 1)));
-        let counts_adds = &two_phase & &analog;
-        let start_steps = m.named("start_steps", &(&load | &(&add & (!&counts_adds | &last_count))));
-        m.set_if(&stepping, &start_steps, &lit(1, 1));
-        m.set_if(&stepping, &(&step & &last_step), &lit(0, 1));
-        let zero = lit(0, COUNT_BITS);
-        let restarts = &start_steps | (&raw & &last_raw) | (&step & &last_step);
-        let restarts = m.named("counter_restarts", &restarts);
-        let counts = m.named("counter_counts", &((&step & &two_phase) | (&add & &counts_adds) | &raw));
-        let goes = |m: &mut Builder, count: &Expr, last: &Expr, restarts: &Expr, counts: &Expr| {
-            m.set_if(count, restarts, &zero);
-            m.set_if(count, counts, &count.inc());
-            m.set_if(last, restarts, &single);
-            m.set_if(last, counts, &count.inc().eq(&last_time));
-            m.set(last, &count.eq(&last_time));
-        };
-        goes(m, &counter, &last_count, &restarts, &counts);
-        let take = m.named("drive_take", &(&load | &(&add & &last_add) | &(&raw & &last_raw)));
-        let capture = m.named("capture", &(&sum_full & (!&drive_full | &take)));
-        m.set_if(&sum_full, &(&accumulate & &last_2), &lit(1, 1));
-        m.set_if(&sum_full, &capture, &lit(0, 1));
-        m.set_if(&drive_full, &capture, &lit(1, 1));
-        m.set_if(&drive_full, &take, &lit(0, 1));
-        let blocked = m.named("drive_blocked", &(&valid_2 & &sum_full & &drive_full));
-        m.assign(&advance, &!&blocked);
-        let token_done = mux(&two_phase, &last_count, &last_slot);
-        let preset = m.named("preset", &(&preset_job | &(&step & (!&two_phase | &analog) & token_done)));
-
-        m.comment("Emit: rank lookup, then the slot.");
-        let emitting = m.reg_reset("emitting", 1, 0);
-        let slot_fire = m.named("slot_fire", &mux(&two_phase, &(&latch | &(&fire & &emitting)), &step));
-        let token_end = m.named("token_end", &(&slot_fire & &last_slot));
-        goes(m, &slot, &last_slot, &token_end, &slot_fire);
-        m.set_if(&emitting, &token_end, &lit(0, 1));
-        m.set_if(&emitting, &slot_fire, &lit(1, 1));
-        let walk_start = m.input_doc("walk_start", 1, "the output walk starts over");
-        let block_end = m.input_doc("last_of_block", 1, "the token is the last of its block");
-        let origin = m.reg_reset("order_origin", COUNT_BITS, 0);
-        let index = m.reg_reset("order_index", COUNT_BITS, 0);
-        let back = m.named("order_back", &(&origin - &layer["rotate"]));
-        let wraps = origin.lt(&layer["rotate"]);
-        let turned = mux(&wraps, &(&back + &layer["time_steps"]), &back);
-        let restarts = (&layer["rotate_by_block"] | &attention) & &block_end;
-        let next_origin = m.named("next_origin", &mux(&restarts, &zero, &turned));
-        let next_index = mux(&index.eq(&last_time), &zero, &index.inc());
-        m.set_if(&origin, &walk_start, &zero);
-        m.set_if(&origin, &token_end, &next_origin);
-        m.set_if(&index, &walk_start, &zero);
-        m.set_if(&index, &token_end, &next_origin);
-        m.set_if(&index, &slot_fire, &next_index);
-        let rank_now = m.input_doc("rank_now", COUNT_BITS, "rank at `rank_index`");
-        let rank = m.reg("rank", COUNT_BITS);
-        m.set_if(&rank, &slot_fire, &rank_now);
-
-        let emit_valid = m.reg_reset("emit_valid", 1, 0);
-        m.set_if(&emit_valid, &fire, &slot_fire);
-        let offset = m.input_doc("token_offset", 32, "output offset of the token");
-        let regions: Vec<(&str, Expr)> = ["row_split", "column_split", "query_row_band", "query_column_band"]
-            .map(|name| (name, m.input(&format!("token_{name}"), 1)))
-            .into();
-        let scores = layer.is(Op::Scores);
-        let mut at_slot = |name: &str, value: &Expr| m.sample(name, &slot_fire, value);
-        let position = slot.slice(0, 3);
-        let slot_bit = at_slot("slot_bit", &lit(1, 8).shl_by(&position));
-        let first_bit = at_slot("first_bit", &position.is_zero());
-        let chunk_end = at_slot("chunk_end", &(position.all() | &last_slot));
-        let emit_last = at_slot("emit_last", &last_slot);
-        m.comment("The walk moves on a cycle after a token's last slot: its outputs belong to a slot in the cycle after it.");
-        let token_step = m.delay_reset("token_ended", &token_end);
-        let walked = m.delay_reset("slot_fired", &slot_fire);
-        let mut of_token = |name: &str, value: &Expr| {
-            let kept = m.sample(&format!("kept_{name}"), &walked, value);
-            m.named(&format!("emit_{name}"), &mux(&walked, value, &kept))
-        };
-        let emit_offset = of_token("offset", &offset);
-        let region_flags: Vec<Expr> = regions
-            .iter()
-            .map(|(name, value)| {
-                let gated = if name.ends_with("split") { value & &scores } else { value.clone() };
-                of_token(name, &gated)
-            })
-            .collect();
-        let emit = m.named("emit", &(&fire & &emit_valid));
-
-        m.comment("A complete row of bytes goes to the packer.");
-        let bytes_valid = m.reg_reset("bytes_valid", 1, 0);
-        let bytes_last = m.reg("bytes_last", 1);
-        let bytes_offset = m.reg("bytes_offset", 32);
-        let completes = m.named("bytes_complete", &((&emit & &chunk_end) | &raw));
-        m.set_if(&bytes_valid, &fire, &completes);
-        m.set_if(&bytes_last, &completes, &mux(&readout, &last_raw, &emit_last));
-        m.set_if(&bytes_offset, &completes, &mux(&readout, &offset, &emit_offset));
-        m.assign(&fire, &!(&bytes_valid & !&packer_ready));
-
-        let idle = !(event_valid
-            | &valid_1
-            | &valid_2
-            | &sum_full
-            | &drive_full
-            | &stepping
-            | &emitting
-            | &emit_valid
-            | &bytes_valid);
-        let idle = m.delay("idle_before", &idle);
-        m.output_doc("idle", &idle, "no token was in the array in the cycle before");
-        m.output_doc("advance", &advance, "the event stage is taken");
-        m.output("load_rows", &rows_1);
-        m.output("load_bias_row", &(&advance & &valid_1 & bias_row_1));
-        m.output("event_active", &(&valid_1 & !null_1));
-        m.output("plane", &plane_1);
-        m.output("power", &power_2);
-        m.output("event_steps_1", &steps_1);
-        m.output("is_attention", &attention);
-        m.output("is_shortcut", &layer.is(Op::Shortcut));
-        for (name, value) in [
-            ("accumulate", &accumulate),
-            ("capture", &capture),
-            ("first", &first),
-            ("load", &load),
-            ("add", &add),
-            ("step", &step),
-            ("preset", &preset),
-            ("latch", &latch),
-            ("two_phase", &two_phase),
-            ("rank", &rank),
-            ("emit", &emit),
-            ("slot_bit", &slot_bit),
-            ("first_bit", &first_bit),
-            ("raw", &raw),
-        ] {
-            m.output(name, value);
-        }
-        m.output("raw_byte", &counter.slice(0, 2));
-        for ((name, _), value) in regions.iter().zip(&region_flags) {
-            m.output(name, value);
-        }
-        m.output_doc("rank_index", &index.trunc(rank_bits()), "entry of the rank table");
-        m.output_doc("token_step", &token_step, "the output walk moves on");
-        m.output("bytes_valid", &bytes_valid);
-        m.output_doc("bytes_last", &bytes_last, "the row of bytes is the token's last");
-        m.output("bytes_offset", &bytes_offset);
-        m.output_doc("blocked_by_fire", &(!&advance & &fire), "an event waits for threshold steps");
-        m.output_doc("blocked_by_output", &!&fire, "firing waits for the packer");
+        let ports = ports(m);
+        let integrate = integrate(m, &ports);
+        let fire = fire(m, &ports, &integrate);
+        let drive = drive(m, &ports, &integrate, &fire);
+        let slots = slots(m, &ports, &fire);
+        let emission = emission(m, &ports, &fire, &slots);
+        let row_of_bytes = row_of_bytes(m, &ports, &fire, &emission);
+        outputs_of_events(m, &ports, &integrate, &fire, &slots, &emission, &row_of_bytes);
+        outputs_of_lanes(m, &ports, &integrate, &fire, &drive, &slots, &emission);
+        outputs_of_tokens(m, &integrate, &fire, &slots, &emission, &row_of_bytes);
     })
+}
+
+/// The layer, and what the array's neighbours say.
+struct Ports {
+    layer: Fields,
+    event_valid: Expr,
+    event_null: Expr,
+    event_last: Expr,
+    event_plane: Expr,
+    event_shift: Expr,
+    event_steps: Expr,
+    event_bias_row: Expr,
+    load_row: Expr,
+    preset_job: Expr,
+    packer_ready: Expr,
+    two_phase: Expr,
+    analog: Expr,
+    readout: Expr,
+    attention: Expr,
+    last_time: Expr,
+}
+
+fn ports(m: &mut Builder) -> Ports {
+    let layer = Fields::inputs(m, &FIELDS);
+    let event_valid = m.input("event_valid", 1);
+    let event_null = m.input("event_null", 1);
+    let event_last = m.input("event_last", 1);
+    let event_plane = m.input("event_plane", 3);
+    let event_shift = m.input("event_shift", 3);
+    let event_steps = m.input("event_steps", 8);
+    let event_bias_row = m.input_doc("event_bias_row", 1, "a bias row is read with the event");
+    let load_row = m.input_doc("read_row_onehot", isa::layout::PARAMETER_ROWS, "parameter row being read");
+    let preset_job = m.input_doc("preset_job", 1, "parameters are loaded: membranes take v0");
+    let packer_ready = m.input("packer_ready", 1);
+
+    let two_phase = m.delay("two_phase_layer", &layer.two_phase());
+    let analog = m.delay("analog", &layer.is(Op::Analog));
+    let readout = m.delay("readout", &layer.is(Op::Readout));
+    let attention = m.delay("attention", &layer.is_attention());
+    let last_time = m.delay("last_time", &(&layer["time_steps"] - &lit(1, COUNT_BITS)));
+    Ports {
+        layer,
+        event_valid,
+        event_null,
+        event_last,
+        event_plane,
+        event_shift,
+        event_steps,
+        event_bias_row,
+        load_row,
+        preset_job,
+        packer_ready,
+        two_phase,
+        analog,
+        readout,
+        attention,
+        last_time,
+    }
+}
+
+/// The event's stages, and when a sum is complete.
+struct Integrate {
+    advance: Expr,
+    drive_full: Expr,
+    valid_1: Expr,
+    valid_2: Expr,
+    sum_full: Expr,
+    null_1: Expr,
+    plane_1: Expr,
+    steps_1: Expr,
+    bias_row_1: Expr,
+    last_2: Expr,
+    power_2: Expr,
+    rows_1: Expr,
+    accumulate: Expr,
+    first: Expr,
+}
+
+fn integrate(m: &mut Builder, ports: &Ports) -> Integrate {
+    m.comment("Integrate: the matrix row arrives with stage 1, the operand with stage 2.");
+    let advance = m.wire("advance", 1);
+    let drive_full = m.reg_reset("drive_full", 1, 0);
+    let valid_1 = m.reg_reset("valid_1", 1, 0);
+    let valid_2 = m.reg_reset("valid_2", 1, 0);
+    let sum_full = m.reg_reset("sum_full", 1, 0);
+    let mut follow = |name: &str, value: &Expr| m.sample(name, &advance, value);
+    let null_1 = follow("null_1", &ports.event_null);
+    let last_1 = follow("last_1", &ports.event_last);
+    let plane_1 = follow("plane_1", &ports.event_plane);
+    let shift_1 = follow("shift_1", &ports.event_shift);
+    let steps_1 = follow("steps_1", &ports.event_steps);
+    let bias_row_1 = follow("bias_row_1", &ports.event_bias_row);
+    let last_2 = follow("last_2", &last_1);
+    let power_2 = follow("power_2", &mux(&ports.attention, &ports.layer["fraction"], &shift_1));
+    m.set_if(&valid_1, &advance, &ports.event_valid);
+    m.set_if(&valid_2, &advance, &valid_1);
+    let rows_1 = m.reg_reset("load_rows", isa::layout::PARAMETER_ROWS, 0);
+    m.set(&rows_1, &ports.load_row);
+    let accumulate = m.named("accumulate", &(&advance & &valid_2));
+    let first = m.reg_reset("first", 1, 1);
+    m.set_if(&first, &accumulate, &last_2);
+    Integrate {
+        advance,
+        drive_full,
+        valid_1,
+        valid_2,
+        sum_full,
+        null_1,
+        plane_1,
+        steps_1,
+        bias_row_1,
+        last_2,
+        power_2,
+        rows_1,
+        accumulate,
+        first,
+    }
+}
+
+/// The steps of a token.
+struct Fire {
+    advances: Expr,
+    stepping: Expr,
+    counter: Expr,
+    slot: Expr,
+    last_count: Expr,
+    last_slot: Expr,
+    single: Expr,
+    step: Expr,
+    latch: Expr,
+    load: Expr,
+    add: Expr,
+    raw: Expr,
+    last_raw: Expr,
+    last_add: Expr,
+    zero: Expr,
+}
+
+fn fire(m: &mut Builder, ports: &Ports, integrate: &Integrate) -> Fire {
+    m.comment("Fire.");
+    let advances = m.wire("fire_advance", 1);
+    let stepping = m.reg_reset("stepping", 1, 0);
+    let counter = m.reg_reset("fire_counter", COUNT_BITS, 0);
+    let slot = m.reg_reset("slot", COUNT_BITS, 0);
+    m.comment("Whether a count is at its last value is decided with the count before, and registered.");
+    let last_count = m.reg("last_count", 1);
+    let last_slot = m.reg("last_slot", 1);
+    let single = m.named("single", &ports.last_time.is_zero());
+    let step = m.named("step", &(&advances & &stepping));
+    let last_step = m.named("last_step", &(!&ports.two_phase | &last_count));
+    let latch = m.named("latch", &(&step & &ports.two_phase & &last_count));
+    let free = !&stepping | &last_count;
+    let loads = m.named("loads", &(&ports.two_phase & !&ports.analog & !&ports.readout));
+    let load = m.named("load", &(&advances & &loads & &integrate.drive_full & free));
+    let adds = !&ports.two_phase | &ports.analog;
+    let add = m.named("add", &(&advances & adds & !&ports.readout & &integrate.drive_full & !&stepping));
+    let raw = m.named("raw", &(&advances & &ports.readout & &integrate.drive_full));
+    let last_raw = m.named("last_raw", &counter.eq_lit(u64::from(isa::layout::LOGIT_BYTES) - 1));
+    let last_add =
+        m.named("last_add", &mux(&ports.analog, &mux(&ports.two_phase, &last_count, &last_slot), &lit(1, 1)));
+    let counts_adds = &ports.two_phase & &ports.analog;
+    let start_steps = m.named("start_steps", &(&load | &(&add & (!&counts_adds | &last_count))));
+    m.set_if(&stepping, &start_steps, &lit(1, 1));
+    m.set_if(&stepping, &(&step & &last_step), &lit(0, 1));
+    let zero = lit(0, COUNT_BITS);
+    let restarts = &start_steps | (&raw & &last_raw) | (&step & &last_step);
+    let restarts = m.named("counter_restarts", &restarts);
+    let counts = m.named("counter_counts", &((&step & &ports.two_phase) | (&add & &counts_adds) | &raw));
+    goes(m, [&counter, &last_count], &restarts, &counts, [&single, &ports.last_time]);
+    Fire {
+        advances,
+        stepping,
+        counter,
+        slot,
+        last_count,
+        last_slot,
+        single,
+        step,
+        latch,
+        load,
+        add,
+        raw,
+        last_raw,
+        last_add,
+        zero,
+    }
+}
+
+struct Drive {
+    capture: Expr,
+    preset: Expr,
+}
+
+/// The drive register between sum and membrane.
+fn drive(m: &mut Builder, ports: &Ports, integrate: &Integrate, fire: &Fire) -> Drive {
+    let take =
+        m.named("drive_take", &(&fire.load | &(&fire.add & &fire.last_add) | &(&fire.raw & &fire.last_raw)));
+    let capture = m.named("capture", &(&integrate.sum_full & (!&integrate.drive_full | &take)));
+    m.set_if(&integrate.sum_full, &(&integrate.accumulate & &integrate.last_2), &lit(1, 1));
+    m.set_if(&integrate.sum_full, &capture, &lit(0, 1));
+    m.set_if(&integrate.drive_full, &capture, &lit(1, 1));
+    m.set_if(&integrate.drive_full, &take, &lit(0, 1));
+    let blocked =
+        m.named("drive_blocked", &(&integrate.valid_2 & &integrate.sum_full & &integrate.drive_full));
+    m.assign(&integrate.advance, &!&blocked);
+    let token_done = mux(&ports.two_phase, &fire.last_count, &fire.last_slot);
+    let preset = m.named(
+        "preset",
+        &(&ports.preset_job | &(&fire.step & (!&ports.two_phase | &ports.analog) & token_done)),
+    );
+    Drive { capture, preset }
+}
+
+/// The time slot that is emitted, and its rank.
+struct Slots {
+    emitting: Expr,
+    slot_fire: Expr,
+    token_end: Expr,
+    index: Expr,
+    rank: Expr,
+}
+
+fn slots(m: &mut Builder, ports: &Ports, fire: &Fire) -> Slots {
+    m.comment("Emit: rank lookup, then the slot.");
+    let emitting = m.reg_reset("emitting", 1, 0);
+    let slot_fire = m.named(
+        "slot_fire",
+        &mux(&ports.two_phase, &(&fire.latch | &(&fire.advances & &emitting)), &fire.step),
+    );
+    let token_end = m.named("token_end", &(&slot_fire & &fire.last_slot));
+    goes(m, [&fire.slot, &fire.last_slot], &token_end, &slot_fire, [&fire.single, &ports.last_time]);
+    m.set_if(&emitting, &token_end, &lit(0, 1));
+    m.set_if(&emitting, &slot_fire, &lit(1, 1));
+    let walk_start = m.input_doc("walk_start", 1, "the output walk starts over");
+    let block_end = m.input_doc("last_of_block", 1, "the token is the last of its block");
+    let origin = m.reg_reset("order_origin", COUNT_BITS, 0);
+    let index = m.reg_reset("order_index", COUNT_BITS, 0);
+    let back = m.named("order_back", &(&origin - &ports.layer["rotate"]));
+    let wraps = origin.lt(&ports.layer["rotate"]);
+    let turned = mux(&wraps, &(&back + &ports.layer["time_steps"]), &back);
+    let starts_over = (&ports.layer["rotate_by_block"] | &ports.attention) & &block_end;
+    let next_origin = m.named("next_origin", &mux(&starts_over, &fire.zero, &turned));
+    let next_index = mux(&index.eq(&ports.last_time), &fire.zero, &index.inc());
+    m.set_if(&origin, &walk_start, &fire.zero);
+    m.set_if(&origin, &token_end, &next_origin);
+    m.set_if(&index, &walk_start, &fire.zero);
+    m.set_if(&index, &token_end, &next_origin);
+    m.set_if(&index, &slot_fire, &next_index);
+    let rank_now = m.input_doc("rank_now", COUNT_BITS, "rank at `rank_index`");
+    let rank = m.reg("rank", COUNT_BITS);
+    m.set_if(&rank, &slot_fire, &rank_now);
+    Slots { emitting, slot_fire, token_end, index, rank }
+}
+
+/// The slot emitted, with its token's place.
+struct Emission {
+    emit_valid: Expr,
+    offset: Expr,
+    regions: Vec<(&'static str, Expr)>,
+    slot_bit: Expr,
+    first_bit: Expr,
+    chunk_end: Expr,
+    emit_last: Expr,
+    token_step: Expr,
+    emit_offset: Expr,
+    region_flags: Vec<Expr>,
+    emit: Expr,
+}
+
+fn emission(m: &mut Builder, ports: &Ports, fire: &Fire, slots: &Slots) -> Emission {
+    let emit_valid = m.reg_reset("emit_valid", 1, 0);
+    m.set_if(&emit_valid, &fire.advances, &slots.slot_fire);
+    let offset = m.input_doc("token_offset", 32, "output offset of the token");
+    let regions: Vec<(&str, Expr)> = ["row_split", "column_split", "query_row_band", "query_column_band"]
+        .map(|name| (name, m.input(&format!("token_{name}"), 1)))
+        .into();
+    let scores = ports.layer.is(Op::Scores);
+    let mut at_slot = |name: &str, value: &Expr| m.sample(name, &slots.slot_fire, value);
+    let position = fire.slot.slice(0, 3);
+    let slot_bit = at_slot("slot_bit", &lit(1, 8).shl_by(&position));
+    let first_bit = at_slot("first_bit", &position.is_zero());
+    let chunk_end = at_slot("chunk_end", &(position.all() | &fire.last_slot));
+    let emit_last = at_slot("emit_last", &fire.last_slot);
+    m.comment("The walk moves on a cycle after a token's last slot: its outputs belong to a slot in the cycle after it.");
+    let token_step = m.delay_reset("token_ended", &slots.token_end);
+    let walked = m.delay_reset("slot_fired", &slots.slot_fire);
+    let mut of_token = |name: &str, value: &Expr| {
+        let kept = m.sample(&format!("kept_{name}"), &walked, value);
+        m.named(&format!("emit_{name}"), &mux(&walked, value, &kept))
+    };
+    let emit_offset = of_token("offset", &offset);
+    let region_flags: Vec<Expr> = regions
+        .iter()
+        .map(|(name, value)| {
+            let gated = if name.ends_with("split") { value & &scores } else { value.clone() };
+            of_token(name, &gated)
+        })
+        .collect();
+    let emit = m.named("emit", &(&fire.advances & &emit_valid));
+    Emission {
+        emit_valid,
+        offset,
+        regions,
+        slot_bit,
+        first_bit,
+        chunk_end,
+        emit_last,
+        token_step,
+        emit_offset,
+        region_flags,
+        emit,
+    }
+}
+
+/// A complete row of bytes, for the packer.
+struct RowOfBytes {
+    bytes_valid: Expr,
+    bytes_last: Expr,
+    bytes_offset: Expr,
+}
+
+fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission) -> RowOfBytes {
+    m.comment("A complete row of bytes goes to the packer.");
+    let bytes_valid = m.reg_reset("bytes_valid", 1, 0);
+    let bytes_last = m.reg("bytes_last", 1);
+    let bytes_offset = m.reg("bytes_offset", 32);
+    let completes = m.named("bytes_complete", &((&emission.emit & &emission.chunk_end) | &fire.raw));
+    m.set_if(&bytes_valid, &fire.advances, &completes);
+    m.set_if(&bytes_last, &completes, &mux(&ports.readout, &fire.last_raw, &emission.emit_last));
+    m.set_if(&bytes_offset, &completes, &mux(&ports.readout, &emission.offset, &emission.emit_offset));
+    m.assign(&fire.advances, &!(&bytes_valid & !&ports.packer_ready));
+    RowOfBytes { bytes_valid, bytes_last, bytes_offset }
+}
+
+fn outputs_of_events(
+    m: &mut Builder,
+    ports: &Ports,
+    integrate: &Integrate,
+    fire: &Fire,
+    slots: &Slots,
+    emission: &Emission,
+    row_of_bytes: &RowOfBytes,
+) {
+    let idle = !(&ports.event_valid
+        | &integrate.valid_1
+        | &integrate.valid_2
+        | &integrate.sum_full
+        | &integrate.drive_full
+        | &fire.stepping
+        | &slots.emitting
+        | &emission.emit_valid
+        | &row_of_bytes.bytes_valid);
+    let idle = m.delay("idle_before", &idle);
+    m.output_doc("idle", &idle, "no token was in the array in the cycle before");
+    m.output_doc("advance", &integrate.advance, "the event stage is taken");
+    m.output("load_rows", &integrate.rows_1);
+    m.output("load_bias_row", &(&integrate.advance & &integrate.valid_1 & &integrate.bias_row_1));
+    m.output("event_active", &(&integrate.valid_1 & !&integrate.null_1));
+    m.output("plane", &integrate.plane_1);
+    m.output("power", &integrate.power_2);
+    m.output("event_steps_1", &integrate.steps_1);
+    m.output("is_attention", &ports.attention);
+    m.output("is_shortcut", &ports.layer.is(Op::Shortcut));
+}
+
+fn outputs_of_lanes(
+    m: &mut Builder,
+    ports: &Ports,
+    integrate: &Integrate,
+    fire: &Fire,
+    drive: &Drive,
+    slots: &Slots,
+    emission: &Emission,
+) {
+    for (name, value) in [
+        ("accumulate", &integrate.accumulate),
+        ("capture", &drive.capture),
+        ("first", &integrate.first),
+        ("load", &fire.load),
+        ("add", &fire.add),
+        ("step", &fire.step),
+        ("preset", &drive.preset),
+        ("latch", &fire.latch),
+        ("two_phase", &ports.two_phase),
+        ("rank", &slots.rank),
+        ("emit", &emission.emit),
+        ("slot_bit", &emission.slot_bit),
+        ("first_bit", &emission.first_bit),
+        ("raw", &fire.raw),
+    ] {
+        m.output(name, value);
+    }
+    m.output("raw_byte", &fire.counter.slice(0, 2));
+    for ((name, _), value) in emission.regions.iter().zip(&emission.region_flags) {
+        m.output(name, value);
+    }
+}
+
+fn outputs_of_tokens(
+    m: &mut Builder,
+    integrate: &Integrate,
+    fire: &Fire,
+    slots: &Slots,
+    emission: &Emission,
+    row_of_bytes: &RowOfBytes,
+) {
+    m.output_doc("rank_index", &slots.index.trunc(rank_bits()), "entry of the rank table");
+    m.output_doc("token_step", &emission.token_step, "the output walk moves on");
+    m.output("bytes_valid", &row_of_bytes.bytes_valid);
+    m.output_doc("bytes_last", &row_of_bytes.bytes_last, "the row of bytes is the token's last");
+    m.output("bytes_offset", &row_of_bytes.bytes_offset);
+    m.output_doc(
+        "blocked_by_fire",
+        &(!&integrate.advance & &fire.advances),
+        "an event waits for threshold steps",
+    );
+    m.output_doc("blocked_by_output", &!&fire.advances, "firing waits for the packer");
 }
 
 /// Bits of an index into the rank table.
 pub(super) fn rank_bits() -> u32 {
     crate::rtl::index_width(MAX_TIME_STEPS)
+}
+
+/// A count and the flag that it is at its last value: it goes on with `counts` and starts over with `restarts`, where it is at its
+/// last value if that is `single`, the only one.
+fn goes(
+    m: &mut Builder,
+    [count, last]: [&Expr; 2],
+    restarts: &Expr,
+    counts: &Expr,
+    [single, last_value]: [&Expr; 2],
+) {
+    m.set_if(count, restarts, &count.like(0));
+    m.set_if(count, counts, &count.inc());
+    m.set_if(last, restarts, single);
+    m.set_if(last, counts, &count.inc().eq(last_value));
+    m.set(last, &count.eq(last_value));
 }

@@ -10,7 +10,7 @@ use super::shaped;
 use super::sparse_attention::popcount;
 use super::terminal_count::terminal_count;
 use super::weight_buffer::enables;
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux, select};
+use crate::rtl::{Builder, Expr, Memory, Module, RtlError, cat, index_width, lit, mux, select};
 
 /// Words that a row has room for: a power of two, since words lie under row number and index, and no less than the segments
 /// that a bitmap may stand for.
@@ -37,239 +37,426 @@ pub(super) const WORD_ROW_BITS: u32 = 3;
 /// the job end with it.
 pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     shaped("spike_buffer", config)?;
-    let words = row_words(config);
-    let beat_words = config.bus_bits / 64;
-    let lane_beats = 8 * config.lanes / config.bus_bits;
     let doc = "Two slots for input rows: one is scanned while the other is loaded. Keeps for each bit plane a bitmap of the\n\
                words (shortcut: segments) in which it has any bit set.";
     Module::build("spike_buffer", doc, |m: &mut Builder| {
-        let word_bits = index_width(words);
-        let segment_bits = index_width(MAX_SEGMENTS);
         m.fits(
             "segment_words",
             u64::from(config.max_fan_in / 8).max(u64::from(config.lanes / 8)),
             bits("segment_words"),
         );
-        let count_spikes = m.input_doc("count_spikes", 1, "bytes become spike counts");
-        let whole_bytes = m.input_doc("whole_bytes", 1, "plane 0 is `byte != 0`");
-        let wide = m.input_doc("wide", 1, "bitmaps are of segments");
-        let next_valid = m.input("segment_valid", 1);
-        let next_words = m.input_doc("segment_words", bits("segment_words"), "words in the next segment");
-        let next_row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");
-        let next_token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
-        let next_job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
-        let in_valid = m.input("in_valid", 1);
-        let in_data = m.input("in_data", config.bus_bits);
-        let query_slot = m.input_doc("query_slot", 1, "slot whose bitmap is looked up");
-        let query_plane = m.input_doc("query_plane", 3, "plane whose bitmap is looked up");
-        let release = m.input_doc("slot_release", 1, "the bitmaps of `query_slot` are used up");
+        let sizes = sizes(config);
+        let inputs = inputs(m, config);
+        let loading = loading(m, &inputs);
+        let take = take(m, &sizes, &inputs, &loading);
+        let store = store(m, config, &sizes, &loading, &take);
+        let mark = mark(m, &sizes, &inputs, &store);
+        let slots = slots(m, &sizes, &inputs, &mark);
+        rules(m, &take, &store, &mark, &slots);
+        busy_slots(m, &inputs, &take);
+        read_ports(m, &sizes, &inputs, &loading, &take, &store, &slots);
+    })
+}
 
-        m.comment("The segment being loaded.");
-        let segment_valid = m.reg_reset("segment_known", 1, 0);
-        let segment_end = m.wire("segment_end", 1);
-        let segment_ready = m.named("segment_taken", &(!&segment_valid | &segment_end));
-        m.set_if(&segment_valid, &segment_ready, &next_valid);
-        let mut of_segment = |name: &str, value: &Expr| m.sample(name, &segment_ready, value);
-        let segment_words = of_segment("words_of_segment", &next_words);
-        let row_end = of_segment("ends_row", &next_row_end);
-        let token_end = of_segment("ends_token", &next_token_end);
-        let job_end = of_segment("ends_job", &next_job_end);
+/// Sizes that several sections need.
+struct Sizes {
+    words: u32,
+    beat_words: u32,
+    lane_beats: u32,
+    word_bits: u32,
+    segment_bits: u32,
+    beat_shift: u32,
+    beat_bits: u32,
+}
 
-        m.comment("First stage: take a beat, count or keep its bytes.");
-        let row = m.reg_reset("load_row", ROW_BITS, 0);
-        let slot = row.bit(0);
-        let busy = m.reg_reset("busy", 2, 0);
-        let position = m.reg_reset("segment_position", next_words.width(), 0);
-        let word = m.reg_reset("row_word", word_bits, 0);
-        let segment = m.reg_reset("segment", segment_bits, 0);
-        let slot_free = m.reg_reset("slot_free", 1, 1);
-        let ready = m.named("ready", &(&segment_valid & &slot_free));
-        let take = m.named("take", &(&in_valid & &ready));
-        let last_beat =
-            terminal_count(m, "segment", beat_words, [&next_words, &segment_words], &segment_ready, &take);
-        m.assign(&segment_end, &(&take & last_beat));
-        let row_done = m.named("row_done", &(&segment_end & &row_end));
-        m.set_if(&row, &row_done, &row.inc());
-        m.set_if(&position, &segment_end, &position.like(0));
-        m.set_if(&position, &take, &(&position + position.like(beat_words.into())));
-        m.set_if(&word, &row_done, &lit(0, word_bits));
-        m.set_if(&word, &take, &(&word + &lit(u64::from(beat_words), word_bits)));
-        m.set_if(&segment, &row_done, &lit(0, segment_bits));
-        m.set_if(&segment, &segment_end, &segment.inc());
-        let first_word = m.reg_reset("first_word", 1, 1);
-        m.set_if(&first_word, &take, &row_done);
-        let bytes: Vec<Expr> = (0..8 * beat_words)
-            .map(|i| {
-                let byte = m.named(&format!("in_byte_{i}"), &in_data.slice(8 * i, 8));
-                mux(&count_spikes, &popcount(&byte).zext(8), &byte)
-            })
-            .collect();
-        let stored = cat(&bytes.into_iter().rev().collect::<Vec<_>>());
+fn sizes(config: &CoreConfig) -> Sizes {
+    let words = row_words(config);
+    let beat_words = config.bus_bits / 64;
+    let lane_beats = 8 * config.lanes / config.bus_bits;
+    let word_bits = index_width(words);
+    let segment_bits = index_width(MAX_SEGMENTS);
+    let beat_shift = beat_words.trailing_zeros();
+    let beat_bits = word_bits - beat_shift;
+    Sizes { words, beat_words, lane_beats, word_bits, segment_bits, beat_shift, beat_bits }
+}
 
-        m.comment("Second stage: store it, mark what is active.");
-        let held = m.delay_reset("held", &take);
-        let mut hold = |name: &str, value: &Expr| m.sample(name, &take, value);
-        let data = hold("held_data", &stored);
-        let held_row = hold("held_row", &row);
-        let held_slot = held_row.bit(0);
-        let held_word = hold("held_word", &word);
-        let held_segment = hold("held_segment", &segment);
-        let lane_beat =
-            hold("held_lane_beat", &position.shr(beat_words.trailing_zeros()).trunc(index_width(lane_beats)));
-        let held_first = hold("held_first", &first_word);
-        let held_row_end = hold("held_row_end", &row_done);
-        let held_token_end = hold("held_token_end", &token_end);
-        let held_job_end = hold("held_job_end", &job_end);
-        let narrow = m.memory("words", config.bus_bits, (words << WORD_ROW_BITS) / beat_words);
-        let beat_shift = beat_words.trailing_zeros();
-        let beat_bits = word_bits - beat_shift;
-        let word_address = cat(&[held_row.slice(0, WORD_ROW_BITS), held_word.slice(beat_shift, beat_bits)]);
-        m.write(&narrow, &held, &word_address, &data);
-        let segments = m.memory("segments", 8 * config.lanes, MAX_SEGMENTS << ROW_BITS);
-        let enables = enables(m, &held, &lane_beat, lane_beats);
-        m.write_lanes(
-            &segments,
-            &enables,
-            &cat(&[held_row.clone(), held_segment.clone()]),
-            &data.repeat(lane_beats),
-        );
+/// The layer's mode, the beats and the query.
+struct Inputs {
+    count_spikes: Expr,
+    whole_bytes: Expr,
+    wide: Expr,
+    next_valid: Expr,
+    next_words: Expr,
+    next_row_end: Expr,
+    next_token_end: Expr,
+    next_job_end: Expr,
+    in_valid: Expr,
+    in_data: Expr,
+    query_slot: Expr,
+    query_plane: Expr,
+    release: Expr,
+}
 
-        m.comment("Third stage: mark it.");
-        // For each plane, the beat's words that are active, lowest first.
-        let flags: Vec<Vec<Expr>> = (0..8)
-            .map(|plane| {
-                let of_word = |word: u32| {
-                    let bits: Vec<Expr> = (0..8).map(|byte| data.bit(64 * word + 8 * byte + plane)).collect();
-                    let merged = if plane == 0 { data.slice(64 * word, 64).any() } else { lit(0, 1) };
-                    (cat(&bits).any(), merged)
-                };
-                let words: Vec<_> = (0..beat_words).map(of_word).collect();
-                let named = words.iter().enumerate().map(|(word, (plane_any, merged))| {
-                    m.delay(&format!("active_{plane}_{word}"), &mux(&whole_bytes, merged, plane_any))
-                });
-                named.collect()
-            })
-            .collect();
-        let bit_width = word_bits.max(segment_bits);
-        let bit = mux(&wide, &held_segment.zext(bit_width), &held_word.zext(bit_width));
-        let position_bit = m.delay("position_bit", &lit(1, words).shl_by(&bit));
-        let marked = m.delay_reset("marked", &held);
-        let marked_slot = m.delay("marked_slot", &held_slot);
-        let marked_first = m.delay("marked_first", &held_first);
-        let marked_row_end = m.delay("marked_row_end", &held_row_end);
-        let marked_token_end = m.delay("marked_token_end", &held_token_end);
-        let marked_job_end = m.delay("marked_job_end", &held_job_end);
-        let marks: Vec<Expr> = flags
-            .iter()
-            .map(|of_words| {
-                let any = of_words.iter().skip(1).fold(of_words[0].clone(), |sum, flag| sum | flag);
-                let by_word = of_words
-                    .iter()
-                    .enumerate()
-                    .map(|(w, flag)| flag.repeat(words) & position_bit.shl(w as u32));
-                let by_word = by_word.reduce(|sum, mark| sum | mark).unwrap_or(lit(0, words));
-                mux(&wide, &(any.repeat(words) & &position_bit), &by_word)
-            })
-            .collect();
-        let actives: Vec<Expr> =
-            flags.iter().map(|f| f.iter().skip(1).fold(f[0].clone(), |sum, flag| sum | flag)).collect();
-        let (mut bitmaps, mut full) = (Vec::new(), Vec::new());
-        for s in 0..2u64 {
-            let here = m.named(&format!("store_{s}"), &(&marked & marked_slot.eq_lit(s)));
-            let released = &release & query_slot.eq_lit(s);
-            let planes: Vec<Expr> = marks
+fn inputs(m: &mut Builder, config: &CoreConfig) -> Inputs {
+    let count_spikes = m.input_doc("count_spikes", 1, "bytes become spike counts");
+    let whole_bytes = m.input_doc("whole_bytes", 1, "plane 0 is `byte != 0`");
+    let wide = m.input_doc("wide", 1, "bitmaps are of segments");
+    let next_valid = m.input("segment_valid", 1);
+    let next_words = m.input_doc("segment_words", bits("segment_words"), "words in the next segment");
+    let next_row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");
+    let next_token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
+    let next_job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
+    let in_valid = m.input("in_valid", 1);
+    let in_data = m.input("in_data", config.bus_bits);
+    let query_slot = m.input_doc("query_slot", 1, "slot whose bitmap is looked up");
+    let query_plane = m.input_doc("query_plane", 3, "plane whose bitmap is looked up");
+    let release = m.input_doc("slot_release", 1, "the bitmaps of `query_slot` are used up");
+    Inputs {
+        count_spikes,
+        whole_bytes,
+        wide,
+        next_valid,
+        next_words,
+        next_row_end,
+        next_token_end,
+        next_job_end,
+        in_valid,
+        in_data,
+        query_slot,
+        query_plane,
+        release,
+    }
+}
+
+/// The segment that is loaded.
+struct Loading {
+    segment_valid: Expr,
+    segment_end: Expr,
+    segment_ready: Expr,
+    segment_words: Expr,
+    row_end: Expr,
+    token_end: Expr,
+    job_end: Expr,
+}
+
+fn loading(m: &mut Builder, inputs: &Inputs) -> Loading {
+    m.comment("The segment being loaded.");
+    let segment_valid = m.reg_reset("segment_known", 1, 0);
+    let segment_end = m.wire("segment_end", 1);
+    let segment_ready = m.named("segment_taken", &(!&segment_valid | &segment_end));
+    m.set_if(&segment_valid, &segment_ready, &inputs.next_valid);
+    let mut of_segment = |name: &str, value: &Expr| m.sample(name, &segment_ready, value);
+    let segment_words = of_segment("words_of_segment", &inputs.next_words);
+    let row_end = of_segment("ends_row", &inputs.next_row_end);
+    let token_end = of_segment("ends_token", &inputs.next_token_end);
+    let job_end = of_segment("ends_job", &inputs.next_job_end);
+    Loading { segment_valid, segment_end, segment_ready, segment_words, row_end, token_end, job_end }
+}
+
+/// The beat that is taken, and its place.
+struct Take {
+    row: Expr,
+    slot: Expr,
+    busy: Expr,
+    position: Expr,
+    word: Expr,
+    segment: Expr,
+    slot_free: Expr,
+    ready: Expr,
+    take: Expr,
+    row_done: Expr,
+    first_word: Expr,
+    stored: Expr,
+}
+
+fn take(m: &mut Builder, sizes: &Sizes, inputs: &Inputs, loading: &Loading) -> Take {
+    m.comment("First stage: take a beat, count or keep its bytes.");
+    let row = m.reg_reset("load_row", ROW_BITS, 0);
+    let slot = row.bit(0);
+    let busy = m.reg_reset("busy", 2, 0);
+    let position = m.reg_reset("segment_position", inputs.next_words.width(), 0);
+    let word = m.reg_reset("row_word", sizes.word_bits, 0);
+    let segment = m.reg_reset("segment", sizes.segment_bits, 0);
+    let slot_free = m.reg_reset("slot_free", 1, 1);
+    let ready = m.named("ready", &(&loading.segment_valid & &slot_free));
+    let take = m.named("take", &(&inputs.in_valid & &ready));
+    let last_beat = terminal_count(
+        m,
+        "segment",
+        sizes.beat_words,
+        [&inputs.next_words, &loading.segment_words],
+        &loading.segment_ready,
+        &take,
+    );
+    m.assign(&loading.segment_end, &(&take & last_beat));
+    let row_done = m.named("row_done", &(&loading.segment_end & &loading.row_end));
+    m.set_if(&row, &row_done, &row.inc());
+    m.set_if(&position, &loading.segment_end, &position.like(0));
+    m.set_if(&position, &take, &(&position + position.like(sizes.beat_words.into())));
+    m.set_if(&word, &row_done, &lit(0, sizes.word_bits));
+    m.set_if(&word, &take, &(&word + &lit(u64::from(sizes.beat_words), sizes.word_bits)));
+    m.set_if(&segment, &row_done, &lit(0, sizes.segment_bits));
+    m.set_if(&segment, &loading.segment_end, &segment.inc());
+    let first_word = m.reg_reset("first_word", 1, 1);
+    m.set_if(&first_word, &take, &row_done);
+    let bytes: Vec<Expr> = (0..8 * sizes.beat_words)
+        .map(|i| {
+            let byte = m.named(&format!("in_byte_{i}"), &inputs.in_data.slice(8 * i, 8));
+            mux(&inputs.count_spikes, &popcount(&byte).zext(8), &byte)
+        })
+        .collect();
+    let stored = cat(&bytes.into_iter().rev().collect::<Vec<_>>());
+    Take { row, slot, busy, position, word, segment, slot_free, ready, take, row_done, first_word, stored }
+}
+
+/// The beat on its way into the memories.
+struct Store {
+    held: Expr,
+    data: Expr,
+    held_slot: Expr,
+    held_word: Expr,
+    held_segment: Expr,
+    held_first: Expr,
+    held_row_end: Expr,
+    held_token_end: Expr,
+    held_job_end: Expr,
+    narrow: Memory,
+    word_address: Expr,
+    segments: Memory,
+}
+
+fn store(m: &mut Builder, config: &CoreConfig, sizes: &Sizes, loading: &Loading, take: &Take) -> Store {
+    m.comment("Second stage: store it, mark what is active.");
+    let held = m.delay_reset("held", &take.take);
+    let mut hold = |name: &str, value: &Expr| m.sample(name, &take.take, value);
+    let data = hold("held_data", &take.stored);
+    let held_row = hold("held_row", &take.row);
+    let held_slot = held_row.bit(0);
+    let held_word = hold("held_word", &take.word);
+    let held_segment = hold("held_segment", &take.segment);
+    let lane_beat = hold(
+        "held_lane_beat",
+        &take.position.shr(sizes.beat_words.trailing_zeros()).trunc(index_width(sizes.lane_beats)),
+    );
+    let held_first = hold("held_first", &take.first_word);
+    let held_row_end = hold("held_row_end", &take.row_done);
+    let held_token_end = hold("held_token_end", &loading.token_end);
+    let held_job_end = hold("held_job_end", &loading.job_end);
+    let narrow = m.memory("words", config.bus_bits, (sizes.words << WORD_ROW_BITS) / sizes.beat_words);
+    let word_address =
+        cat(&[held_row.slice(0, WORD_ROW_BITS), held_word.slice(sizes.beat_shift, sizes.beat_bits)]);
+    m.write(&narrow, &held, &word_address, &data);
+    let segments = m.memory("segments", 8 * config.lanes, MAX_SEGMENTS << ROW_BITS);
+    let enables = enables(m, &held, &lane_beat, sizes.lane_beats);
+    m.write_lanes(
+        &segments,
+        &enables,
+        &cat(&[held_row.clone(), held_segment.clone()]),
+        &data.repeat(sizes.lane_beats),
+    );
+    Store {
+        held,
+        data,
+        held_slot,
+        held_word,
+        held_segment,
+        held_first,
+        held_row_end,
+        held_token_end,
+        held_job_end,
+        narrow,
+        word_address,
+        segments,
+    }
+}
+
+/// What is active of the beat.
+struct Mark {
+    marked: Expr,
+    marked_slot: Expr,
+    marked_first: Expr,
+    marked_row_end: Expr,
+    marked_token_end: Expr,
+    marked_job_end: Expr,
+    marks: Vec<Expr>,
+    actives: Vec<Expr>,
+}
+
+fn mark(m: &mut Builder, sizes: &Sizes, inputs: &Inputs, store: &Store) -> Mark {
+    m.comment("Third stage: mark it.");
+    // For each plane, the beat's words that are active, lowest first.
+    let flags: Vec<Vec<Expr>> = (0..8)
+        .map(|plane| {
+            let of_word = |w: u32| {
+                let bits: Vec<Expr> = (0..8).map(|byte| store.data.bit(64 * w + 8 * byte + plane)).collect();
+                let merged = if plane == 0 { store.data.slice(64 * w, 64).any() } else { lit(0, 1) };
+                (cat(&bits).any(), merged)
+            };
+            let of_words: Vec<_> = (0..sizes.beat_words).map(of_word).collect();
+            let named = of_words.iter().enumerate().map(|(w, (plane_any, merged))| {
+                m.delay(&format!("active_{plane}_{w}"), &mux(&inputs.whole_bytes, merged, plane_any))
+            });
+            named.collect()
+        })
+        .collect();
+    let bit_width = sizes.word_bits.max(sizes.segment_bits);
+    let bit = mux(&inputs.wide, &store.held_segment.zext(bit_width), &store.held_word.zext(bit_width));
+    let position_bit = m.delay("position_bit", &lit(1, sizes.words).shl_by(&bit));
+    let marked = m.delay_reset("marked", &store.held);
+    let marked_slot = m.delay("marked_slot", &store.held_slot);
+    let marked_first = m.delay("marked_first", &store.held_first);
+    let marked_row_end = m.delay("marked_row_end", &store.held_row_end);
+    let marked_token_end = m.delay("marked_token_end", &store.held_token_end);
+    let marked_job_end = m.delay("marked_job_end", &store.held_job_end);
+    let marks: Vec<Expr> = flags
+        .iter()
+        .map(|of_words| {
+            let any = of_words.iter().skip(1).fold(of_words[0].clone(), |sum, flag| sum | flag);
+            let by_word = of_words
                 .iter()
                 .enumerate()
-                .map(|(plane, mark)| {
-                    let bitmap = m.reg(&format!("bitmap_{s}_{plane}"), words);
-                    let old = mux(&marked_first, &lit(0, words), &bitmap);
-                    m.set_if(&bitmap, &here, &(old | mark));
-                    bitmap
-                })
-                .collect();
-            bitmaps.push(select(&query_plane, &planes));
-            let any = m.reg(&format!("active_planes_{s}"), 8);
-            let now = cat(&actives.iter().rev().cloned().collect::<Vec<_>>());
-            m.set_if(&any, &here, &(mux(&marked_first, &lit(0, 8), &any) | now));
-            let complete = m.reg_reset(&format!("full_{s}"), 1, 0);
-            m.set_if(&complete, &released, &lit(0, 1));
-            m.set_if(&complete, &(&here & &marked_row_end), &lit(1, 1));
-            for (name, value) in [("token_end", &marked_token_end), ("job_end", &marked_job_end)] {
-                let flag = m.reg(&format!("{name}_{s}"), 1);
-                m.set_if(&flag, &here, value);
-                m.output(&format!("{name}_{s}"), &flag);
-            }
-            m.output_doc(&format!("full_{s}"), &complete, "the slot's row is complete");
-            full.push(complete);
-            m.output_doc(&format!("active_planes_{s}"), &any, "planes with any bit set");
-        }
-        m.formal(|m| {
-            m.assert_formal(
-                "no_overrun",
-                "A slot is never stored to while its row is complete and not released.",
-                &(!(&held & mux(&held_slot, &full[1], &full[0]))
-                    & !(&marked & mux(&marked_slot, &full[1], &full[0]))),
-            );
-            m.assert_formal(
-                "free_is_known",
-                "The flag says whether the next beat's slot is free.",
-                &slot_free.eq(&!busy.at(&slot)),
-            );
-            let claims = |slot: u32| busy.bit(slot);
-            let (complete, marked) = (&held & &held_row_end, &marked & &marked_row_end);
-            for (slot, full) in full.iter().enumerate() {
-                let here = |of: &Expr| of.eq_lit(slot as u64);
-                let stored = (&complete & here(&held_slot)) | (&marked & here(&marked_slot));
-                m.assert_formal(
-                    &format!("busy_until_released_{slot}"),
-                    "A slot is busy from its row's last beat to its release.",
-                    &claims(slot as u32).eq(&(full | stored)),
-                );
-            }
-        });
-        let slot_mask = |slot: &Expr| mux(slot, &lit(2, 2), &lit(1, 2));
-        let claimed = mux(&row_done, &slot_mask(&slot), &lit(0, 2));
-        let freed = mux(&release, &slot_mask(&query_slot), &lit(0, 2));
-        m.set(&busy, &((&busy | &claimed) & !&freed));
-        m.comment("Whether the slot that the next beat goes to is free.");
-        let next_slot = m.named("next_slot", &(&slot ^ &row_done));
-        m.set(&slot_free, &(!busy.at(&next_slot) | freed.at(&next_slot)));
+                .map(|(w, flag)| flag.repeat(sizes.words) & position_bit.shl(w as u32));
+            let by_word = by_word.reduce(|sum, mark| sum | mark).unwrap_or(lit(0, sizes.words));
+            mux(&inputs.wide, &(any.repeat(sizes.words) & &position_bit), &by_word)
+        })
+        .collect();
+    let actives: Vec<Expr> =
+        flags.iter().map(|f| f.iter().skip(1).fold(f[0].clone(), |sum, flag| sum | flag)).collect();
+    Mark {
+        marked,
+        marked_slot,
+        marked_first,
+        marked_row_end,
+        marked_token_end,
+        marked_job_end,
+        marks,
+        actives,
+    }
+}
 
-        m.comment("Read ports.");
-        let read_word = m.input_doc("read_word", 1, "read a word");
-        let word_row = m.input("word_row", WORD_ROW_BITS);
-        let word_index = m.input("word_index", word_bits);
-        let read_segment = m.input_doc("read_segment", 1, "read a segment whole");
-        let segment_row = m.input("segment_row", ROW_BITS);
-        let whole_index = m.input("whole_index", segment_bits);
-        let address = cat(&[word_row, word_index.slice(beat_shift, beat_bits)]);
-        let beat_data = m.read_sync("beat_data", &narrow, &read_word, &address);
-        let ports = Ports {
-            memory: &narrow,
-            write_enables: &held,
-            write_address: &word_address,
-            write_data: &data,
-            read_enable: &read_word,
-            read_address: &address,
-            read_data: &beat_data,
-        };
-        reads_return_what_was_written(m, "word", &ports);
-        let word_data = if beat_words == 1 {
-            beat_data
-        } else {
-            let upper = m.reg("read_upper", 1);
-            m.set_if(&upper, &read_word, &word_index.bit(0));
-            mux(&upper, &beat_data.slice(64, 64), &beat_data.slice(0, 64))
-        };
-        let whole = m.read_sync("segment_data", &segments, &read_segment, &cat(&[segment_row, whole_index]));
-        m.output_doc("in_ready", &ready, "a beat is taken if there is one");
-        m.output_doc("segment_ready", &segment_ready, "the next segment is taken if there is one");
-        m.output_doc(
-            "bitmap",
-            &mux(&query_slot, &bitmaps[1], &bitmaps[0]),
-            "active words of the queried plane",
+/// The bitmaps of both slots.
+struct Slots {
+    bitmaps: Vec<Expr>,
+    full: Vec<Expr>,
+}
+
+fn slots(m: &mut Builder, sizes: &Sizes, inputs: &Inputs, mark: &Mark) -> Slots {
+    let (mut bitmaps, mut full) = (Vec::new(), Vec::new());
+    for s in 0..2u64 {
+        let here = m.named(&format!("store_{s}"), &(&mark.marked & mark.marked_slot.eq_lit(s)));
+        let released = &inputs.release & inputs.query_slot.eq_lit(s);
+        let planes: Vec<Expr> = mark
+            .marks
+            .iter()
+            .enumerate()
+            .map(|(plane, of_plane)| {
+                let bitmap = m.reg(&format!("bitmap_{s}_{plane}"), sizes.words);
+                let old = mux(&mark.marked_first, &lit(0, sizes.words), &bitmap);
+                m.set_if(&bitmap, &here, &(old | of_plane));
+                bitmap
+            })
+            .collect();
+        bitmaps.push(select(&inputs.query_plane, &planes));
+        let any = m.reg(&format!("active_planes_{s}"), 8);
+        let now = cat(&mark.actives.iter().rev().cloned().collect::<Vec<_>>());
+        m.set_if(&any, &here, &(mux(&mark.marked_first, &lit(0, 8), &any) | now));
+        let complete = m.reg_reset(&format!("full_{s}"), 1, 0);
+        m.set_if(&complete, &released, &lit(0, 1));
+        m.set_if(&complete, &(&here & &mark.marked_row_end), &lit(1, 1));
+        for (name, value) in [("token_end", &mark.marked_token_end), ("job_end", &mark.marked_job_end)] {
+            let flag = m.reg(&format!("{name}_{s}"), 1);
+            m.set_if(&flag, &here, value);
+            m.output(&format!("{name}_{s}"), &flag);
+        }
+        m.output_doc(&format!("full_{s}"), &complete, "the slot's row is complete");
+        full.push(complete);
+        m.output_doc(&format!("active_planes_{s}"), &any, "planes with any bit set");
+    }
+    Slots { bitmaps, full }
+}
+
+fn rules(m: &mut Builder, take: &Take, store: &Store, mark: &Mark, slots: &Slots) {
+    m.formal(|m| {
+        m.assert_formal(
+            "no_overrun",
+            "A slot is never stored to while its row is complete and not released.",
+            &(!(&store.held & mux(&store.held_slot, &slots.full[1], &slots.full[0]))
+                & !(&mark.marked & mux(&mark.marked_slot, &slots.full[1], &slots.full[0]))),
         );
-        m.output_doc("word_data", &word_data, "one cycle after `read_word`");
-        m.output_doc("segment_data", &whole, "one byte a lane, one cycle after `read_segment`");
-    })
+        m.assert_formal(
+            "free_is_known",
+            "The flag says whether the next beat's slot is free.",
+            &take.slot_free.eq(&!take.busy.at(&take.slot)),
+        );
+        let claims = |of: u32| take.busy.bit(of);
+        let (complete, ends) = (&store.held & &store.held_row_end, &mark.marked & &mark.marked_row_end);
+        for (index, is_full) in slots.full.iter().enumerate() {
+            let here = |of: &Expr| of.eq_lit(index as u64);
+            let on_its_way = (&complete & here(&store.held_slot)) | (&ends & here(&mark.marked_slot));
+            m.assert_formal(
+                &format!("busy_until_released_{index}"),
+                "A slot is busy from its row's last beat to its release.",
+                &claims(index as u32).eq(&(is_full | on_its_way)),
+            );
+        }
+    });
+}
+
+/// Which slots are busy, and whether the next beat's is free.
+fn busy_slots(m: &mut Builder, inputs: &Inputs, take: &Take) {
+    let slot_mask = |which: &Expr| mux(which, &lit(2, 2), &lit(1, 2));
+    let claimed = mux(&take.row_done, &slot_mask(&take.slot), &lit(0, 2));
+    let freed = mux(&inputs.release, &slot_mask(&inputs.query_slot), &lit(0, 2));
+    m.set(&take.busy, &((&take.busy | &claimed) & !&freed));
+    m.comment("Whether the slot that the next beat goes to is free.");
+    let next_slot = m.named("next_slot", &(&take.slot ^ &take.row_done));
+    m.set(&take.slot_free, &(!take.busy.at(&next_slot) | freed.at(&next_slot)));
+}
+
+fn read_ports(
+    m: &mut Builder,
+    sizes: &Sizes,
+    inputs: &Inputs,
+    loading: &Loading,
+    take: &Take,
+    store: &Store,
+    slots: &Slots,
+) {
+    m.comment("Read ports.");
+    let read_word = m.input_doc("read_word", 1, "read a word");
+    let word_row = m.input("word_row", WORD_ROW_BITS);
+    let word_index = m.input("word_index", sizes.word_bits);
+    let read_segment = m.input_doc("read_segment", 1, "read a segment whole");
+    let segment_row = m.input("segment_row", ROW_BITS);
+    let whole_index = m.input("whole_index", sizes.segment_bits);
+    let address = cat(&[word_row, word_index.slice(sizes.beat_shift, sizes.beat_bits)]);
+    let beat_data = m.read_sync("beat_data", &store.narrow, &read_word, &address);
+    let ports = Ports {
+        memory: &store.narrow,
+        write_enables: &store.held,
+        write_address: &store.word_address,
+        write_data: &store.data,
+        read_enable: &read_word,
+        read_address: &address,
+        read_data: &beat_data,
+    };
+    reads_return_what_was_written(m, "word", &ports);
+    let word_data = if sizes.beat_words == 1 {
+        beat_data
+    } else {
+        let upper = m.reg("read_upper", 1);
+        m.set_if(&upper, &read_word, &word_index.bit(0));
+        mux(&upper, &beat_data.slice(64, 64), &beat_data.slice(0, 64))
+    };
+    let whole =
+        m.read_sync("segment_data", &store.segments, &read_segment, &cat(&[segment_row, whole_index]));
+    m.output_doc("in_ready", &take.ready, "a beat is taken if there is one");
+    m.output_doc("segment_ready", &loading.segment_ready, "the next segment is taken if there is one");
+    m.output_doc(
+        "bitmap",
+        &mux(&inputs.query_slot, &slots.bitmaps[1], &slots.bitmaps[0]),
+        "active words of the queried plane",
+    );
+    m.output_doc("word_data", &word_data, "one cycle after `read_word`");
+    m.output_doc("segment_data", &whole, "one byte a lane, one cycle after `read_segment`");
 }
