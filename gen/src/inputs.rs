@@ -2,7 +2,7 @@
 
 use crate::cli::{ImageArgs, NetworkArgs};
 use crate::error::GenError;
-use crate::files;
+use crate::files::{self, Input};
 use crate::origin;
 use crate::screen::{self, count};
 use images::{Dataset, Part, Source, class_text};
@@ -45,6 +45,27 @@ pub fn network_and_images(
 pub fn network_path(named: Option<&Path>) -> Result<PathBuf, GenError> {
     let remedy = "make it with `gen convert models/fashion-mnist/checkpoint.safetensors --out models/fashion-mnist/net.mst`";
     files::named_or_found(named, files::NETWORK, "the default network", remedy)
+}
+
+/// Refuses to write to `target`, which `option` names, if it is the network or one of the files that `source` names.
+pub fn refuse_inputs(
+    option: &'static str,
+    target: &Path,
+    network: &NetworkArgs,
+    source: &ImageArgs,
+) -> Result<(), GenError> {
+    let network = network_path(network.net.as_deref())?;
+    files::refuse_inputs(option, target, &[("the network", &network)])?;
+    refuse_images(option, target, source)
+}
+
+/// Refuses to write to `target`, which `option` names, if images, labels or names of classes are read from it.
+pub fn refuse_images(option: &'static str, target: &Path, source: &ImageArgs) -> Result<(), GenError> {
+    let data = data_path(source)?;
+    let beside = [("--labels", &source.options.labels), ("--class-names", &source.options.class_names)];
+    let beside = beside.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    let inputs: Vec<Input<'_>> = std::iter::once(("--data", &*data)).chain(beside).collect();
+    files::refuse_inputs(option, target, &inputs)
 }
 
 /// The neuron mode of all layers in a word.

@@ -29,6 +29,7 @@ struct Report<'a> {
 
 /// Runs the reference and writes the file.
 pub fn spikes(args: &SpikesArgs, format: Format) -> Result<(), GenError> {
+    inputs::refuse_inputs("--out", &args.out, &args.network, &args.source)?;
     let (Loaded { configured, .. }, images) =
         inputs::network_and_images(&args.network, 24, &args.source, args.images)?;
     refuse_large(&configured, images.count())?;

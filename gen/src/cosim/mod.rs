@@ -28,6 +28,9 @@ const STALL_PERCENT: u8 = 30;
 
 /// Runs the comparison and reports.
 pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
+    if let Some(trace) = &args.simulation.trace {
+        inputs::refuse_inputs("--trace", trace, &args.network, &args.source)?;
+    }
     let core = args.core.config()?;
     let (Loaded { configured: network, .. }, images) =
         inputs::network_and_images(&args.network, core.membrane_bits, &args.source, args.images)?;
