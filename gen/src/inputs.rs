@@ -28,12 +28,43 @@ pub fn network(args: &NetworkArgs, membrane_bits: u32) -> Result<Loaded, GenErro
     Ok(Loaded { path, configured })
 }
 
-/// Reads the network and `count` images for it, which may name its classes.
+/// How many images a command works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// As many as were asked for, and no fewer.
+    Exactly(usize),
+    /// As many as there are, up to this number.
+    UpTo(usize),
+}
+
+impl Count {
+    /// What `--images` says, or up to `default`.
+    pub fn of(named: Option<usize>, default: usize) -> Count {
+        named.map_or(Count::UpTo(default), Count::Exactly)
+    }
+
+    /// The number, where `available` images are left, 1 or more; none where that is too few.
+    fn among(self, available: usize) -> Option<usize> {
+        match self {
+            Count::UpTo(most) => Some(most.min(available)),
+            Count::Exactly(count) => (1..=available).contains(&count).then_some(count),
+        }
+    }
+
+    /// The number that was named.
+    fn most(self) -> usize {
+        match self {
+            Count::Exactly(count) | Count::UpTo(count) => count,
+        }
+    }
+}
+
+/// Reads the network and images for it, which may name its classes.
 pub fn network_and_images(
     args: &NetworkArgs,
     membrane_bits: u32,
     source: &ImageArgs,
-    count: usize,
+    count: Count,
 ) -> Result<(Loaded, Images), GenError> {
     let Loaded { path, configured } = network(args, membrane_bits)?;
     let images = Images::load(source, count, &configured)?;
@@ -137,8 +168,8 @@ fn hash(data: &Dataset) -> String {
 }
 
 impl Images {
-    /// Reads `count` images for a network.
-    pub fn load(args: &ImageArgs, count: usize, network: &Network) -> Result<Images, GenError> {
+    /// Reads images for a network.
+    pub fn load(args: &ImageArgs, count: Count, network: &Network) -> Result<Images, GenError> {
         let refuse = |option, found: usize, allowed| {
             Err(GenError::Option { option, found: found.to_string(), allowed })
         };
@@ -148,11 +179,11 @@ impl Images {
         if args.first >= there {
             return refuse("--first", args.first, format!("0..={}", there - 1));
         }
-        if count == 0 || count > there - args.first {
+        let Some(number) = count.among(there - args.first) else {
             let allowed = format!("1..={} from image {} on", there - args.first, args.first);
-            return refuse("--images", count, allowed);
-        }
-        let data = source.read(args.first..args.first + count)?;
+            return refuse("--images", count.most(), allowed);
+        };
+        let data = source.read(args.first..args.first + number)?;
         screen::notes(&data.notes);
         Ok(Images { path, hash: hash(&data), data, first: args.first, part: source.part() })
     }
@@ -219,5 +250,18 @@ impl Images {
     /// Labels of all of them, if they have any.
     pub fn labels(&self) -> Option<Vec<usize>> {
         self.data.labels.as_ref().map(|labels| labels.iter().map(|&label| label as usize).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_number_that_was_named_can_be_too_large() {
+        assert_eq!(Count::of(None, 100).among(7), Some(7));
+        assert_eq!(Count::of(None, 3).among(7), Some(3));
+        assert_eq!(Count::of(Some(7), 3).among(7), Some(7));
+        assert_eq!([0, 8].map(|count| Count::of(Some(count), 3).among(7)), [None, None]);
     }
 }

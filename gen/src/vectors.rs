@@ -47,9 +47,14 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     for name in FILES {
         inputs::refuse_inputs("--out", &args.out.join(name), &args.network, &args.source)?;
     }
+    args.network.check_core_steps()?;
     let core = args.core.config()?;
-    let (Loaded { configured: network, .. }, images) =
-        inputs::network_and_images(&args.network, core.membrane_bits, &args.source, 1)?;
+    let (Loaded { configured: network, .. }, images) = inputs::network_and_images(
+        &args.network,
+        core.membrane_bits,
+        &args.source,
+        inputs::Count::Exactly(1),
+    )?;
     let options = ProgramOptions { memory_size: LARGEST_MEMORY, planes: Planes::Keep };
     let program = compile::compile(&network, &core, &options)?;
     let layers = args.layers.unwrap_or(program.layers.len());

@@ -238,6 +238,13 @@ fn checkpoints_are_found_by_what_the_network_remembers() {
 }
 
 #[test]
+fn a_checkpoint_of_another_shape_is_no_float_network() {
+    let case = support::workspace().join("tests/cases/four-classes-28x28.safetensors");
+    let words = ["--float is", text(&case), "4 classes", "net.mst", "10 classes"];
+    refuses(&["run", "--images", "1", "--float", text(&case)], &words);
+}
+
+#[test]
 fn names_of_networks_are_checked_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("net.mst");

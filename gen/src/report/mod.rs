@@ -13,7 +13,7 @@ use crate::cli::ReportArgs;
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching};
 use crate::files;
-use crate::inputs::{self, Images};
+use crate::inputs::{self, Count, Images};
 use crate::origin::{self, Absence};
 use crate::screen::{Format, bar, count, grouped, json_path, percent, print, print_json, spinner};
 use crate::sweep::fill;
@@ -58,7 +58,7 @@ impl Source {
         let mut file = NetworkFile::load(path)?;
         let settings = Settings { time_steps: args.time_steps, neuron: None, mask: None, seed: None };
         let configured = settings.configure(&file)?;
-        let images = Images::load(&args.source, args.images, &file.network)?;
+        let images = Images::load(&args.source, Count::of(args.images, 500), &file.network)?;
         file.network.class_names = images.class_names().to_vec();
         let configured = configured.with_class_names(images.class_names().to_vec());
         let checkpoint = match float {
@@ -143,7 +143,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
         out: &args.out,
         bytes: html.len(),
         networks: sources.len(),
-        images: args.images,
+        images: subjects[0].images.count(),
         measured,
         sections: page.sections.iter().map(|section| section.id).collect(),
     };
