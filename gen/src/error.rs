@@ -18,7 +18,7 @@ pub enum GenError {
     #[error(transparent)]
     Model(#[from] model::ModelError),
     /// A sum needs a wider membrane, in a command that has no option for its width.
-    #[error("{0}, an option of `gen verilog` and `gen run`, not of this command")]
+    #[error("{0}, as `gen verilog` and `gen run` can be asked to")]
     NoWidth(model::ModelError),
     /// The network does not fit the core.
     #[error(transparent)]

@@ -97,7 +97,7 @@ fn files_of_other_sweeps_are_refused_and_stay_as_they_were() {
     refuses(&sweep(&net, &fresh, &["--time-steps", "0"]), &["--time-steps is 0"]);
     refuses(
         &sweep(&net, &fresh, &["--time-steps", "200"]),
-        &["24", "fewer time steps", "not of this command"],
+        &["24", "fewer time steps", "as `gen verilog` and `gen run`"],
     );
     assert!(!fresh.exists(), "nothing is written before all points are known to run");
 }
