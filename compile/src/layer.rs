@@ -7,7 +7,7 @@ use crate::walk::{Blocks, Strides};
 use isa::layout::PARAMETER_ROWS;
 use isa::program::{InputLayout, LogitsLayout, PlaneLayout, TokenOrder};
 use isa::{CHUNK_STEPS, CoreConfig, Descriptor, Neuron, Op};
-use model::network::{Gather, Layer, LayerId, Operation};
+use model::network::{Gather, Layer, LayerId, Operation, Walk};
 
 /// A layer on its way into a program.
 pub struct Site<'a> {
@@ -89,9 +89,10 @@ impl<'a> Site<'a> {
             self.misfit(
                 id,
                 format!(
-                    "its tokens lie in the order {:?}, which a layer with the walk {:?} cannot visit; \
+                    "its tokens lie {}, which a layer that goes {} cannot visit; \
                      layers that write or read what attention reads must walk its windows",
-                    plane.order, self.layer.walk
+                    order_words(plane.order),
+                    walk_words(self.layer.walk)
                 ),
             )
         })
@@ -436,4 +437,25 @@ fn rank(order: &[u32], steps: u32) -> Vec<u8> {
         }
     }
     rank
+}
+
+/// The order of tokens in a plane, in words.
+fn order_words(order: TokenOrder) -> String {
+    match order {
+        TokenOrder::Raster => "row by row".to_owned(),
+        TokenOrder::Windows { size, shift } => windows_words(size, shift),
+        TokenOrder::Scores { heads, .. } => format!("as the scores of {heads} attention heads"),
+    }
+}
+
+/// The order in which a layer visits tokens, in words.
+fn walk_words(walk: Walk) -> String {
+    match walk {
+        Walk::Raster => "row by row".to_owned(),
+        Walk::Windows(windows) => windows_words(windows.size, windows.shift),
+    }
+}
+
+fn windows_words(size: usize, shift: usize) -> String {
+    format!("in windows of {size} x {size} tokens shifted by {shift}")
 }

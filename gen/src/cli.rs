@@ -94,7 +94,7 @@ pub enum Command {
         gen run --part held-out --images 5000 the images that training made its choices on\n  \
         gen run my.mst --data photos --resize your own pictures, in a folder for each class (docs/images.md)\n\n\
         A masked spike was fired but is not transmitted: it costs nothing. `--json` adds the class of each image, the confusion matrix (rows:\n\
-        labels, columns: classes), and for each layer its mask, fired and transmitted spikes and synaptic events, which are the\n\
+        labels, columns: classes; null above 1,024 classes), the pairs of label and class that occur, and for each layer its mask, fired and transmitted spikes and synaptic events, which are the\n\
         additions that transmitted spikes drive. P is power as linear in the spikes (the paper's Eq. 10): those of a time step / 1 ms * α,\n\
         for α joules a spike.\n\n\
         RAYON_NUM_THREADS limits the threads.")]
@@ -219,9 +219,9 @@ pub struct RunArgs {
     /// The network.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Images")]
-    pub images: usize,
+    /// Number of images [default: 100, or as many as there are]
+    #[arg(long, value_name = "N", help_heading = "Images")]
+    pub images: Option<usize>,
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,
@@ -254,9 +254,9 @@ pub struct SweepArgs {
     /// Seeds of the masks [default: as converted]
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub seed: Vec<u32>,
-    /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Images")]
-    pub images: usize,
+    /// Number of images [default: 1000, or as many as there are]
+    #[arg(long, value_name = "N", help_heading = "Images")]
+    pub images: Option<usize>,
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,
@@ -280,9 +280,9 @@ pub struct ReportArgs {
     /// Time steps T of everything that does not vary them: 1 to 256.
     #[arg(long, value_name = "T", default_value_t = 8)]
     pub time_steps: u32,
-    /// Number of images; 500 take a minute or two on two processors.
-    #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Images")]
-    pub images: usize,
+    /// Number of images; 500 take a minute or two on two processors [default: 500, or as many as there are]
+    #[arg(long, value_name = "N", help_heading = "Images")]
+    pub images: Option<usize>,
     /// File of points to read and to add to: .csv or .json.
     #[arg(long, value_name = "FILE")]
     pub sweep: Option<PathBuf>,
@@ -300,9 +300,9 @@ pub struct CosimArgs {
     /// The network.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Images")]
-    pub images: usize,
+    /// Number of images [default: 3, or as many as there are]
+    #[arg(long, value_name = "N", help_heading = "Images")]
+    pub images: Option<usize>,
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,
@@ -320,9 +320,9 @@ pub struct CardArgs {
     /// The network.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Images")]
-    pub images: usize,
+    /// Number of images [default: 2, or as many as there are]
+    #[arg(long, value_name = "N", help_heading = "Images")]
+    pub images: Option<usize>,
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,

@@ -29,8 +29,12 @@ struct Report {
 
 /// Compiles and writes the program.
 pub fn compile(args: &CompileArgs, format: Format) -> Result<(), GenError> {
+    let network = inputs::network_path(args.network.net.as_deref())?;
+    files::refuse_inputs("--out", &args.out, &[("the network", &network), ("--core", &args.core)])?;
+    args.network.check_core_steps()?;
     let Target { core, memory_bytes } = Target::read(&args.core)?;
-    let network = inputs::network(&args.network, core.membrane_bits)?.configured;
+    let network =
+        inputs::network(&args.network, core.membrane_bits).map_err(GenError::without_width)?.configured;
     let memory_size = args.memory_bytes.or(memory_bytes).unwrap_or(LARGEST_WINDOW);
     let options = ProgramOptions { memory_size, planes: Planes::Reuse };
     let mut program = ::compile::compile(&network, &core, &options)?;

@@ -40,6 +40,7 @@ const FORGETS: &str = "the checkpoint's path is no Unicode, so that the network 
 
 /// Checks the checkpoint against its own example, converts it and writes the network.
 pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
+    files::refuse_inputs("--out", &args.out, &[("the checkpoint", &args.checkpoint)])?;
     let name = name(args)?;
     let checkpoint = Checkpoint::load(&args.checkpoint)?;
     let warnings: Vec<String> = checkpoint.warnings.iter().map(ToString::to_string).collect();

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use model::network::Operation;
 use model::{Checkpoint, Classification, Configured, Executor, MaskRatio, Network, synapses};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Sums over all images of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -17,9 +18,11 @@ pub struct Evaluation {
     pub correct: Option<usize>,
     /// `correct / images`.
     pub accuracy: Option<f64>,
-    /// `confusion[label][class]`: how many images of a label fell into a class; as many rows and columns as classes. None without
-    /// labels.
-    pub confusion: Option<Vec<Vec<usize>>>,
+    /// The pairs of label and class that occur, in order. None without labels.
+    pub confusion_pairs: Option<Vec<Pair>>,
+    /// Classes of the network.
+    #[serde(skip)]
+    pub classes: usize,
     /// Spikes that neurons fired.
     pub fired: u64,
     /// Spikes that were transmitted: those fired, less the masked ones.
@@ -32,6 +35,36 @@ pub struct Evaluation {
     pub power_unmasked: f64,
     /// Layer by layer.
     pub layers: Vec<LayerEvaluation>,
+}
+
+/// A label and the class that images of it were put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Pair {
+    /// The label.
+    pub label: usize,
+    /// The class.
+    pub class: usize,
+    /// How many images.
+    pub images: usize,
+}
+
+/// Classes up to which there is a whole confusion matrix.
+pub const MOST_MATRIX_CLASSES: usize = 1024;
+
+/// Counts the pairs of label and class.
+fn pairs(labels: &[usize], classes: &[usize]) -> Vec<Pair> {
+    let mut counts = BTreeMap::new();
+    labels.iter().zip(classes).for_each(|(&label, &class)| *counts.entry((label, class)).or_insert(0) += 1);
+    counts.into_iter().map(|((label, class), images)| Pair { label, class, images }).collect()
+}
+
+/// `matrix[label][class]`: how many images of a label fell into a class; none for too many classes.
+fn matrix(pairs: &[Pair], classes: usize) -> Option<Vec<Vec<usize>>> {
+    (classes <= MOST_MATRIX_CLASSES).then(|| {
+        let mut matrix = vec![vec![0; classes]; classes];
+        pairs.iter().for_each(|pair| matrix[pair.label][pair.class] = pair.images);
+        matrix
+    })
 }
 
 /// Sums of one layer over all images.
@@ -98,14 +131,14 @@ pub fn accuracy(correct: Option<usize>, images: usize) -> Option<f64> {
 }
 
 impl Evaluation {
+    /// The whole confusion matrix, rows by label; none without labels, or above [`MOST_MATRIX_CLASSES`] classes.
+    pub fn confusion(&self) -> Option<Vec<Vec<usize>>> {
+        matrix(self.confusion_pairs.as_ref()?, self.classes)
+    }
+
     /// Sums up; `labels`, classes of the network, and `classified` belong together, one an image.
     fn new(network: &Configured, labels: Option<&[usize]>, classified: &[Classification]) -> Evaluation {
         let classes: Vec<usize> = classified.iter().map(Classification::class).collect();
-        let confusion = labels.map(|labels| {
-            let mut confusion = vec![vec![0; network.classes]; network.classes];
-            labels.iter().zip(&classes).for_each(|(&label, &class)| confusion[label][class] += 1);
-            confusion
-        });
         let spiking = network.layers.len() - 1;
         let sum = |of: fn(&Classification) -> &[u64]| -> Vec<u64> {
             (0..spiking).map(|layer| classified.iter().map(|image| of(image)[layer]).sum()).collect()
@@ -135,7 +168,8 @@ impl Evaluation {
             images,
             correct,
             accuracy: accuracy(correct, images),
-            confusion,
+            confusion_pairs: labels.map(|labels| pairs(labels, &classes)),
+            classes: network.classes,
             fired,
             spikes,
             synaptic_events: events.iter().sum(),
@@ -172,6 +206,15 @@ mod tests {
         network.configure(&RunOptions::new(8)).unwrap()
     }
 
+    #[test]
+    fn many_classes_have_pairs_and_no_matrix() {
+        let found = pairs(&[65_535, 0, 65_535], &[7, 65_535, 7]);
+        let expected = [(0, 65_535, 1), (65_535, 7, 2)];
+        assert_eq!(found, expected.map(|(label, class, images)| Pair { label, class, images }));
+        assert!(matrix(&found, 65_536).is_none() && matrix(&[], MOST_MATRIX_CLASSES + 1).is_none());
+        assert_eq!(matrix(&[], MOST_MATRIX_CLASSES).unwrap().len(), MOST_MATRIX_CLASSES);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -191,7 +234,7 @@ mod tests {
                 .collect();
             let labels: Vec<usize> = images.iter().map(|&(label, ..)| label).collect();
             let evaluation = Evaluation::new(&network, Some(&labels), &classified);
-            let confusion = evaluation.confusion.unwrap();
+            let confusion = evaluation.confusion().unwrap();
             prop_assert!(confusion.len() == 10 && confusion.iter().all(|row| row.len() == 10));
             for (label, row) in confusion.iter().enumerate() {
                 prop_assert_eq!(row.iter().sum::<usize>(), labels.iter().filter(|&&l| l == label).count());
@@ -201,7 +244,7 @@ mod tests {
             prop_assert_eq!(evaluation.accuracy, Some(correct as f64 / images.len() as f64));
             let unlabelled = Evaluation::new(&network, None, &classified);
             prop_assert_eq!((unlabelled.correct, unlabelled.accuracy), (None, None));
-            prop_assert!(unlabelled.confusion.is_none());
+            prop_assert!(unlabelled.confusion().is_none());
             prop_assert_eq!(evaluation.fired, 2 * evaluation.spikes);
             prop_assert_eq!(evaluation.layers.iter().map(|layer| layer.spikes).sum::<u64>(), evaluation.spikes);
             let joules = evaluation.power * STEP_SECONDS * 8.0 * images.len() as f64;

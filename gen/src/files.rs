@@ -2,6 +2,7 @@
 
 use crate::error::GenError;
 use model::output::{self, Staged, Target};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -38,6 +39,47 @@ pub fn named_or_found(
 pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> GenError {
     let path = path.to_owned();
     move |source| GenError::File { path, source }
+}
+
+/// What a command reads: how its arguments name it, and where it is.
+pub type Input<'a> = (&'static str, &'a Path);
+
+/// Refuses to write to `target`, which `option` names, if it is one of the files that the command reads, under whatever name: a link
+/// of either kind is the same file. A file that lies in a folder of inputs counts as one of them.
+pub fn refuse_inputs(option: &'static str, target: &Path, inputs: &[Input<'_>]) -> Result<(), GenError> {
+    match inputs.iter().find_map(|(what, input)| Some((relation(target, input)?, what, input))) {
+        None => Ok(()),
+        Some((relation, what, input)) => Err(GenError::Option {
+            option,
+            found: format!("{}, which {relation} {what} {}", target.display(), input.display()),
+            allowed: "a file that the command does not read; name another one".to_owned(),
+        }),
+    }
+}
+
+/// How a file to be written belongs to an input, if it does.
+fn relation(target: &Path, input: &Path) -> Option<&'static str> {
+    let (there, read) = (std::fs::metadata(target), std::fs::metadata(input));
+    match (there, read) {
+        (Ok(there), Ok(read)) if there.is_file() && read.is_dir() => {
+            let (file, folder) = (std::fs::canonicalize(target).ok()?, std::fs::canonicalize(input).ok()?);
+            file.starts_with(folder).then_some("lies in")
+        }
+        (Ok(there), Ok(read)) => {
+            (there.is_file() && (there.dev(), there.ino()) == (read.dev(), read.ino())).then_some("is")
+        }
+        // A file that is to be made can be named twice.
+        (Err(_), Err(_)) => (future(target)? == future(input)?).then_some("is"),
+        _ => None,
+    }
+}
+
+/// The full path of a file that does not exist yet.
+fn future(path: &Path) -> Option<PathBuf> {
+    match Target::of(path).ok()? {
+        Target::File(file) => std::path::absolute(file).ok(),
+        Target::Device(_) => None,
+    }
 }
 
 /// Writes a file as [`output::write`] does; its folder is made if needed.

@@ -2,7 +2,7 @@
 
 use crate::cli::{ImageArgs, NetworkArgs};
 use crate::error::GenError;
-use crate::files;
+use crate::files::{self, Input};
 use crate::origin;
 use crate::screen::{self, count};
 use images::{Dataset, Part, Source, class_text};
@@ -28,12 +28,43 @@ pub fn network(args: &NetworkArgs, membrane_bits: u32) -> Result<Loaded, GenErro
     Ok(Loaded { path, configured })
 }
 
-/// Reads the network and `count` images for it, which may name its classes.
+/// How many images a command works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// As many as were asked for, and no fewer.
+    Exactly(usize),
+    /// As many as there are, up to this number.
+    UpTo(usize),
+}
+
+impl Count {
+    /// What `--images` says, or up to `default`.
+    pub fn of(named: Option<usize>, default: usize) -> Count {
+        named.map_or(Count::UpTo(default), Count::Exactly)
+    }
+
+    /// The number, where `available` images are left, 1 or more; none where that is too few.
+    fn among(self, available: usize) -> Option<usize> {
+        match self {
+            Count::UpTo(most) => Some(most.min(available)),
+            Count::Exactly(count) => (1..=available).contains(&count).then_some(count),
+        }
+    }
+
+    /// The number that was named.
+    fn most(self) -> usize {
+        match self {
+            Count::Exactly(count) | Count::UpTo(count) => count,
+        }
+    }
+}
+
+/// Reads the network and images for it, which may name its classes.
 pub fn network_and_images(
     args: &NetworkArgs,
     membrane_bits: u32,
     source: &ImageArgs,
-    count: usize,
+    count: Count,
 ) -> Result<(Loaded, Images), GenError> {
     let Loaded { path, configured } = network(args, membrane_bits)?;
     let images = Images::load(source, count, &configured)?;
@@ -45,6 +76,27 @@ pub fn network_and_images(
 pub fn network_path(named: Option<&Path>) -> Result<PathBuf, GenError> {
     let remedy = "make it with `gen convert models/fashion-mnist/checkpoint.safetensors --out models/fashion-mnist/net.mst`";
     files::named_or_found(named, files::NETWORK, "the default network", remedy)
+}
+
+/// Refuses to write to `target`, which `option` names, if it is the network or one of the files that `source` names.
+pub fn refuse_inputs(
+    option: &'static str,
+    target: &Path,
+    network: &NetworkArgs,
+    source: &ImageArgs,
+) -> Result<(), GenError> {
+    let network = network_path(network.net.as_deref())?;
+    files::refuse_inputs(option, target, &[("the network", &network)])?;
+    refuse_images(option, target, source)
+}
+
+/// Refuses to write to `target`, which `option` names, if images, labels or names of classes are read from it.
+pub fn refuse_images(option: &'static str, target: &Path, source: &ImageArgs) -> Result<(), GenError> {
+    let data = data_path(source)?;
+    let beside = [("--labels", &source.options.labels), ("--class-names", &source.options.class_names)];
+    let beside = beside.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    let inputs: Vec<Input<'_>> = std::iter::once(("--data", &*data)).chain(beside).collect();
+    files::refuse_inputs(option, target, &inputs)
 }
 
 /// The neuron mode of all layers in a word.
@@ -116,8 +168,8 @@ fn hash(data: &Dataset) -> String {
 }
 
 impl Images {
-    /// Reads `count` images for a network.
-    pub fn load(args: &ImageArgs, count: usize, network: &Network) -> Result<Images, GenError> {
+    /// Reads images for a network.
+    pub fn load(args: &ImageArgs, count: Count, network: &Network) -> Result<Images, GenError> {
         let refuse = |option, found: usize, allowed| {
             Err(GenError::Option { option, found: found.to_string(), allowed })
         };
@@ -127,11 +179,11 @@ impl Images {
         if args.first >= there {
             return refuse("--first", args.first, format!("0..={}", there - 1));
         }
-        if count == 0 || count > there - args.first {
+        let Some(number) = count.among(there - args.first) else {
             let allowed = format!("1..={} from image {} on", there - args.first, args.first);
-            return refuse("--images", count, allowed);
-        }
-        let data = source.read(args.first..args.first + count)?;
+            return refuse("--images", count.most(), allowed);
+        };
+        let data = source.read(args.first..args.first + number)?;
         screen::notes(&data.notes);
         Ok(Images { path, hash: hash(&data), data, first: args.first, part: source.part() })
     }
@@ -198,5 +250,18 @@ impl Images {
     /// Labels of all of them, if they have any.
     pub fn labels(&self) -> Option<Vec<usize>> {
         self.data.labels.as_ref().map(|labels| labels.iter().map(|&label| label as usize).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_number_that_was_named_can_be_too_large() {
+        assert_eq!(Count::of(None, 100).among(7), Some(7));
+        assert_eq!(Count::of(None, 3).among(7), Some(3));
+        assert_eq!(Count::of(Some(7), 3).among(7), Some(7));
+        assert_eq!([0, 8].map(|count| Count::of(Some(count), 3).among(7)), [None, None]);
     }
 }

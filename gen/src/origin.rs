@@ -2,7 +2,7 @@
 
 use crate::error::GenError;
 use crate::files;
-use model::network::Origin;
+use model::network::{ImageShape, Layer, Operation, Origin};
 use model::output::{self, Target};
 use model::{Checkpoint, Network};
 use sha2::{Digest, Sha256};
@@ -99,5 +99,30 @@ pub fn float(
         },
     };
     let loaded = Checkpoint::load(&checkpoint)?;
+    let (theirs, own) = (shape_of_checkpoint(&loaded), shape_of_network(network));
+    if theirs != own {
+        let found = format!("{}, {theirs}", checkpoint.display());
+        return refuse(
+            found,
+            &format!("a checkpoint of the same shape as the network {}, {own}", path.display()),
+        );
+    }
     Ok((checkpoint, loaded))
+}
+
+/// What a checkpoint must have in common with a network to be its float counterpart, in words.
+fn shape_of_checkpoint(checkpoint: &Checkpoint) -> String {
+    let architecture = &checkpoint.architecture;
+    shape(architecture.image, architecture.classes, architecture.depths.iter().sum())
+}
+
+/// The same of a network.
+fn shape_of_network(network: &Network) -> String {
+    let scores = |layer: &&Layer| matches!(layer.operation, Operation::Scores { .. });
+    shape(network.image, network.classes, network.layers.iter().filter(scores).count())
+}
+
+fn shape(image: ImageShape, classes: usize, blocks: usize) -> String {
+    let ImageShape { height, width, channels } = image;
+    format!("of images {height} x {width} x {channels}, {classes} classes, {blocks} attention blocks")
 }

@@ -30,6 +30,8 @@ struct Report {
     classes: Vec<usize>,
     seconds: f64,
     images_per_second: f64,
+    /// `confusion[label][class]`: how many images of a label fell into a class. Null without labels, and for too many classes.
+    confusion: Option<Vec<Vec<usize>>>,
     #[serde(flatten)]
     evaluation: Evaluation,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,8 +50,12 @@ struct FloatReport {
 
 /// Runs the reference and reports.
 pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
-    let (Loaded { path, configured }, images) =
-        inputs::network_and_images(&args.network, args.membrane_bits, &args.source, args.images)?;
+    let (Loaded { path, configured }, images) = inputs::network_and_images(
+        &args.network,
+        args.membrane_bits,
+        &args.source,
+        inputs::Count::of(args.images, 100),
+    )?;
     // Before the long part, so that a wrong path costs no time.
     let float =
         args.float.as_ref().map(|named| origin::float(named.as_deref(), &path, &configured)).transpose()?;
@@ -71,6 +77,7 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
         class_names: configured.class_names.clone(),
         seconds,
         images_per_second: images.count() as f64 / seconds,
+        confusion: evaluation.confusion(),
         evaluation,
         float: float
             .map(|(path, loaded)| float_report(path, &loaded, &images, &configured, &classes))
@@ -152,7 +159,7 @@ fn rightness(correct: Option<usize>, accuracy: Option<f64>, images: &Images) -> 
 /// What images were taken for, where labels do not say it already, and classes by name, where they have names.
 fn classes_text(report: &Report, images: &Images) -> String {
     let name = |class: usize| images.class_text(class);
-    match (images.labels(), &report.evaluation.confusion) {
+    match (images.labels(), &report.confusion) {
         (None, _) if images.count() <= SHOWN_IMAGES => {
             let line =
                 |(i, &class): (usize, &usize)| format!("image {}: class {}\n", images.index(i), name(class));

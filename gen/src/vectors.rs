@@ -17,6 +17,9 @@ use std::ops::Range;
 /// What the places that a run must write hold before.
 const STALE: u8 = 0xa5;
 
+/// What is written. The list is last, so that whoever sees it finds its files.
+const FILES: [&str; 3] = ["before.bin", "after.bin", "run.json"];
+
 /// `run.json`.
 #[derive(Serialize)]
 struct Run {
@@ -41,9 +44,17 @@ struct Output {
 
 /// Runs the reference and writes the files.
 pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
+    for name in FILES {
+        inputs::refuse_inputs("--out", &args.out.join(name), &args.network, &args.source)?;
+    }
+    args.network.check_core_steps()?;
     let core = args.core.config()?;
-    let (Loaded { configured: network, .. }, images) =
-        inputs::network_and_images(&args.network, core.membrane_bits, &args.source, 1)?;
+    let (Loaded { configured: network, .. }, images) = inputs::network_and_images(
+        &args.network,
+        core.membrane_bits,
+        &args.source,
+        inputs::Count::Exactly(1),
+    )?;
     let options = ProgramOptions { memory_size: LARGEST_MEMORY, planes: Planes::Keep };
     let program = compile::compile(&network, &core, &options)?;
     let layers = args.layers.unwrap_or(program.layers.len());
@@ -83,8 +94,7 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
         outputs,
     };
     let text = serde_json::to_string_pretty(&run).expect("names and numbers") + "\n";
-    // The list last, so that whoever sees it finds its files.
-    for (name, bytes) in [("before.bin", &before[..]), ("after.bin", &after), ("run.json", text.as_bytes())] {
+    for (name, bytes) in FILES.into_iter().zip([&before[..], &after, text.as_bytes()]) {
         files::write_one(&args.out.join(name), bytes)?;
     }
     match format {

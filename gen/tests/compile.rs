@@ -50,7 +50,15 @@ fn a_board_s_file_names_its_core_and_its_memory() {
     succeeds(&compile);
     let small = [&compile[..], &["--memory-bytes", "65536"]].concat();
     refuses(&small, &["65536 are there", "needs"]);
+    let steps = [&compile[..], &["--time-steps", "65"]].concat();
+    refuses(&steps, &["--time-steps is 65", "1..=64"]);
+    for core in ["/dev/zero", "/dev/null"] {
+        let arguments = ["compile", "--core", core, "--out", text(&out)];
+        refuses(&arguments, &[core, "no regular file", "`mst_core.json`"]);
+    }
     let before = contents(folder.path());
+    let other = folder.path().join("other.mstp");
+    refuses(&["compile", "--core", text(&out), "--out", text(&other)], &["net.mstp", "`mst_core.json`"]);
     refuses(&["compile", "--core", text(&out), "--out", text(&out)], &["net.mstp"]);
     assert_eq!(contents(folder.path()), before, "a refusal leaves the file");
 }

@@ -103,6 +103,10 @@ fn what_asks_for_gigabytes_is_refused_or_bounded() {
     for name in ["scores-4095x4095.mst", "many-layers-512x512.mst"] {
         give_to_all(name, 28, &["info"], &["28 x 28"]);
     }
+    let shown = bounded(&["info", text(&case("scores-4095x4095.mst"))]);
+    let said = [shown.stdout, shown.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(!said.contains("Windows {") && !said.contains("Raster"), "words for people: {said}");
     let folder = tempfile::tempdir().unwrap();
     let data = blank(folder.path(), 512);
     let (net, data, out) = (case("many-layers-512x512.mst"), text(&data), folder.path().join("out"));

@@ -97,6 +97,67 @@ fn what_is_no_file_stays_what_it_is() {
     assert_eq!(names, ["link.mst", "net.mst", "there.mst"], "no partial files");
 }
 
+/// Commands read files that no output may replace, under whatever name.
+#[test]
+fn no_command_writes_over_what_it_reads() {
+    let (folder, net) = converted();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let net = text(&net).to_owned();
+    let original = std::fs::read(checkpoint()).unwrap();
+    let (trained, link, hard) = (at("trained.safetensors"), at("link"), at("hard"));
+    std::fs::write(&trained, &original).unwrap();
+    symlink("trained.safetensors", &link).unwrap();
+    std::fs::hard_link(&trained, &hard).unwrap();
+    for out in [&trained, &link, &hard] {
+        refuses(
+            &["convert", &trained, "--out", out],
+            &["--out is", out, "which is the checkpoint", &trained],
+        );
+    }
+    let (data, labels, core) = (at("images"), at("labels.txt"), at("core.json"));
+    std::fs::create_dir(&data).unwrap();
+    for name in [&format!("{data}/t10k"), &labels, &core] {
+        std::fs::write(name, "read").unwrap();
+    }
+    std::fs::copy(&net, at("run.json")).unwrap();
+    let inside = format!("{data}/t10k");
+    let (list, vectors) = (at("run.json"), at(""));
+    for (arguments, words) in [
+        (&["compile", &net, "--core", &core, "--out", &net][..], ["which is the network", &net]),
+        (&["compile", &net, "--core", &core, "--out", &core], ["which is --core", &core]),
+        (&["spikes", &net, "--out", &net], ["which is the network", &net]),
+        (&["spikes", &net, "--data", &inside, "--out", &inside], ["which is --data", &inside]),
+        (&["spikes", &net, "--data", &data, "--out", &inside], ["which lies in --data", &data]),
+        (&["spikes", &net, "--labels", &labels, "--out", &labels], ["which is --labels", &labels]),
+        (&["vectors", &list, "--out", &vectors], ["which is the network", &list]),
+        (&["cosim", &net, "--trace", &net], ["--trace is", &net]),
+        (&["report", &net, "--out", &net], ["which is the network", &net]),
+        (&["report", &list, "--with", &net, "--out", &net], ["which is --with", &net]),
+        (&["report", &net, "--labels", &labels, "--out", &labels], ["which is --labels", &labels]),
+        (&["report", &net, "--class-names", &labels, "--out", &labels], ["which is --class-names", &labels]),
+        (&["report", &net, "--float", &trained, "--out", &link], ["which is --float", &trained]),
+        (
+            &["report", &net, "--sweep", &at("new.csv"), "--out", &at("new.csv")],
+            ["which is --sweep", "new.csv"],
+        ),
+    ] {
+        let before = contents_of_files(folder.path());
+        refuses(arguments, &words);
+        assert!(contents_of_files(folder.path()) == before, "{arguments:?}");
+    }
+}
+
+/// The files that lie in `folder` itself.
+fn contents_of_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
 /// Files may grow to `kibibytes`, as on a disk that is full then.
 fn on_a_full_disk(kibibytes: u32, arguments: &[&str]) -> Output {
     let mut command = Command::new("bash");
@@ -174,6 +235,13 @@ fn checkpoints_are_found_by_what_the_network_remembers() {
     float(&at("link.mst"), &["--float", text(&moved.join("trained.safetensors"))]);
     std::fs::remove_file(moved.join("trained.safetensors")).unwrap();
     refuses(&["run", &at("link.mst"), "--float"], &["not there any more", "trained.safetensors"]);
+}
+
+#[test]
+fn a_checkpoint_of_another_shape_is_no_float_network() {
+    let case = support::workspace().join("tests/cases/four-classes-28x28.safetensors");
+    let words = ["--float is", text(&case), "4 classes", "net.mst", "10 classes"];
+    refuses(&["run", "--images", "1", "--float", text(&case)], &words);
 }
 
 #[test]

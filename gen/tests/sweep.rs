@@ -95,6 +95,9 @@ fn files_of_other_sweeps_are_refused_and_stay_as_they_were() {
     let fresh = folder.path().join("fresh.csv");
     refuses(&sweep(&net, &fresh, &["--mask", "v=1"]), &["`v=1`", "q, k, attn or fc1"]);
     refuses(&sweep(&net, &fresh, &["--time-steps", "0"]), &["--time-steps is 0"]);
-    refuses(&sweep(&net, &fresh, &["--time-steps", "200"]), &["24", "fewer time steps"]);
+    refuses(
+        &sweep(&net, &fresh, &["--time-steps", "200"]),
+        &["24", "fewer time steps", "as `gen verilog` and `gen run`"],
+    );
     assert!(!fresh.exists(), "nothing is written before all points are known to run");
 }

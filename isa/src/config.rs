@@ -82,18 +82,22 @@ impl CoreConfig {
 
     /// Checks every field: the shape, and that no size is larger than those that are built and tested.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.check_shape()?;
         for (field, found, largest, allowed) in [
             ("lanes", self.lanes, 64, "8, 16, 32 or 64, and at least bus_bits / 8"),
             ("max_fan_in", self.max_fan_in, LARGEST_FAN_IN, "a multiple of 64 in 64..=1024"),
-            ("weight_rows", self.weight_rows, LARGEST_WEIGHT_ROWS, "a power of two from max_fan_in to 1024"),
+            (
+                "weight_rows",
+                self.weight_rows,
+                LARGEST_WEIGHT_ROWS,
+                "with `--weight-rows` a power of two from max_fan_in to 1024",
+            ),
             ("bias_rows", self.bias_rows, LARGEST_BIAS_ROWS, "16..=1024"),
         ] {
             if found > largest {
                 return Err(ConfigError { field, found, allowed });
             }
         }
-        Ok(())
+        self.check_shape()
     }
 
     /// Checks what the structure of the core takes for granted, whatever its size, and that registers can tell the size.
@@ -133,7 +137,7 @@ impl CoreConfig {
             self.weight_rows.is_power_of_two() && self.weight_rows >= self.max_fan_in,
             "weight_rows",
             self.weight_rows,
-            "a power of two from max_fan_in to 1024",
+            "with `--weight-rows` a power of two from max_fan_in to 1024",
         )?;
         check(self.bias_rows >= 16, "bias_rows", self.bias_rows, "16..=1024")
     }
@@ -208,6 +212,8 @@ mod tests {
         assert_eq!(wrong.validate().unwrap_err().field, "lanes");
         let wrong = CoreConfig { max_fan_in: 1024, ..CoreConfig::preset("tiny").unwrap() };
         assert_eq!(wrong.validate().unwrap_err().field, "weight_rows");
+        let wrong = CoreConfig { max_fan_in: 2048, ..CoreConfig::preset("tiny").unwrap() };
+        assert_eq!(wrong.validate().unwrap_err().field, "max_fan_in");
         let large = CoreConfig { lanes: 128, ..CoreConfig::preset("tiny").unwrap() };
         large.check_shape().unwrap();
         assert_eq!(large.validate().unwrap_err().field, "lanes");

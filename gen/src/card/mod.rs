@@ -60,11 +60,17 @@ type Card = Accelerator<PcieLink<SimFunction>>;
 
 /// Runs and reports.
 pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
+    args.network.check_core_steps()?;
     let path =
         files::named_or_found(args.pcie.as_deref(), DEFAULT, "the default card", "name one with --pcie")?;
     let config = card_config(&path)?;
-    let (Loaded { configured: network, .. }, images) =
-        inputs::network_and_images(&args.network, config.core.membrane_bits, &args.source, args.images)?;
+    let (Loaded { configured: network, .. }, images) = inputs::network_and_images(
+        &args.network,
+        config.core.membrane_bits,
+        &args.source,
+        inputs::Count::of(args.images, 2),
+    )
+    .map_err(GenError::without_width)?;
     let options = ProgramOptions { memory_size: config.memory_bytes.into(), planes: Planes::Reuse };
     let mut program = compile::compile(&network, &config.core, &options)?;
     program.add_second_place(config.memory_bytes.into()).map_err(ProgramError::from)?;

@@ -51,9 +51,9 @@ pub struct SpikesArgs {
     /// The network.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Number of images.
-    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Images")]
-    pub images: usize,
+    /// Number of images [default: 100, or as many as there are]
+    #[arg(long, value_name = "N", help_heading = "Images")]
+    pub images: Option<usize>,
     /// Where they are.
     #[command(flatten)]
     pub source: ImageArgs,

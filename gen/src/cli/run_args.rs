@@ -4,7 +4,7 @@ use crate::error::GenError;
 use clap::builder::{Resettable, Str};
 use clap::{Args, ValueEnum};
 use images::Options;
-use isa::Neuron;
+use isa::{MAX_TIME_STEPS, Neuron};
 use model::RunOptions;
 use std::path::PathBuf;
 
@@ -55,6 +55,15 @@ pub struct NetworkArgs {
 }
 
 impl NetworkArgs {
+    /// Refuses more time steps than a core runs.
+    pub fn check_core_steps(&self) -> Result<(), GenError> {
+        if (1..=MAX_TIME_STEPS).contains(&self.time_steps) {
+            return Ok(());
+        }
+        let allowed = format!("1..={MAX_TIME_STEPS}, which is what a core runs");
+        Err(GenError::Option { option: "--time-steps", found: self.time_steps.to_string(), allowed })
+    }
+
     /// The options of a run in a membrane of `membrane_bits`.
     pub fn run_options(&self, membrane_bits: u32) -> Result<RunOptions, GenError> {
         Ok(RunOptions {

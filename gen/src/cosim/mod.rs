@@ -28,9 +28,17 @@ const STALL_PERCENT: u8 = 30;
 
 /// Runs the comparison and reports.
 pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
+    if let Some(trace) = &args.simulation.trace {
+        inputs::refuse_inputs("--trace", trace, &args.network, &args.source)?;
+    }
+    args.network.check_core_steps()?;
     let core = args.core.config()?;
-    let (Loaded { configured: network, .. }, images) =
-        inputs::network_and_images(&args.network, core.membrane_bits, &args.source, args.images)?;
+    let (Loaded { configured: network, .. }, images) = inputs::network_and_images(
+        &args.network,
+        core.membrane_bits,
+        &args.source,
+        inputs::Count::of(args.images, 3),
+    )?;
     let options = ProgramOptions { memory_size: LARGEST_MEMORY, planes: Planes::Keep };
     let mut program = compile::compile(&network, &core, &options)?;
     if args.simulation.step_by_step {

@@ -4,8 +4,9 @@ use super::grids::Subject;
 use super::page::{Cell, Columns, DataTable, MarkKind, Section};
 use super::{distributions, maps};
 use crate::error::GenError;
-use crate::evaluation::{Evaluation, LayerEvaluation};
+use crate::evaluation::{Evaluation, LayerEvaluation, Pair};
 use crate::screen::{grouped, percent_or_dash, ratio};
+use std::collections::BTreeMap;
 
 /// Classes up to which the whole confusion matrix is shown.
 const MOST_CLASSES: usize = 40;
@@ -51,7 +52,7 @@ pub fn layers(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
 /// Which classes are taken for which.
 pub fn confusion(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
     let table = |(subject, evaluation): (&Subject<'_>, &Evaluation)| {
-        let confusion = evaluation.confusion.as_ref()?;
+        let pairs = evaluation.confusion_pairs.as_ref()?;
         let result = format!(
             "{} as converted, T = {}: {} of {} images correct, {}",
             subject.name(),
@@ -60,10 +61,9 @@ pub fn confusion(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Sectio
             grouped(evaluation.images as u64),
             percent_or_dash(evaluation.accuracy),
         );
-        Some(if confusion.len() <= MOST_CLASSES {
-            matrix(subject, confusion, result)
-        } else {
-            mistakes(subject, confusion, result)
+        Some(match evaluation.confusion() {
+            Some(confusion) if confusion.len() <= MOST_CLASSES => matrix(subject, &confusion, result),
+            _ => mistakes(subject, pairs, evaluation.classes, result),
         })
     };
     let text = "Rows are labels, columns the classes that images were put into. Shades are shares of a row: of right answers on the \
@@ -97,15 +97,13 @@ fn matrix(subject: &Subject<'_>, confusion: &[Vec<usize>], caption: String) -> D
 }
 
 /// The most frequent mistakes, where a matrix would not fit a page.
-fn mistakes(subject: &Subject<'_>, confusion: &[Vec<usize>], caption: String) -> DataTable {
-    let mut wrong: Vec<(usize, usize, usize)> = Vec::new();
-    for (label, row) in confusion.iter().enumerate() {
-        let others = row.iter().enumerate().filter(|&(class, &count)| class != label && count > 0);
-        wrong.extend(others.map(|(class, &count)| (label, class, count)));
-    }
-    wrong.sort_by_key(|&(label, class, count)| (std::cmp::Reverse(count), label, class));
-    let row = |&(label, class, count): &(usize, usize, usize)| {
-        let images: usize = confusion[label].iter().sum();
+fn mistakes(subject: &Subject<'_>, pairs: &[Pair], classes: usize, caption: String) -> DataTable {
+    let mut of_label: BTreeMap<usize, usize> = BTreeMap::new();
+    pairs.iter().for_each(|pair| *of_label.entry(pair.label).or_default() += pair.images);
+    let mut wrong: Vec<Pair> = pairs.iter().filter(|pair| pair.label != pair.class).copied().collect();
+    wrong.sort_by_key(|pair| (std::cmp::Reverse(pair.images), pair.label, pair.class));
+    let row = |&Pair { label, class, images: count }: &Pair| {
+        let images = of_label[&label];
         let share = ratio(count as u64, images as u64);
         vec![
             subject.class(label).into(),
@@ -115,10 +113,7 @@ fn mistakes(subject: &Subject<'_>, confusion: &[Vec<usize>], caption: String) ->
         ]
     };
     DataTable {
-        caption: format!(
-            "{caption}; the {MISTAKES} most frequent mistakes among {} classes",
-            confusion.len()
-        ),
+        caption: format!("{caption}; the {MISTAKES} most frequent mistakes among {classes} classes"),
         head: ["label", "taken for", "images", "of"].map(str::to_owned).to_vec(),
         rows: wrong.iter().take(MISTAKES).map(row).collect(),
         columns: Columns::Natural,

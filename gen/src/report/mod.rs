@@ -13,7 +13,7 @@ use crate::cli::ReportArgs;
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching};
 use crate::files;
-use crate::inputs::{self, Images};
+use crate::inputs::{self, Count, Images};
 use crate::origin::{self, Absence};
 use crate::screen::{Format, bar, count, grouped, json_path, percent, print, print_json, spinner};
 use crate::sweep::fill;
@@ -58,16 +58,23 @@ impl Source {
         let mut file = NetworkFile::load(path)?;
         let settings = Settings { time_steps: args.time_steps, neuron: None, mask: None, seed: None };
         let configured = settings.configure(&file)?;
-        let images = Images::load(&args.source, args.images, &file.network)?;
+        let images = Images::load(&args.source, Count::of(args.images, 500), &file.network)?;
         file.network.class_names = images.class_names().to_vec();
         let configured = configured.with_class_names(images.class_names().to_vec());
         let checkpoint = match float {
-            Some(named) => Ok(origin::float(named.as_deref(), path, &file.network)?.1),
+            Some(named) => {
+                let (path, checkpoint) = origin::float(named.as_deref(), path, &file.network)?;
+                Ok((checkpoint, path))
+            }
             None => match origin::remembered(path, &file.network)? {
-                Ok(checkpoint) => Ok(Checkpoint::load(&checkpoint)?),
+                Ok(checkpoint) => Ok((Checkpoint::load(&checkpoint)?, checkpoint)),
                 Err(absence) => Err(absence),
             },
         };
+        if let Ok((_, path)) = &checkpoint {
+            files::refuse_inputs("--out", &args.out, &[("the checkpoint", path)])?;
+        }
+        let checkpoint = checkpoint.map(|(checkpoint, _)| checkpoint);
         Ok(Source { file, configured, images, checkpoint })
     }
 
@@ -90,6 +97,7 @@ impl Source {
 pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     let speed = args.speed.speed()?;
     let first = inputs::network_path(args.net.as_deref())?;
+    refuse_inputs(args, &first)?;
     let paths = std::iter::once(&first).chain(&args.with);
     let sources = paths
         .enumerate()
@@ -135,7 +143,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
         out: &args.out,
         bytes: html.len(),
         networks: sources.len(),
-        images: args.images,
+        images: subjects[0].images.count(),
         measured,
         sections: page.sections.iter().map(|section| section.id).collect(),
     };
@@ -150,6 +158,16 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
             count(measured, "point"),
         )),
     }
+}
+
+/// Refuses to write the page over a file that it is made from, `first` being its first network.
+fn refuse_inputs(args: &ReportArgs, first: &Path) -> Result<(), GenError> {
+    let mut inputs = vec![("the network", first)];
+    inputs.extend(args.with.iter().map(|path| ("--with", path.as_path())));
+    inputs.extend(args.sweep.iter().map(|path| ("--sweep", path.as_path())));
+    inputs.extend(args.float.iter().flatten().map(|path| ("--float", path.as_path())));
+    files::refuse_inputs("--out", &args.out, &inputs)?;
+    inputs::refuse_images("--out", &args.out, &args.source)
 }
 
 /// The network as converted, with all that a point does not keep.

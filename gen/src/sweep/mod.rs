@@ -5,7 +5,7 @@ pub mod store;
 
 use crate::cli::SweepArgs;
 use crate::error::GenError;
-use crate::inputs::Images;
+use crate::inputs::{Count, Images};
 use crate::screen::{Align, Format, Table, bar, count, grouped, percent_or_dash, print, print_json};
 use isa::Neuron;
 use model::MaskRules;
@@ -17,7 +17,7 @@ pub fn sweep(args: &SweepArgs, format: Format) -> Result<(), GenError> {
     let files = args.nets.iter().map(|path| NetworkFile::load(path)).collect::<Result<Vec<_>, _>>()?;
     let images = files
         .iter()
-        .map(|file| Images::load(&args.source, args.images, &file.network))
+        .map(|file| Images::load(&args.source, Count::of(args.images, 1000), &file.network))
         .collect::<Result<Vec<_>, _>>()?;
     let settings = grid(args)?;
     let mut points = Vec::new();

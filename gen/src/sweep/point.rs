@@ -58,7 +58,7 @@ impl Settings {
             seed: self.seed,
             membrane_bits: MEMBRANE_BITS,
         };
-        Ok(file.network.configure(&options)?)
+        file.network.configure(&options).map_err(|error| GenError::from(error).without_width())
     }
 }
 
@@ -106,18 +106,22 @@ impl Row {
             && self.power == power(self.spikes, self.images, self.time_steps)
     }
 
-    /// Whether both are the same point: the same network, settings and images, whatever the results.
-    pub fn same_point(&self, other: &Row) -> bool {
-        let point = |row: &Row| Row {
+    /// The row without its results.
+    pub fn without_results(&self) -> Row {
+        Row {
             correct: None,
             accuracy: None,
             fired: 0,
             spikes: 0,
             synaptic_events: 0,
             power: 0.0,
-            ..row.clone()
-        };
-        point(self) == point(other)
+            ..self.clone()
+        }
+    }
+
+    /// Whether both are the same point: the same network, settings and images, whatever the results.
+    pub fn same_point(&self, other: &Row) -> bool {
+        self.without_results() == other.without_results()
     }
 }
 

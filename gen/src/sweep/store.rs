@@ -7,6 +7,7 @@ use super::point::{NetworkFile, Row};
 use crate::error::GenError;
 use crate::files;
 use model::output::Target;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::Write;
@@ -68,6 +69,7 @@ impl Store {
         };
         let store = Store { rows, backing, _lock: Some(lock) };
         store.check_networks(path, networks)?;
+        store.check_agreement(path)?;
         if store.rows.is_empty() {
             store.write_all()?;
         } else {
@@ -88,6 +90,25 @@ impl Store {
             named.join(", ")
         );
         Err(foreign(path, reason))
+    }
+
+    /// Refuses a file that gives one point two results.
+    fn check_agreement(&self, path: &Path) -> Result<(), GenError> {
+        let place = |index: usize| match self.backing {
+            Backing::Csv(_) => format!("line {}", index + 2),
+            Backing::Json(_) | Backing::Memory => format!("point {} of the array", index + 1),
+        };
+        let mut first: HashMap<Vec<u8>, usize> = HashMap::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let earlier = *first.entry(csv_text(&[row.without_results()], false)).or_insert(index);
+            if self.rows[earlier] != *row {
+                let places = format!("{} and {}", place(earlier), place(index));
+                let reason =
+                    format!("{places} are the same point with different results; remove one of them");
+                return Err(GenError::Contradiction { path: path.to_owned(), reason });
+            }
+        }
+        Ok(())
     }
 
     /// The results of a point, if they are known.
@@ -307,6 +328,21 @@ mod tests {
     fn open_rows(store: Store, path: &Path) -> usize {
         drop(store);
         open(path).unwrap().rows.len()
+    }
+
+    #[test]
+    fn a_point_with_two_results_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for (extension, places) in
+            [("csv", "line 3 and line 5"), ("json", "point 2 of the array and point 4")]
+        {
+            let path = points(folder.path(), extension);
+            let mut store = open(&path).unwrap();
+            store.add(Row { fired: 1, ..point(2) }).unwrap();
+            drop(store);
+            let error = open(&path).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(places) && error.contains("remove one"), "{error}");
+        }
     }
 
     #[test]
