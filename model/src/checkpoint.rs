@@ -17,6 +17,7 @@
 mod architecture;
 mod classes;
 mod example;
+mod foreign;
 mod header;
 mod input;
 mod kinds;

@@ -275,7 +275,7 @@ fn unknown_entries_name_the_nearest_known_one() {
         ("maskes", Some("masks")),
         ("activaton", Some("activation")),
         ("Class-Names", Some("class_names")),
-        ("betta", Some("beta")),
+        ("meta", None),
         ("wibble_wobble", None),
     ] {
         let found = warnings(json!({entry: 1}));
@@ -290,6 +290,103 @@ fn unknown_entries_name_the_nearest_known_one() {
         Warning::Unknown { .. } => panic!("{warning}"),
     });
     assert_eq!(entries.collect::<Vec<_>>(), ["attention", "residual"]);
+}
+
+/// The error of the fixed network with these entries in its header.
+fn refusal(entries: &Value) -> String {
+    let plan = Plan::fixed();
+    let mut all = said();
+    all.as_object_mut().unwrap().extend(entries.as_object().unwrap().clone());
+    read(&plan, all, &plan.tensors(3)).err().unwrap_or_else(|| panic!("{entries} is accepted"))
+}
+
+#[test]
+fn what_is_neutral_depends_on_the_entry() {
+    for entries in [
+        json!({"pre_norm": false}),
+        json!({"norm_first": false}),
+        json!({"shift": false}),
+        json!({"reset_mechanism": "none"}),
+        json!({"reset": "none"}),
+        json!({"reset": null}),
+        json!({"global_pool": false}),
+        json!({"pooling": "none"}),
+        json!({"relative_position_bias": false}),
+    ] {
+        let error = refusal(&entries);
+        assert!(error.contains("changes what the network computes"), "{entries}: {error}");
+    }
+    for entries in [
+        json!({"pre_norm": true, "norm_first": true, "shift": true, "detach_reset": true}),
+        json!({"reset_mechanism": "subtract", "v_reset": null, "global_pool": "avg", "tau": false}),
+        json!({"softmax": false, "act_layer": "QCFS", "norm_layer": "BatchNorm2d", "neuron": {"type": "IF"}}),
+    ] {
+        assert_eq!(warnings(entries), []);
+    }
+}
+
+#[test]
+fn entries_of_other_formats_are_refused_by_the_words_of_their_names() {
+    for (entries, named) in [
+        (json!({"neuron": "lif"}), "neuron is"),
+        (json!({"neuron": {"tau": 2}}), "neuron.tau is 2"),
+        (json!({"neuron": {"type": "lif"}}), "neuron.type is"),
+        (json!({"config": {"beta": 0.9}}), "config.beta is 0.9"),
+        (json!({"reset_mode": "zero"}), "reset_mode"),
+        (json!({"leak_rate": 0.1}), "leak_rate"),
+        (json!({"mem_decay": 0.9}), "mem_decay"),
+        (json!({"v_th": 1.0}), "v_th"),
+        (json!({"use_abs_pos": true}), "use_abs_pos"),
+        (json!({"positional_encoding": "sin"}), "positional_encoding"),
+        (json!({"layer_scale_init_value": 1e-6}), "layer_scale_init_value"),
+        (json!({"act_layer": "gelu"}), "act_layer"),
+        (json!({"norm_layer": "LayerNorm"}), "norm_layer"),
+        (json!({"attention_type": "softmax"}), "attention_type"),
+        (json!({"preprocessing": "imagenet"}), "preprocessing"),
+        (json!({"transform": {"mean": [0.5]}}), "transform.mean"),
+        (json!({"mean_std": [0.5, 0.5]}), "mean_std"),
+        (json!({"leaky": true}), "leaky"),
+        // Nearer to an entry that is refused than to one that is read.
+        (json!({"betta": 0.9}), "betta is 0.9, which changes what the network computes"),
+    ] {
+        let error = refusal(&entries);
+        assert!(error.contains(named) && error.contains("changes what the network computes"), "{error}");
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+    let image = json!({"height": 8, "width": 8, "channels": 2, "mean": 0.5});
+    let error = refusal(&json!({"image": image}));
+    assert!(error.contains("image.mean is 0.5") && error.contains("`mean` and `std`"), "{error}");
+    // Notes on the training change nothing.
+    let notes = json!({"weight_decay": 0.05, "grad_norm": 1.0, "drop_path": 0.1, "norm_momentum": 0.1});
+    assert_eq!(warnings(notes).len(), 4);
+    assert_eq!(warnings(json!({"training": {"tau": 2, "norm": "layer"}, "thresholds": {"tau": 1}})), []);
+}
+
+#[test]
+fn sizes_under_other_names_are_compared_with_the_architecture() {
+    assert_eq!(
+        warnings(json!({
+            "in_chans": 2, "img_size": [8, 8], "num_classes": 3, "embed_dim": 6, "patch_size": [2, 2],
+            "window_size": 2, "config": {"num_heads": [2, 1]}, "stride": 2, "shift_size": 1,
+        })),
+        []
+    );
+    for (entry, value) in [
+        ("in_chans", 3),
+        ("img_size", 224),
+        ("num_classes", 1000),
+        ("embed_dim", 96),
+        ("patch_size", 4),
+        ("window_size", 7),
+        ("num_heads", 3),
+        ("stride", 1),
+    ] {
+        let error = refusal(&json!({entry: value}));
+        assert!(error.contains(&format!("{entry} is {value}, allowed: what `")), "{error}");
+        assert!(refusal(&json!({"config": {entry: value}})).contains(&format!("config.{entry} is")));
+    }
+    let image = json!({"height": 8, "width": 8, "channels": 2, "stride": 1});
+    assert!(refusal(&json!({"image": image})).contains("image.stride is 1, allowed: what `patch` says (2)"));
 }
 
 #[test]
