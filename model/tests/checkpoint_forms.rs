@@ -212,6 +212,19 @@ fn channels_of_a_head_whose_coincidences_differ_are_refused() {
     assert!(error.contains("one threshold for all channels of a head"), "{error}");
 }
 
+/// Thresholds of `q` and `k` that undo each other differ from that by their own rounding alone.
+#[test]
+fn products_that_differ_by_rounding_are_the_same() {
+    let plan = Plan::fixed();
+    let mut tensors = plan.tensors(3);
+    let factors = [1.0, 1.1, 0.7, 1.0, 1.3, 0.9f32];
+    for (site, scaled) in [("q", factors.map(|f| 0.3 * f)), ("k", factors.map(|f| 0.6 / f))] {
+        let threshold = tensor(&mut tensors, &format!("stages.0.blocks.1.attn.{site}.threshold"));
+        (threshold.1, threshold.2) = (vec![6], scaled.to_vec());
+    }
+    network(&read(&plan, json!({}), &tensors).unwrap());
+}
+
 /// One window over all of 14 x 14 tokens: a plain vision transformer with relative positions.
 #[test]
 fn a_single_window_of_14_x_14_tokens_converts() {
@@ -298,6 +311,53 @@ fn refusal(entries: &Value) -> String {
     let mut all = said();
     all.as_object_mut().unwrap().extend(entries.as_object().unwrap().clone());
     read(&plan, all, &plan.tensors(3)).err().unwrap_or_else(|| panic!("{entries} is accepted"))
+}
+
+#[test]
+fn entries_of_a_wrong_type_are_named() {
+    for (entries, expected) in [
+        (json!({"patch": "2"}), "mst: patch is \"2\", allowed: a whole number, 1 to 64"),
+        (json!({"mlp_ratio": 2.5}), "mst: mlp_ratio is 2.5, allowed: a whole number, 1 to 64"),
+        (json!({"classes": "5"}), "mst: classes is \"5\", allowed: a whole number, 1 to 65536"),
+        (json!({"depths": ["2", 1]}), "mst: depths is [\"2\",1], allowed: a list of whole numbers"),
+        (json!({"heads": null}), "mst: heads is null, allowed: a list of whole numbers, one a stage"),
+        (json!({"levels": -8}), "mst: levels is -8, allowed: a whole number, 1 to 256"),
+        (json!({"dims": 8}), "mst: dims is 8, allowed: a list of whole numbers"),
+        (json!({"image": [8, 8]}), "mst: image is [8,8], allowed: an object of `height`"),
+        (json!({"bn_eps": null}), "mst: bn_eps is null, allowed: a number, 0 to 1"),
+    ] {
+        let error = refusal(&entries);
+        assert!(error.contains(expected), "{entries}: {error}");
+    }
+    let plan = Plan::fixed();
+    for word in ["NaN", "Infinity", "-Infinity"] {
+        let header = plan.header().replacen('{', &format!("{{\"mean\": {word}, "), 1);
+        let error = Checkpoint::from_bytes(&synthetic::file(Some(&header), &plan.tensors(3))).unwrap_err();
+        let expected = format!("{} is no number in JSON", word.trim_start_matches('-'));
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn maps_from_modules_to_kinds_name_modules() {
+    for (entries, expected) in [
+        (json!({"activation": {}}), "activation is {}, allowed: \"qcfs\", or a map from modules to it"),
+        (json!({"activation": {"nowhere": "qcfs"}}), "activation.nowhere is \"qcfs\", allowed: names of modules"),
+        (json!({"activation": ["qcfs"]}), "activation is [\"qcfs\"], allowed: \"qcfs\", or a map"),
+        (json!({"norm": null}), "norm is null, allowed: \"batch_norm\", or a map"),
+        (json!({"activation": {"patch_embed": 1}}), "activation.patch_embed is 1, allowed: \"qcfs\""),
+    ] {
+        let error = refusal(&entries);
+        assert!(error.contains(expected), "{entries}: {error}");
+        assert!(!error.contains("train again"), "{error}");
+    }
+    for norm in ["BatchNorm2d", "BatchNorm1d", "bn", "nn.BatchNorm1d"] {
+        assert_eq!(warnings(json!({"norm": norm})), []);
+    }
+    let all = json!({"patch_embed": "qcfs", "stages": "qcfs", "head.norm": "qcfs"});
+    assert_eq!(warnings(json!({"activation": all})), []);
+    let some = warnings(json!({"activation": {"patch_embed": "qcfs"}}));
+    assert!(matches!(some[..], [Warning::Assumed { entry: "activation", .. }]), "{some:?}");
 }
 
 #[test]
@@ -412,11 +472,11 @@ fn entries_that_change_the_meaning_are_refused() {
         ),
         (json!({"mean": 0.5, "std": 0.0}), "mst: std is 0.0, allowed"),
         (json!({"mean": [0.5, 0.5, 0.5], "std": 0.5}), "mst: mean is [0.5,0.5,0.5]"),
-        (json!({"mean": 0.5, "std": 0.25, "normalize": {"mean": 0.5, "std": 0.5}}), "normalize is"),
+        (json!({"mean": 0.5, "std": 0.25, "normalize": {"mean": 0.5, "std": 0.5}}), "say something else"),
         (json!({"normalize": {"mean": 0.5, "std": 0.5}}), "say it with `mean` and `std`"),
         (json!({"patch": [2, 4]}), "mst: patch is [2,4], allowed: a number, or two equal ones"),
         (json!({"class_names": ["a", "b"]}), "class_names is \"2 entries\", allowed: a list of 3 names"),
-        (json!({"class_names": ["a", "b", 3]}), "allowed: a list of 3 names"),
+        (json!({"class_names": ["a", "b", 3]}), "class_names[2] is 3, allowed: a list of 3 names"),
         (
             json!({"example": {"pixels": [1, 2], "logits": [0, 0, 0]}}),
             "example.pixels is \"a list of 2 numbers\"",

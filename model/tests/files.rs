@@ -68,7 +68,7 @@ fn headers_are_checked() {
         ("\"patch\": 2", "\"patch\": 0", "patch is 0"),
         ("\"levels\": 8", "\"levels\": -8", "invalid value"),
         ("\"classes\": 3,", "", "missing field `classes`"),
-        ("1e-5", "null", "invalid type"),
+        ("1e-5", "null", "bn_eps is null, allowed: a number"),
     ];
     for (from, to, expected) in cases {
         let error = header(from, to);

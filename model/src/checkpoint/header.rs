@@ -34,6 +34,11 @@ const NOTES: [&str; 2] = ["training", "thresholds"];
 /// Entries that are whole numbers, or lists of them.
 const WHOLE: [&str; 9] =
     ["image", "patch", "dims", "depths", "heads", "window", "mlp_ratio", "levels", "classes"];
+/// Entries that are one whole number, and the largest.
+const SIZES: [(&str, u32); 5] =
+    [("patch", 64), ("window", 64), ("mlp_ratio", 64), ("levels", 256), ("classes", 65536)];
+/// Entries that are a list of whole numbers.
+const STAGES: [&str; 3] = ["dims", "depths", "heads"];
 /// Entries that may be given as two equal numbers, rows and columns.
 const SQUARE: [&str; 2] = ["patch", "window"];
 
@@ -47,7 +52,12 @@ pub(super) struct Header {
 pub(super) fn read(text: &str) -> Result<Header, ModelError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let entries = json.deserialize_map(Entries).and_then(|entries| json.end().map(|()| entries));
-    let mut entries = entries.map_err(|error| format_error(format!("metadata entry `{KEY}`: {error}")))?;
+    let mut entries = entries.map_err(|error| {
+        let remedy = no_number(text, &error).map_or_else(String::new, |found| {
+            format!("; {found} is no number in JSON: write a finite one, or leave the entry out")
+        });
+        format_error(format!("metadata entry `{KEY}`: {error}{remedy}"))
+    })?;
     match entries.get("version").map(|version| (version.as_u64(), version)) {
         Some((Some(VERSION), _)) => {}
         Some((_, found)) => {
@@ -65,7 +75,7 @@ pub(super) fn read(text: &str) -> Result<Header, ModelError> {
     if format != FORMAT {
         return Err(format_error(format!("unknown architecture: format `{format}`, expected `{FORMAT}`")));
     }
-    let mut warnings = kinds::check(&entries)?;
+    let mut warnings = Vec::new();
     for entry in WHOLE {
         entries.get_mut(entry).into_iter().for_each(whole);
     }
@@ -112,13 +122,57 @@ impl Header {
         self.entries.get(name).filter(|value| !value.is_null())
     }
 
+    /// Checks what the header says that modules compute; `tensors` are the names in the file.
+    pub fn check_kinds<'t>(
+        &mut self,
+        tensors: impl Iterator<Item = &'t str> + Clone,
+    ) -> Result<(), ModelError> {
+        let assumed = kinds::check(&self.entries, tensors)?;
+        self.warnings.splice(0..0, assumed);
+        Ok(())
+    }
+
     /// The shape of the network, checked.
     pub fn architecture(&self) -> Result<Architecture, ModelError> {
+        for (entry, most) in SIZES {
+            self.check_type(entry, &format!("a whole number, 1 to {most}"), is_size)?;
+        }
+        for entry in STAGES {
+            self.check_type(entry, "a list of whole numbers, one a stage", |value| {
+                value.as_array().is_some_and(|values| values.iter().all(is_size))
+            })?;
+        }
+        self.check_type("image", "an object of `height`, `width` and `channels`, whole numbers", |value| {
+            IMAGE.iter().all(|side| value.get(side).is_some_and(is_size))
+        })?;
+        self.check_type("bn_eps", "a number, 0 to 1", Value::is_number)?;
         let architecture: Architecture = serde_json::from_value(Value::Object(self.entries.clone()))
             .map_err(|error| format_error(format!("metadata entry `{KEY}`: {error}")))?;
         architecture.validate()?;
         Ok(architecture)
     }
+}
+
+impl Header {
+    /// Refuses an entry that is there and of another type than it must be.
+    fn check_type(&self, entry: &str, allowed: &str, fits: impl Fn(&Value) -> bool) -> Result<(), ModelError> {
+        match self.entries.get(entry) {
+            Some(value) if !fits(value) => Err(wrong(entry, value, allowed)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_size(value: &Value) -> bool {
+    value.as_u64().is_some_and(|value| u32::try_from(value).is_ok())
+}
+
+/// The word at a fault of the JSON that Python writes for a float that is no number.
+fn no_number(text: &str, error: &serde_json::Error) -> Option<&'static str> {
+    let line = text.lines().nth(error.line().checked_sub(1)?)?.as_bytes();
+    let near = line.get(error.column().saturating_sub(2)..)?;
+    let near = &near[..near.len().min(12)];
+    ["NaN", "Infinity"].into_iter().find(|word| near.windows(word.len()).any(|found| found == word.as_bytes()))
 }
 
 /// What is to be said about an entry that nothing reads.
