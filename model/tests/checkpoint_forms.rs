@@ -225,6 +225,19 @@ fn products_that_differ_by_rounding_are_the_same() {
     network(&read(&plan, json!({}), &tensors).unwrap());
 }
 
+#[test]
+fn a_head_that_loses_its_weights_is_refused_by_the_tensor() {
+    let plan = Plan::fixed();
+    for (name, value) in [("head.bias", 3e38), ("head.weight", 1e38), ("head.bias", -1e12)] {
+        let mut tensors = plan.tensors(3);
+        tensor(&mut tensors, name).2[1] = value;
+        let checkpoint = read(&plan, json!({}), &tensors).unwrap();
+        let error = convert(&checkpoint, &ConvertOptions::new("head")).unwrap_err().to_string();
+        assert!(error.contains(&format!("tensor `{name}`, element 1: ")), "{error}");
+        assert!(error.contains("logits share one scale"), "{error}");
+    }
+}
+
 /// One window over all of 14 x 14 tokens: a plain vision transformer with relative positions.
 #[test]
 fn a_single_window_of_14_x_14_tokens_converts() {
