@@ -290,7 +290,8 @@ impl Converter<'_> {
         let (weight, bias) = (top(&mut head.weight.iter().copied()), top(&mut head.bias.iter().copied()));
         let (name, (index, value)) =
             if bias.1.abs() > weight.1.abs() { ("head.bias", bias) } else { ("head.weight", weight) };
-        let expected = "small enough: logits share one scale, and the weights of a class would all become 0 beside it";
+        let expected =
+            "small enough: logits share one scale, and the weights of a class would all become 0 beside it";
         Err(ModelError::TensorValue { name: name.to_owned(), index, value, expected })
     }
 

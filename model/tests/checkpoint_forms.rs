@@ -355,7 +355,10 @@ fn entries_of_a_wrong_type_are_named() {
 fn maps_from_modules_to_kinds_name_modules() {
     for (entries, expected) in [
         (json!({"activation": {}}), "activation is {}, allowed: \"qcfs\", or a map from modules to it"),
-        (json!({"activation": {"nowhere": "qcfs"}}), "activation.nowhere is \"qcfs\", allowed: names of modules"),
+        (
+            json!({"activation": {"nowhere": "qcfs"}}),
+            "activation.nowhere is \"qcfs\", allowed: names of modules",
+        ),
         (json!({"activation": ["qcfs"]}), "activation is [\"qcfs\"], allowed: \"qcfs\", or a map"),
         (json!({"norm": null}), "norm is null, allowed: \"batch_norm\", or a map"),
         (json!({"activation": {"patch_embed": 1}}), "activation.patch_embed is 1, allowed: \"qcfs\""),

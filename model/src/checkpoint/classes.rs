@@ -15,7 +15,10 @@ pub(super) fn read(header: &Header, classes: usize) -> Result<Vec<String>, Model
         return Err(wrong("class_names", &Value::from(format!("{} entries", values.len())), &allowed));
     }
     let name = |(class, value): (usize, &Value)| {
-        value.as_str().map(str::to_owned).ok_or_else(|| wrong(&format!("class_names[{class}]"), value, &allowed))
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| wrong(&format!("class_names[{class}]"), value, &allowed))
     };
     values.iter().enumerate().map(name).collect()
 }

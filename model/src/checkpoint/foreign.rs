@@ -16,8 +16,7 @@ struct Unsupported {
     remedy: &'static str,
 }
 
-const LEAK: &str =
-    "membranes do not leak here and neurons do not rest: train without (or leave the entry out if no activation reads it)";
+const LEAK: &str = "membranes do not leak here and neurons do not rest: train without (or leave the entry out if no activation reads it)";
 const RESET: &str =
     "a neuron that fires subtracts its threshold: train with a soft reset, or leave the entry out";
 const ATTENTION: &str = "attention is QCFS of `q k' / sqrt(d) + bias`, what it gives is added unscaled: fold scales into `q` and `proj`, train \
@@ -31,7 +30,12 @@ const BLOCKS: &str = "docs/checkpoint.md says what a block computes: train witho
 
 /// The first that has the name, else the first that has a word of it.
 const UNSUPPORTED: [Unsupported; 24] = [
-    Unsupported { entries: &["detach_reset"], stems: &[], neutral: &["true", "false", "null"], remedy: RESET },
+    Unsupported {
+        entries: &["detach_reset"],
+        stems: &[],
+        neutral: &["true", "false", "null"],
+        remedy: RESET,
+    },
     Unsupported { entries: &["v_reset"], stems: &[], neutral: &["null", "none"], remedy: RESET },
     Unsupported { entries: &["hard_reset"], stems: &[], neutral: &["false"], remedy: RESET },
     Unsupported { entries: &["soft_reset"], stems: &[], neutral: &["true"], remedy: RESET },
@@ -97,7 +101,12 @@ const UNSUPPORTED: [Unsupported; 24] = [
         neutral: &["true", "mean", "avg", "average"],
         remedy: POOL,
     },
-    Unsupported { entries: &[], stems: &["pool", "pooling"], neutral: &["mean", "avg", "average"], remedy: POOL },
+    Unsupported {
+        entries: &[],
+        stems: &["pool", "pooling"],
+        neutral: &["mean", "avg", "average"],
+        remedy: POOL,
+    },
     Unsupported {
         entries: &["layer_scale", "layer_scale_init_value", "init_values"],
         stems: &["layerscale"],
@@ -235,7 +244,8 @@ pub(super) fn check_part(
         return Ok(true);
     }
     let name = plain(outer);
-    let rule = UNSUPPORTED.iter().find(|rule| rule.entries.contains(&name.as_str())).or_else(|| by_word(&name));
+    let rule =
+        UNSUPPORTED.iter().find(|rule| rule.entries.contains(&name.as_str())).or_else(|| by_word(&name));
     rule.map_or(Ok(false), |rule| rule.check(&entry, value).map(|()| true))
 }
 
@@ -332,5 +342,9 @@ fn compare(header: &Map<String, Value>, entry: &str, value: &Value, meant: &str)
         meant => &format!("`{meant}`"),
     };
     let expected = expected.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
-    Err(wrong(entry, value, &format!("what {named} says ({expected}); correct the wrong one, or leave this one out")))
+    Err(wrong(
+        entry,
+        value,
+        &format!("what {named} says ({expected}); correct the wrong one, or leave this one out"),
+    ))
 }

@@ -100,7 +100,8 @@ pub(super) fn read(text: &str) -> Result<Header, ModelError> {
         for (part, value) in image.iter().filter(|(part, _)| !IMAGE.contains(&part.as_str())) {
             let entry = format!("image.{part}");
             if !foreign::check(&entries, &entry, part, value)? {
-                warnings.push(Warning::Unknown { entry, nearest: nearest(part, &IMAGE).map(|(found, _)| found) });
+                warnings
+                    .push(Warning::Unknown { entry, nearest: nearest(part, &IMAGE).map(|(found, _)| found) });
             }
         }
     }
@@ -155,7 +156,12 @@ impl Header {
 
 impl Header {
     /// Refuses an entry that is there and of another type than it must be.
-    fn check_type(&self, entry: &str, allowed: &str, fits: impl Fn(&Value) -> bool) -> Result<(), ModelError> {
+    fn check_type(
+        &self,
+        entry: &str,
+        allowed: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<(), ModelError> {
         match self.entries.get(entry) {
             Some(value) if !fits(value) => Err(wrong(entry, value, allowed)),
             _ => Ok(()),
@@ -172,7 +178,9 @@ fn no_number(text: &str, error: &serde_json::Error) -> Option<&'static str> {
     let line = text.lines().nth(error.line().checked_sub(1)?)?.as_bytes();
     let near = line.get(error.column().saturating_sub(2)..)?;
     let near = &near[..near.len().min(12)];
-    ["NaN", "Infinity"].into_iter().find(|word| near.windows(word.len()).any(|found| found == word.as_bytes()))
+    ["NaN", "Infinity"]
+        .into_iter()
+        .find(|word| near.windows(word.len()).any(|found| found == word.as_bytes()))
 }
 
 /// What is to be said about an entry that nothing reads.

@@ -94,9 +94,15 @@ pub(super) fn check<'t>(
         // A name speaks of all modules inside it, and a module's part of the module.
         let inside = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('.'));
         let speaks = |name: &str, module: &str| inside(module, name) || inside(name, module);
-        if let Some((name, kind)) = modules.iter().find(|(name, _)| !there.iter().any(|found| speaks(name, found))) {
+        if let Some((name, kind)) =
+            modules.iter().find(|(name, _)| !there.iter().any(|found| speaks(name, found)))
+        {
             let example = there.first().map_or_else(String::new, |module| format!(", such as `{module}`"));
-            return Err(wrong(&format!("{entry}.{name}"), kind, &format!("names of modules{example}; or {}", form())));
+            return Err(wrong(
+                &format!("{entry}.{name}"),
+                kind,
+                &format!("names of modules{example}; or {}", form()),
+            ));
         }
         if !there.iter().all(|found| modules.iter().any(|(name, _)| speaks(name, found))) {
             warnings.push(Warning::Assumed { entry, value: allowed, meaning });
