@@ -104,9 +104,12 @@ pub(super) fn check<'t>(
                 &format!("names of modules{example}; or {}", form()),
             ));
         }
-        if !there.iter().all(|found| modules.iter().any(|(name, _)| speaks(name, found))) {
-            warnings.push(Warning::Assumed { entry, value: allowed, meaning });
-        }
+        let unnamed = there.iter().find(|found| !modules.iter().any(|(name, _)| speaks(name, found)));
+        warnings.extend(unnamed.map(|module| Warning::Unnamed {
+            entry,
+            module: (*module).to_owned(),
+            meaning,
+        }));
     }
     Ok(warnings)
 }
