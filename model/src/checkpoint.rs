@@ -17,6 +17,7 @@
 mod architecture;
 mod classes;
 mod example;
+mod foreign;
 mod header;
 mod input;
 mod kinds;
@@ -178,8 +179,9 @@ impl Checkpoint {
     /// finite float32, a variance negative, a threshold not positive or an entry of the header out of range.
     pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
         let (text, tensors) = container::open(bytes, &container::CHECKPOINT)?;
-        let header = header::read(&text)?;
+        let mut header = header::read(&text)?;
         let tensors = names::normalise(tensors)?;
+        header.check_kinds(tensors.0.keys().map(String::as_str))?;
         unmappable::check(&tensors, header.entry("norm").is_some())?;
         let architecture = header.architecture()?;
         let parts = reader::read(&architecture, tensors::floats(tensors)?)?;

@@ -265,6 +265,7 @@ impl Converter<'_> {
             let reach = steps * (tokens * one_sided(row) + per_step(bias).abs());
             scale.max(largest(row) / 127.0).max(reach / ROOM)
         });
+        self.check_head(&rows, scale)?;
         let (outputs, inputs) = head.weight.dim();
         let data = rows.iter().flatten().map(|w| (w / scale).round() as i8).collect();
         let weights = Weights { outputs, inputs, data };
@@ -275,6 +276,23 @@ impl Converter<'_> {
         let id = self.push("head", Operation::Readout { input, weights, bias }, place, Vec::new(), &[]);
         self.measured(id, &deviations);
         Ok(())
+    }
+
+    /// Refuses a head of which one number is so large that all weights of a class become 0 beside it.
+    fn check_head(&self, rows: &[Vec<f64>], scale: f64) -> Result<(), ModelError> {
+        if !rows.iter().any(|row| largest(row) > 0.0 && largest(row) < 0.5 * scale) {
+            return Ok(());
+        }
+        let head = &self.checkpoint.head;
+        let top = |values: &mut dyn Iterator<Item = f32>| {
+            values.enumerate().max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs())).unwrap_or_default()
+        };
+        let (weight, bias) = (top(&mut head.weight.iter().copied()), top(&mut head.bias.iter().copied()));
+        let (name, (index, value)) =
+            if bias.1.abs() > weight.1.abs() { ("head.bias", bias) } else { ("head.weight", weight) };
+        let expected =
+            "small enough: logits share one scale, and the weights of a class would all become 0 beside it";
+        Err(ModelError::TensorValue { name: name.to_owned(), index, value, expected })
     }
 
     /// Integers of a linear layer with BN. `units` are what inputs of 1 stand for, `most` is their largest value.

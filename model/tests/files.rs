@@ -66,9 +66,9 @@ fn headers_are_checked() {
         ("\"heads\": [2, 1]", "\"heads\": [2]", "one entry a stage"),
         ("\"dims\": [6, 8]", "\"dims\": [6]", "one entry a stage"),
         ("\"patch\": 2", "\"patch\": 0", "patch is 0"),
-        ("\"levels\": 8", "\"levels\": -8", "invalid value"),
+        ("\"levels\": 8", "\"levels\": -8", "levels is -8, allowed: a whole number, 1 to 256"),
         ("\"classes\": 3,", "", "missing field `classes`"),
-        ("1e-5", "null", "invalid type"),
+        ("1e-5", "null", "bn_eps is null, allowed: a number"),
     ];
     for (from, to, expected) in cases {
         let error = header(from, to);
@@ -139,7 +139,7 @@ fn what_has_no_spiking_counterpart_is_named() {
         (r#""activation": "gelu""#, "every module", "activation \"gelu\", allowed: \"qcfs\""),
         (r#""attention": "softmax""#, "every module", "replace softmax by QCFS"),
         (r#""norm": {"stages.0.blocks.0.norm1": "layernorm"}"#, "`stages.0.blocks.0.norm1`", "by batch norm"),
-        (r#""activation": 3"#, "every module", "activation 3"),
+        (r#""activation": 3"#, "activation is 3", "allowed: \"qcfs\", or a map"),
     ];
     for (entry, module, expected) in cases {
         let error = said(entry).unwrap_err().to_string();

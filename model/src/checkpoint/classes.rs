@@ -9,13 +9,16 @@ use serde_json::Value;
 /// [`Network::validate`]: crate::Network::validate
 pub(super) fn read(header: &Header, classes: usize) -> Result<Vec<String>, ModelError> {
     let Some(entry) = header.entry("class_names") else { return Ok(Vec::new()) };
-    let names: Option<Vec<String>> = entry
-        .as_array()
-        .and_then(|names| names.iter().map(|name| name.as_str().map(str::to_owned)).collect());
-    names.filter(|names| names.len() == classes).ok_or_else(|| {
-        let found = entry
-            .as_array()
-            .map_or_else(|| entry.clone(), |names| Value::from(format!("{} entries", names.len())));
-        wrong("class_names", &found, &format!("a list of {classes} names, one a class"))
-    })
+    let allowed = format!("a list of {classes} names, one a class, each in quotes");
+    let Some(values) = entry.as_array() else { return Err(wrong("class_names", entry, &allowed)) };
+    if values.len() != classes {
+        return Err(wrong("class_names", &Value::from(format!("{} entries", values.len())), &allowed));
+    }
+    let name = |(class, value): (usize, &Value)| {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| wrong(&format!("class_names[{class}]"), value, &allowed))
+    };
+    values.iter().enumerate().map(name).collect()
 }

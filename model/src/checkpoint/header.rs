@@ -1,7 +1,7 @@
 //! The header: which entries there are, and in which forms they may be written.
 
 use super::kinds::{self, KINDS};
-use super::{Architecture, FORMAT, KEY, VERSION, Warning};
+use super::{Architecture, FORMAT, KEY, VERSION, Warning, foreign};
 use crate::container::format_error;
 use crate::error::ModelError;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -34,127 +34,13 @@ const NOTES: [&str; 2] = ["training", "thresholds"];
 /// Entries that are whole numbers, or lists of them.
 const WHOLE: [&str; 9] =
     ["image", "patch", "dims", "depths", "heads", "window", "mlp_ratio", "levels", "classes"];
+/// Entries that are one whole number, and the largest.
+const SIZES: [(&str, u32); 5] =
+    [("patch", 64), ("window", 64), ("mlp_ratio", 64), ("levels", 256), ("classes", 65536)];
+/// Entries that are a list of whole numbers.
+const STAGES: [&str; 3] = ["dims", "depths", "heads"];
 /// Entries that may be given as two equal numbers, rows and columns.
 const SQUARE: [&str; 2] = ["patch", "window"];
-
-/// Entries of networks that compute something else, and how to do without.
-struct Unsupported {
-    entries: &'static [&'static str],
-    /// Values, besides false, null and "none", that say what holds anyway.
-    neutral: &'static [&'static str],
-    remedy: &'static str,
-}
-
-const UNSUPPORTED: [Unsupported; 12] = [
-    Unsupported {
-        entries: &["beta", "decay", "membrane_decay"],
-        neutral: &["1", "1.0"],
-        remedy: "membranes do not leak here: train without a leak (or leave the entry out if no activation reads it)",
-    },
-    Unsupported {
-        entries: &["leak", "tau", "tau_mem", "tau_syn", "tau_m", "tau_s", "refractory"],
-        neutral: &["0", "0.0"],
-        remedy: "membranes do not leak and neurons do not rest here: train without (or leave the entry out if no activation reads it)",
-    },
-    Unsupported {
-        entries: &["reset", "v_reset", "reset_mechanism", "hard_reset", "detach_reset"],
-        neutral: &["subtract", "soft"],
-        remedy: "a neuron that fires subtracts its threshold: train with a soft reset, or leave the entry out",
-    },
-    Unsupported {
-        entries: &["threshold", "v_threshold", "theta"],
-        neutral: &[],
-        remedy: "thresholds are tensors, one a site or one a channel: export them under the names in docs/checkpoint.md",
-    },
-    Unsupported {
-        entries: &[
-            "position_embedding",
-            "pos_embed",
-            "absolute_position_embedding",
-            "absolute_pos_embed",
-            "ape",
-            "rope",
-            "rotary_embedding",
-            "alibi",
-        ],
-        neutral: &[],
-        remedy: "positions come from `attn.bias_table` alone: train without it",
-    },
-    Unsupported {
-        entries: &[
-            "class_token",
-            "cls_token",
-            "distillation_token",
-            "dist_token",
-            "register_tokens",
-            "num_registers",
-        ],
-        neutral: &["0"],
-        remedy: "the classifier reads the mean over all tokens: train without it",
-    },
-    Unsupported {
-        entries: &["global_pool", "pooling", "pool"],
-        neutral: &["mean", "avg", "average"],
-        remedy: "the classifier reads the mean over all tokens: train with that",
-    },
-    Unsupported {
-        entries: &[
-            "softmax",
-            "qk_norm",
-            "qk_scale",
-            "attention_scale",
-            "logit_scale",
-            "cosine_attention",
-            "layer_scale",
-            "init_values",
-            "scale",
-        ],
-        neutral: &[],
-        remedy: "attention is QCFS of `q k' / sqrt(d) + bias`, what it gives is added unscaled: fold scales into `q` and `proj`, train \
-                 without the rest",
-    },
-    Unsupported {
-        entries: &["swiglu", "glu", "gated_mlp", "post_norm", "conv_stem", "depthwise_conv"],
-        neutral: &[],
-        remedy: "docs/checkpoint.md says what a block computes: train without it",
-    },
-    Unsupported {
-        entries: &["norm_first", "pre_norm"],
-        neutral: &["true"],
-        remedy: "every norm comes before what it feeds: train with that",
-    },
-    Unsupported {
-        entries: &[
-            "shift",
-            "shift_size",
-            "stride",
-            "patch_stride",
-            "patch_padding",
-            "padding",
-            "overlap",
-            "dilation",
-        ],
-        neutral: &[],
-        remedy: "patches do not overlap and are not padded, odd blocks shift by half a window: leave the entry out if that is so, else \
-                 train that way",
-    },
-    Unsupported {
-        entries: &[
-            "image_mean",
-            "image_std",
-            "pixel_mean",
-            "pixel_std",
-            "input_mean",
-            "input_std",
-            "input_range",
-            "pixel_range",
-            "rescale_factor",
-            "input_scale",
-        ],
-        neutral: &["[0,1]", "[0.0,1.0]"],
-        remedy: "say what is done to pixels with `mean` and `std`, for pixels scaled to 0..1",
-    },
-];
 
 /// A checked header.
 pub(super) struct Header {
@@ -166,7 +52,12 @@ pub(super) struct Header {
 pub(super) fn read(text: &str) -> Result<Header, ModelError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let entries = json.deserialize_map(Entries).and_then(|entries| json.end().map(|()| entries));
-    let mut entries = entries.map_err(|error| format_error(format!("metadata entry `{KEY}`: {error}")))?;
+    let mut entries = entries.map_err(|error| {
+        let remedy = no_number(text, &error).map_or_else(String::new, |found| {
+            format!("; {found} is no number in JSON: write a finite one, or leave the entry out")
+        });
+        format_error(format!("metadata entry `{KEY}`: {error}{remedy}"))
+    })?;
     match entries.get("version").map(|version| (version.as_u64(), version)) {
         Some((Some(VERSION), _)) => {}
         Some((_, found)) => {
@@ -184,16 +75,7 @@ pub(super) fn read(text: &str) -> Result<Header, ModelError> {
     if format != FORMAT {
         return Err(format_error(format!("unknown architecture: format `{format}`, expected `{FORMAT}`")));
     }
-    let mut warnings = kinds::check(&entries)?;
-    for (entry, value) in &entries {
-        warnings.extend(unread(entry, value)?);
-    }
-    if let Some(Value::Object(image)) = entries.get("image") {
-        for entry in image.keys().filter(|entry| !IMAGE.contains(&entry.as_str())) {
-            warnings
-                .push(Warning::Unknown { entry: format!("image.{entry}"), nearest: nearest(entry, &IMAGE) });
-        }
-    }
+    let mut warnings = Vec::new();
     for entry in WHOLE {
         entries.get_mut(entry).into_iter().for_each(whole);
     }
@@ -208,6 +90,18 @@ pub(super) fn read(text: &str) -> Result<Header, ModelError> {
                     value,
                     "a number, or two equal ones: patches and windows are squares, train with such",
                 ));
+            }
+        }
+    }
+    for (entry, value) in &entries {
+        warnings.extend(unread(&entries, entry, value)?);
+    }
+    if let Some(Value::Object(image)) = entries.get("image") {
+        for (part, value) in image.iter().filter(|(part, _)| !IMAGE.contains(&part.as_str())) {
+            let entry = format!("image.{part}");
+            if !foreign::check(&entries, &entry, part, value)? {
+                warnings
+                    .push(Warning::Unknown { entry, nearest: nearest(part, &IMAGE).map(|(found, _)| found) });
             }
         }
     }
@@ -229,8 +123,30 @@ impl Header {
         self.entries.get(name).filter(|value| !value.is_null())
     }
 
+    /// Checks what the header says that modules compute; `tensors` are the names in the file.
+    pub fn check_kinds<'t>(
+        &mut self,
+        tensors: impl Iterator<Item = &'t str> + Clone,
+    ) -> Result<(), ModelError> {
+        let assumed = kinds::check(&self.entries, tensors)?;
+        self.warnings.splice(0..0, assumed);
+        Ok(())
+    }
+
     /// The shape of the network, checked.
     pub fn architecture(&self) -> Result<Architecture, ModelError> {
+        for (entry, most) in SIZES {
+            self.check_type(entry, &format!("a whole number, 1 to {most}"), is_size)?;
+        }
+        for entry in STAGES {
+            self.check_type(entry, "a list of whole numbers, one a stage", |value| {
+                value.as_array().is_some_and(|values| values.iter().all(is_size))
+            })?;
+        }
+        self.check_type("image", "an object of `height`, `width` and `channels`, whole numbers", |value| {
+            IMAGE.iter().all(|side| value.get(side).is_some_and(is_size))
+        })?;
+        self.check_type("bn_eps", "a number, 0 to 1", Value::is_number)?;
         let architecture: Architecture = serde_json::from_value(Value::Object(self.entries.clone()))
             .map_err(|error| format_error(format!("metadata entry `{KEY}`: {error}")))?;
         architecture.validate()?;
@@ -238,26 +154,56 @@ impl Header {
     }
 }
 
+impl Header {
+    /// Refuses an entry that is there and of another type than it must be.
+    fn check_type(
+        &self,
+        entry: &str,
+        allowed: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<(), ModelError> {
+        match self.entries.get(entry) {
+            Some(value) if !fits(value) => Err(wrong(entry, value, allowed)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_size(value: &Value) -> bool {
+    value.as_u64().is_some_and(|value| u32::try_from(value).is_ok())
+}
+
+/// The word at a fault of the JSON that Python writes for a float that is no number.
+fn no_number(text: &str, error: &serde_json::Error) -> Option<&'static str> {
+    let line = text.lines().nth(error.line().checked_sub(1)?)?.as_bytes();
+    let near = line.get(error.column().saturating_sub(2)..)?;
+    let near = &near[..near.len().min(12)];
+    ["NaN", "Infinity"]
+        .into_iter()
+        .find(|word| near.windows(word.len()).any(|found| found == word.as_bytes()))
+}
+
 /// What is to be said about an entry that nothing reads.
-fn unread(entry: &str, value: &Value) -> Result<Option<Warning>, ModelError> {
+fn unread(header: &Map<String, Value>, entry: &str, value: &Value) -> Result<Option<Warning>, ModelError> {
     let known: Vec<&'static str> =
         ENTRIES.into_iter().chain(NOTES).chain(KINDS.iter().map(|kind| kind.entry)).collect();
-    if known.contains(&entry) {
-        return Ok(None);
-    }
     let name = entry.to_lowercase().replace('-', "_");
-    if let Some(unsupported) = UNSUPPORTED.iter().find(|found| found.entries.contains(&name.as_str())) {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_lowercase);
-        let neutral = ["false", "null", "none"].iter().chain(unsupported.neutral).any(|word| *word == text);
-        return if neutral { Ok(None) } else { Err(refused(entry, value, unsupported.remedy)) };
-    }
     // What `mean` and `std` say under another name is compared with them.
-    if super::input::NAMES.contains(&name.as_str()) {
+    if known.contains(&entry) || super::input::NAMES.contains(&name.as_str()) {
         return Ok(None);
     }
-    let meant = UNSUPPORTED.iter().flat_map(|unsupported| unsupported.entries).copied();
-    let candidates: Vec<&'static str> = known.into_iter().chain(meant).collect();
-    Ok(Some(Warning::Unknown { entry: entry.to_owned(), nearest: nearest(&name, &candidates) }))
+    let mut judged = foreign::check(header, entry, entry, value)?;
+    if let Value::Object(parts) = value {
+        for (part, value) in parts {
+            judged |= foreign::check_part(header, entry, part, value)?;
+        }
+    }
+    if judged {
+        return Ok(None);
+    }
+    let near = nearest(&name, &known);
+    foreign::check_misspelt(entry, &name, value, near.map(|(_, distance)| distance))?;
+    Ok(Some(Warning::Unknown { entry: entry.to_owned(), nearest: near.map(|(found, _)| found) }))
 }
 
 /// An entry that says that the network computes something else.
@@ -268,15 +214,15 @@ pub(super) fn refused(entry: &str, value: &Value, remedy: &str) -> ModelError {
     ModelError::Meaning { entry, found, remedy: remedy.to_owned() }
 }
 
-/// The candidate that the fewest changed letters lead to, if they are a third of the word at most.
-fn nearest(word: &str, candidates: &[&'static str]) -> Option<&'static str> {
-    let distance = |candidate: &&&'static str| strsim::damerau_levenshtein(word, candidate);
-    let found = candidates.iter().min_by_key(distance)?;
-    (3 * distance(&found) <= word.chars().count().max(3)).then_some(*found)
+/// The candidate that the fewest changed letters lead to, if they are a third of the word at most, and their number.
+pub(super) fn nearest(word: &str, candidates: &[&'static str]) -> Option<(&'static str, usize)> {
+    let distance = |candidate: &'static str| (candidate, strsim::damerau_levenshtein(word, candidate));
+    let found = candidates.iter().copied().map(distance).min_by_key(|(_, distance)| *distance)?;
+    (3 * found.1 <= word.chars().count().max(3)).then_some(found)
 }
 
 /// Whole numbers for floats that are whole: `4.0` is 4.
-fn whole(value: &mut Value) {
+pub(super) fn whole(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(whole),
         Value::Object(values) => values.values_mut().for_each(whole),

@@ -40,6 +40,10 @@ impl Normalisation {
                 // A flag says nothing that can be compared.
                 _ => *value == Value::Bool(false),
             };
+            if !same && header.entry("mean").is_some() {
+                let remedy = "`mean` and `std` of the header say something else: correct the wrong ones, or leave one of both out";
+                return Err(refused(name, value, remedy));
+            }
             if !same {
                 return Err(refused(name, value, "say it with `mean` and `std`, for pixels scaled to 0..1"));
             }

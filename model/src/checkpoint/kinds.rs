@@ -1,5 +1,6 @@
 //! What a network's modules compute: entries of the header that tensors leave no trace of.
 
+use super::header::wrong;
 use super::{KEY, Warning};
 use crate::error::ModelError;
 use serde_json::{Map, Value};
@@ -42,31 +43,81 @@ pub(super) const KINDS: [Kind; 4] = [
     },
 ];
 
+/// The end of a tensor's name behind a module of each kind: the modules that an entry may speak of.
+const MODULES: [(&str, &[&str]); 4] = [
+    ("activation", &[".threshold", "_threshold"]),
+    ("attention", &[".bias_table"]),
+    ("norm", &[".running_mean"]),
+    ("residual", &[".attn.bias_table"]),
+];
+
 /// Refuses modules of other kinds than a Masked Spiking Transformer has, and warns of what is not said. Each entry is one
-/// name for the whole network or a map from module to name.
-pub(super) fn check(header: &Map<String, Value>) -> Result<Vec<Warning>, ModelError> {
+/// name for the whole network or a map from module to name; `tensors` are the names that say which modules there are.
+pub(super) fn check<'t>(
+    header: &Map<String, Value>,
+    tensors: impl Iterator<Item = &'t str> + Clone,
+) -> Result<Vec<Warning>, ModelError> {
     let mut warnings = Vec::new();
     for Kind { entry, allowed, meaning, remedy } in KINDS {
+        let form = || format!("\"{allowed}\", or a map from modules to it");
         let modules: Vec<(&str, &Value)> = match header.get(entry) {
             None => {
                 warnings.push(Warning::Assumed { entry, value: allowed, meaning });
                 continue;
             }
-            Some(Value::Object(modules)) => {
+            Some(Value::Object(modules)) if !modules.is_empty() => {
                 modules.iter().map(|(name, kind)| (name.as_str(), kind)).collect()
             }
-            Some(kind) => vec![("every module", kind)],
+            Some(kind @ Value::String(_)) => vec![("every module", kind)],
+            Some(other) => return Err(wrong(entry, other, &form())),
         };
-        for (module, kind) in modules {
-            let name = kind.as_str().unwrap_or_default();
-            if name.to_lowercase().replace(['-', '_'], "") != allowed.replace('_', "") {
+        for (module, kind) in &modules {
+            let Some(name) = kind.as_str() else {
+                return Err(wrong(&format!("{entry}.{module}"), kind, &format!("\"{allowed}\"")));
+            };
+            if !means(name, allowed) {
                 return Err(ModelError::Unmappable {
-                    module: module.to_owned(),
+                    module: (*module).to_owned(),
                     found: format!("metadata entry `{KEY}` says {entry} {kind}, allowed: \"{allowed}\""),
                     remedy: remedy.to_owned(),
                 });
             }
         }
+        if !header[entry].is_object() {
+            continue;
+        }
+        let ends = MODULES.iter().find(|(of, _)| *of == entry).map_or(&[][..], |(_, ends)| ends);
+        let there: Vec<&str> = tensors
+            .clone()
+            .filter_map(|tensor| ends.iter().find_map(|end| tensor.strip_suffix(end)))
+            .collect();
+        // A name speaks of all modules inside it, and a module's part of the module.
+        let inside = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('.'));
+        let speaks = |name: &str, module: &str| inside(module, name) || inside(name, module);
+        if let Some((name, kind)) =
+            modules.iter().find(|(name, _)| !there.iter().any(|found| speaks(name, found)))
+        {
+            let example = there.first().map_or_else(String::new, |module| format!(", such as `{module}`"));
+            return Err(wrong(
+                &format!("{entry}.{name}"),
+                kind,
+                &format!("names of modules{example}; or {}", form()),
+            ));
+        }
+        let unnamed = there.iter().find(|found| !modules.iter().any(|(name, _)| speaks(name, found)));
+        warnings.extend(unnamed.map(|module| Warning::Unnamed {
+            entry,
+            module: (*module).to_owned(),
+            meaning,
+        }));
     }
     Ok(warnings)
+}
+
+/// Whether a name is the allowed one in another spelling.
+fn means(name: &str, allowed: &str) -> bool {
+    let name = name.to_lowercase().replace(['-', '_', ' '], "");
+    let name = name.trim_start_matches("torch.").trim_start_matches("nn.");
+    name == allowed.replace('_', "")
+        || allowed == "batch_norm" && ["batchnorm1d", "batchnorm2d", "bn", "bn1d", "bn2d"].contains(&name)
 }

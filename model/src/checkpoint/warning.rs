@@ -22,6 +22,15 @@ pub enum Warning {
         /// What that means.
         meaning: &'static str,
     },
+    /// An entry of the metadata that names some modules and leaves out others.
+    Unnamed {
+        /// The entry.
+        entry: &'static str,
+        /// The first module that it does not name.
+        module: String,
+        /// What was assumed of it.
+        meaning: &'static str,
+    },
 }
 
 impl Display for Warning {
@@ -34,6 +43,10 @@ impl Display for Warning {
                     None => write!(f, "docs/checkpoint.md lists the entries, put notes into `training`"),
                 }
             }
+            Warning::Unnamed { entry, module, meaning } => write!(
+                f,
+                "metadata entry `{KEY}`: `{entry}` does not name module `{module}`: assumed that {meaning}; name it, too, if that is so"
+            ),
             Warning::Assumed { entry, value, meaning } => write!(
                 f,
                 "metadata entry `{KEY}` has no `{entry}`: assumed that {meaning}; write \"{entry}\": \"{value}\" if that is so"

@@ -9,6 +9,10 @@ use crate::network::{LayerId, MaskSite, Operation};
 /// Largest fraction of scores and context.
 const MAX_FRACTION: u32 = 7;
 
+/// Share by which the product of two float32 thresholds may differ from what both were computed from: half a unit in the last
+/// place each, of both products that are compared.
+const PRODUCT_ROUNDING: f64 = 4.0 * (f32::EPSILON / 2.0) as f64;
+
 impl Converter<'_> {
     /// Eq. 7: `QCFS(q k' / sqrt(d) + bias)`, divided by what one coincidence stands for.
     pub(super) fn scores(
@@ -67,7 +71,7 @@ impl Converter<'_> {
         let in_heads = products.chunks(head_size).enumerate();
         let unit = |(head, products): (usize, &[f64])| match products
             .iter()
-            .position(|product| *product != products[0])
+            .position(|product| (*product - products[0]).abs() > PRODUCT_ROUNDING * products[0])
         {
             None => Ok(products[0] / (head_size as f64).sqrt()),
             Some(channel) => Err(ModelError::Unmappable {
