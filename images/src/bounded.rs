@@ -1,6 +1,7 @@
 //! Reading no more than a header has announced.
 
 use crate::error::ImageError;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -40,12 +41,26 @@ pub(crate) fn read_exactly(path: &Path, from: &mut dyn Read, count: usize) -> Re
     }
 }
 
+/// Opens a regular file, and nothing else: a named pipe or a device could keep its reader waiting for ever.
+///
+/// # Errors
+/// If it is something else, or cannot be opened.
+pub(crate) fn open(path: &Path) -> Result<File, ImageError> {
+    let what = path.metadata().map_err(ImageError::io(path))?;
+    if !what.is_file() {
+        let found = if what.is_dir() { "a folder" } else { "a pipe, a device or a socket" };
+        let reason = format!("{found}, allowed: a regular file; save the content to one");
+        return Err(ImageError::file(path, reason));
+    }
+    File::open(path).map_err(ImageError::io(path))
+}
+
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
 /// If it is longer, or cannot be read.
 pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ImageError> {
-    let file = std::fs::File::open(path).map_err(ImageError::io(path))?;
+    let file = open(path)?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(ImageError::io(path))?;
     if bytes.len() as u64 > limit {

@@ -4,7 +4,6 @@
 use crate::bounded::{self, corrupt, read_exactly};
 use crate::error::ImageError;
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
@@ -13,7 +12,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A file, unpacked if it is gzipped.
 pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read>, ImageError> {
-    let mut file = BufReader::new(File::open(path).map_err(ImageError::io(path))?);
+    let mut file = BufReader::new(bounded::open(path)?);
     let mut start = [0; GZIP.len()];
     let packed = file.read_exact(&mut start).is_ok() && start == GZIP;
     file.rewind().map_err(ImageError::io(path))?;

@@ -4,6 +4,7 @@ use crate::bounded::read_file;
 use crate::error::ImageError;
 use crate::idx::{self, unpacked};
 use crate::numpy;
+use isa::names::{NameFault, check_distinct, shown};
 use model::Network;
 use std::io::Read;
 use std::path::Path;
@@ -12,8 +13,8 @@ use std::path::Path;
 const LABEL_BYTES: u64 = 1 << 26;
 /// Largest file of class names.
 const NAME_BYTES: u64 = 1 << 20;
-/// Longest name of a class, in characters.
-const NAME_LENGTH: usize = 64;
+/// How some editors begin a text: a byte order mark, which is no part of it.
+const MARK: char = '\u{feff}';
 
 /// A class for people: its index, and its name if it has one.
 pub fn class_text(class_names: &[String], class: usize) -> String {
@@ -26,11 +27,10 @@ pub fn class_text(class_names: &[String], class: usize) -> String {
 /// Reads one name a line, from class 0 on. Empty lines at the end do not count.
 ///
 /// # Errors
-/// If the file cannot be read or is no text, if it has not as many names as there are classes, or if a name is empty, not printable,
-/// longer than 64 characters, or there twice.
+/// If the file cannot be read or is no text, if it has not as many names as there are classes, or if one is no name as [`isa::names`]
+/// has it, or is there twice.
 pub(crate) fn read_class_names(path: &Path, classes: usize) -> Result<Vec<String>, ImageError> {
-    let bytes = read_file(path, NAME_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| ImageError::file(path, "no UTF-8 text"))?;
+    let text = read_text(path, NAME_BYTES, "no UTF-8 text; save it as UTF-8")?;
     let names: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
     check_class_names(path, &names)?;
     if names.len() != classes {
@@ -44,23 +44,28 @@ pub(crate) fn read_class_names(path: &Path, classes: usize) -> Result<Vec<String
     Ok(names)
 }
 
-/// Refuses names that cannot be told apart or printed.
+/// Reads a text, without the byte order mark that it may begin with.
+///
+/// # Errors
+/// If the file cannot be read, is longer than `limit`, or is no UTF-8: `otherwise` says so.
+fn read_text(path: &Path, limit: u64, otherwise: &str) -> Result<String, ImageError> {
+    let text = String::from_utf8(read_file(path, limit)?).map_err(|_| ImageError::file(path, otherwise))?;
+    Ok(text.strip_prefix(MARK).map(str::to_owned).unwrap_or(text))
+}
+
+/// Refuses names that cannot be told apart or printed: those that a checkpoint could not give its classes either.
 pub(crate) fn check_class_names(path: &Path, names: &[String]) -> Result<(), ImageError> {
-    for (class, name) in names.iter().enumerate() {
-        let printable = !name.is_empty() && !name.chars().any(char::is_control);
-        if !printable || name.chars().count() > NAME_LENGTH {
-            let reason =
-                format!("class {class} is called {name:?}, allowed: 1 to {NAME_LENGTH} printable characters");
-            return Err(ImageError::file(path, reason));
-        }
-        if let Some(first) = names[..class].iter().position(|earlier| earlier == name) {
-            return Err(ImageError::file(
-                path,
-                format!("classes {first} and {class} are both called `{name}`"),
-            ));
-        }
-    }
-    Ok(())
+    check_distinct(names.iter().map(String::as_str)).map_err(|(class, fault)| {
+        let name = &names[class];
+        let first = names.iter().position(|earlier| earlier == name);
+        let reason = match (fault, first) {
+            (NameFault::Repeated, Some(first)) => {
+                format!("classes {first} and {class} are both called `{}`; rename one", shown(name))
+            }
+            _ => format!("class {class} is called `{}`, allowed: {fault}; rename it", shown(name)),
+        };
+        ImageError::file(path, reason)
+    })
 }
 
 /// Reads the labels of `count` images: idx, gzipped or not, `.npy`, or text with an integer on each line.
@@ -90,9 +95,8 @@ pub(crate) fn read_labels(path: &Path, count: usize) -> Result<Vec<i64>, ImageEr
 }
 
 fn lines(path: &Path) -> Result<Vec<i64>, ImageError> {
-    let text = String::from_utf8(read_file(path, LABEL_BYTES)?);
-    let text = text
-        .map_err(|_| ImageError::file(path, "labels are an idx file, an .npy array of integers, or text"))?;
+    let otherwise = "labels are an idx file, an .npy array of integers, or text";
+    let text = read_text(path, LABEL_BYTES, otherwise)?;
     let lines = text.trim_end().lines().enumerate();
     lines
         .map(|(index, line)| {
@@ -125,7 +129,8 @@ pub(crate) fn check_labels(path: &Path, labels: &[i64], classes: usize) -> Resul
 /// Returns the class of each folder, and the names of all classes.
 ///
 /// # Errors
-/// If a folder's name is no class of the network; or, where classes have no names, if there are not as many folders as classes.
+/// If a folder's name is no class of the network; if there are more folders than classes; or,
+/// where classes have no names, fewer.
 pub(crate) fn folder_classes(
     path: &Path,
     folders: &[String],
@@ -133,6 +138,15 @@ pub(crate) fn folder_classes(
     network: &Network,
 ) -> Result<(Vec<i64>, Vec<String>), ImageError> {
     check_class_names(path, folders)?;
+    if folders.len() > network.classes {
+        let reason = format!(
+            "{} folders of classes, but the network has {}; take folders away, or use a network with {} classes",
+            folders.len(),
+            in_words(network.classes),
+            folders.len()
+        );
+        return Err(ImageError::file(path, reason));
+    }
     if class_names.is_empty() {
         if folders.len() != network.classes {
             let reason = format!(

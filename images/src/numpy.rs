@@ -12,7 +12,6 @@ use crate::options::{Options, Part};
 use crate::parts::{self, Choice};
 use model::network::ImageShape;
 use npyz::{DType, Deserialize, NpyFile, NpyHeader, Order, TypeChar};
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 use zip::ZipArchive;
@@ -67,7 +66,7 @@ pub(crate) fn read_archive(
     network: ImageShape,
     options: &Options,
 ) -> Result<Archive, ImageError> {
-    let file = BufReader::new(File::open(path).map_err(ImageError::io(path))?);
+    let file = BufReader::new(bounded::open(path)?);
     let wrong =
         |error| ImageError::file(path, format!("not an .npz file, or a truncated or corrupt one: {error}"));
     let mut archive = ZipArchive::new(file).map_err(wrong)?;
@@ -87,7 +86,10 @@ pub(crate) fn read_archive(
     }
     let names = |arrays: &[(usize, String)]| arrays.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
     if image_arrays.is_empty() {
-        return Err(ImageError::file(path, "no array with three or four axes in it, so no images"));
+        return Err(ImageError::file(
+            path,
+            "no array with three or four axes in it, so no images; one image `x` of two axes is `x[None]`",
+        ));
     }
     let Choice { indices, part } = parts::choose(path, &names(&image_arrays), options.part)?;
     let [chosen] = indices[..] else {
@@ -131,7 +133,9 @@ fn images(
     let file = open(path, reader)?;
     let header = file.header().clone();
     let sizes: Vec<usize> = header.shape().iter().map(|&size| size as usize).collect();
+    check_type(path, &header)?;
     let count = bounded::elements(path, &sizes)?;
+    check_several(path, &sizes, network, options)?;
     let layout = match header.order() {
         Order::C => Layout::row_major(sizes),
         Order::Fortran => Layout::column_major(sizes),
@@ -144,6 +148,32 @@ fn images(
     Ok(images.gather(bytes))
 }
 
+/// Refuses an array that is one image: its channels, or its rows, would be taken for images.
+fn check_several(
+    path: &Path,
+    sizes: &[usize],
+    network: ImageShape,
+    options: &Options,
+) -> Result<(), ImageError> {
+    let fits = |height, width| (height, width) == (network.height, network.width) || options.resize;
+    let colors = |channels| channels > 1 && channels == network.channels;
+    let (is_one, otherwise) = match *sizes {
+        [height, width] => (fits(height, width), String::new()),
+        [channels, height, width] if colors(channels) && fits(height, width) => {
+            (true, format!("; if it is {channels} grey images, `x[:, None]`"))
+        }
+        [height, width, channels] => (colors(channels) && fits(height, width), String::new()),
+        _ => (false, String::new()),
+    };
+    if is_one {
+        let reason = format!(
+            "an array of shape {sizes:?} is one image; images need an axis of their own in front: save `x[None]`{otherwise}"
+        );
+        return Err(ImageError::file(path, reason));
+    }
+    Ok(())
+}
+
 /// Elements times the factor, as bytes.
 fn converted(path: &Path, file: NpyFile<&mut dyn Read>, scale: Option<f64>) -> Result<Vec<u8>, ImageError> {
     let header = file.header().clone();
@@ -151,6 +181,10 @@ fn converted(path: &Path, file: NpyFile<&mut dyn Read>, scale: Option<f64>) -> R
     if kind == TypeChar::Float && scale.is_none() {
         let reason = "floating point: say with --scale what makes bytes of the numbers, 255 where they are 0 to 1, 1 where they \
                       are 0 to 255";
+        return Err(ImageError::file(path, reason));
+    }
+    if kind == TypeChar::Bool && scale.is_none() {
+        let reason = "bool: say with --scale what makes bytes of the values, 255 for black and white, 1 for 0 and 1 of 255";
         return Err(ImageError::file(path, reason));
     }
     let mut bytes = Vec::new();
@@ -186,8 +220,16 @@ fn labels(path: &Path, reader: &mut dyn Read, count: usize) -> Result<Vec<i64>, 
         return Err(ImageError::file(path, format!("{} labels, but {count} images", header.len())));
     }
     let mut labels = Vec::new();
-    // Beyond 2^53, where floating point rounds, no integer is a class.
     numbers(path, file, &mut |value| {
+        // Beyond, floating point rounds and no integer is a class.
+        if value.abs() > (1u64 << 53) as f64 {
+            let reason = format!(
+                "image {} has label {}, which is no class; use the labels of these images",
+                labels.len(),
+                value as i128
+            );
+            return Err(ImageError::file(path, reason));
+        }
         labels.push(value as i64);
         Ok(())
     })?;
@@ -274,14 +316,26 @@ fn numbers(
         (TypeChar::Int, 8) => stream(path, file, |value: i64| value as f64, each),
         (TypeChar::Float, 4) => stream(path, file, |value: f32| f64::from(value), each),
         (TypeChar::Float, 8) => stream(path, file, |value: f64| value, each),
-        _ => {
-            let reason = format!(
-                "elements of type {}, allowed: bool, integers, float32, float64; convert them with `numpy.astype`",
-                file.header().dtype().descr()
-            );
-            Err(ImageError::file(path, reason))
-        }
+        _ => Err(other_type(path, file.header())),
     }
+}
+
+/// Refuses elements that [`numbers`] does not read.
+fn check_type(path: &Path, header: &NpyHeader) -> Result<(), ImageError> {
+    match scalar(path, header)? {
+        (TypeChar::Bool, 1) | (TypeChar::Int | TypeChar::Uint, 1 | 2 | 4 | 8) | (TypeChar::Float, 4 | 8) => {
+            Ok(())
+        }
+        _ => Err(other_type(path, header)),
+    }
+}
+
+fn other_type(path: &Path, header: &NpyHeader) -> ImageError {
+    let reason = format!(
+        "elements of type {}, allowed: bool, integers, float32, float64; convert them with `numpy.astype`",
+        header.dtype().descr()
+    );
+    ImageError::file(path, reason)
 }
 
 fn stream<T: Deserialize>(

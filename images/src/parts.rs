@@ -14,13 +14,34 @@ pub(crate) enum Side {
 
 /// The side that a name belongs to, if it says.
 pub(crate) fn side(name: &str) -> Option<Side> {
-    let name = name.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    match (has(&["t10k", "test"]), has(&["train", "data_batch"])) {
+    let words = words(name);
+    let has = |sought: &[&str]| words.iter().any(|word| sought.contains(&word.as_str()));
+    let batch = words.windows(2).any(|pair| pair == ["data", "batch"]);
+    match (has(&["t10k", "test", "testing"]), has(&["train", "training"]) || batch) {
         (true, false) => Some(Side::Test),
         (false, true) => Some(Side::Train),
         _ => None,
     }
+}
+
+/// The words of a name, in small letters: between what is no letter or digit, and from each capital behind a small letter. The digits
+/// that they end with, and an `x` or `y` at either end of `test` and `train` (`Xtest`), do not count.
+fn words(name: &str) -> Vec<String> {
+    let mut spaced = String::new();
+    let mut before = ' ';
+    for character in name.chars() {
+        if before.is_lowercase() && character.is_uppercase() {
+            spaced.push(' ');
+        }
+        spaced.push(if character.is_alphanumeric() { character } else { ' ' });
+        before = character;
+    }
+    let bare = |word: &str| -> String {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let core = word.trim_matches(['x', 'y']);
+        if ["test", "train"].contains(&core) { core.to_owned() } else { word.to_owned() }
+    };
+    spaced.to_lowercase().split_whitespace().map(bare).collect()
 }
 
 /// What was chosen.
@@ -71,7 +92,8 @@ pub(crate) fn range(path: &Path, count: usize, part: Option<Part>) -> Result<Ran
     let first = || {
         count.checked_sub(HELD_OUT).filter(|&first| first > 0).ok_or_else(|| {
             let reason =
-                format!("{count} training images, of which {HELD_OUT} are held out: more are needed");
+                format!("{count} training images, of which {HELD_OUT} are held out: more are needed; to take all, give the images a file whose \
+                         name does not have `train` in it, and name that with --data");
             ImageError::file(path, reason)
         })
     };
@@ -95,6 +117,13 @@ mod tests {
             ("data_batch_3.bin", Some(Side::Train)),
             ("pixels", None),
             ("train_test", None),
+            ("test_batch.bin", Some(Side::Test)),
+            ("Xtest", Some(Side::Test)),
+            ("trainImages", Some(Side::Train)),
+            ("training_2", Some(Side::Train)),
+            ("latest_x", None),
+            ("contest", None),
+            ("constraint", None),
         ];
         for (name, expected) in cases {
             assert_eq!(side(name), expected, "{name}");

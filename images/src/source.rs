@@ -1,7 +1,7 @@
 //! What `--data` names, told by its content.
 
 use crate::axes::{Array, Images, Layout};
-use crate::bounded::LIMIT;
+use crate::bounded::{self, LIMIT};
 use crate::cifar::{self, Cifar};
 use crate::error::ImageError;
 use crate::fit::{self, Kind};
@@ -32,6 +32,7 @@ pub struct Source {
     class_names: Vec<String>,
     network: ImageShape,
     options: Options,
+    format: Format,
 }
 
 /// Some images of a source, as the network takes them.
@@ -161,6 +162,7 @@ impl Source {
             class_names,
             network: network.image,
             options: options.clone(),
+            format: found.format,
         })
     }
 
@@ -229,8 +231,17 @@ impl Source {
             pixels,
             labels: self.labels.as_ref().map(|labels| labels[stored].to_vec()),
             class_names: self.class_names.clone(),
-            notes: notes(&peculiar),
+            notes: self.dark().into_iter().chain(notes(&peculiar)).collect(),
         })
+    }
+
+    /// What to say of an array of 0 and 1 alone, which is as good as black.
+    fn dark(&self) -> Option<String> {
+        let Stored::Array(array) = &self.stored else { return None };
+        let scalable = matches!(self.format, Format::Npy | Format::Npz)
+            && self.options.scale.is_none_or(|scale| scale < 255.0);
+        let is_dark = scalable && array.pixels.iter().all(|&byte| byte <= 1);
+        is_dark.then(|| "all values are 0 or 1 of 255; --scale 255 if they are shares".to_owned())
     }
 
     /// A stored image, as the network takes it.
@@ -310,6 +321,8 @@ fn find(path: &Path, network: ImageShape, options: &Options) -> Result<Found, Im
     if path.metadata().map_err(ImageError::io(path))?.is_dir() {
         return find_in_folder(path, network, options);
     }
+    // What is neither is refused here, whatever length it announces.
+    bounded::open(path)?;
     let format = sniff(path)?.ok_or_else(|| ImageError::file(path, unknown(path)))?;
     let found = match format {
         Format::Npz => {
@@ -336,6 +349,10 @@ fn without_parts(path: &Path, part: Part) -> ImageError {
 /// Looks at the first bytes of a file, unpacked if it is gzipped.
 fn sniff(path: &Path) -> Result<Option<Format>, ImageError> {
     let length = path.metadata().map_err(ImageError::io(path))?.len();
+    // The system's own files have no length, and some of them keep their reader waiting.
+    if length == 0 {
+        return Ok(None);
+    }
     let mut start = Vec::new();
     let read = unpacked(path)?.take(512).read_to_end(&mut start);
     if read.is_err() && start.is_empty() {
@@ -364,14 +381,38 @@ fn is_whole_idx(start: &[u8], axes: usize, length: u64) -> bool {
 
 /// Why a file is no source, with what it may be.
 fn unknown(path: &Path) -> String {
-    let mut start = Vec::new();
-    let readable = unpacked(path).map(|file| file.take(512).read_to_end(&mut start));
-    let archive = readable.is_ok() && start.get(257..262) == Some(b"ustar");
+    if path.metadata().is_ok_and(|what| what.len() == 0) {
+        return "an empty file, so not a file of images; name another with --data".to_owned();
+    }
+    let start = first_bytes(path);
+    if is_pickle(&start) {
+        return PICKLE.to_owned();
+    }
+    let archive = start.get(257..262) == Some(b"ustar");
     let what = if archive { "a tar archive: unpack it, and name the folder" } else { "not a file of images" };
     format!(
         "{what}; allowed: idx (gzipped or not), .npy, .npz, binary batches of CIFAR-10 or CIFAR-100, PNG, JPEG, or a folder of them \
          (docs/images.md)"
     )
+}
+
+/// What to do about batches of CIFAR for Python.
+const PICKLE: &str = "a pickle of Python, as CIFAR's version for Python has them; take the binary version of the data set, or save \
+                      the images with `numpy.save`";
+
+/// Whether a file begins like a pickle of protocol 2 or above.
+fn is_pickle(start: &[u8]) -> bool {
+    matches!(start, [0x80, 2..=5, ..])
+}
+
+/// The first bytes of a file, unpacked; as many as can be read.
+fn first_bytes(path: &Path) -> Vec<u8> {
+    let mut start = Vec::new();
+    if let Ok(file) = unpacked(path) {
+        // What was read before an error counts.
+        let _ = file.take(512).read_to_end(&mut start);
+    }
+    start
 }
 
 fn read_idx(path: &Path, network: ImageShape, options: &Options) -> Result<Array, ImageError> {
@@ -407,6 +448,8 @@ struct Sorted {
     cifar: Vec<(PathBuf, Cifar)>,
     arrays: Vec<PathBuf>,
     pictures: Vec<PathBuf>,
+    /// The first pickle of Python, of which nothing is read.
+    pickle: Option<PathBuf>,
 }
 
 fn sort(files: Vec<PathBuf>) -> Result<Sorted, ImageError> {
@@ -416,6 +459,7 @@ fn sort(files: Vec<PathBuf>) -> Result<Sorted, ImageError> {
         cifar: Vec::new(),
         arrays: Vec::new(),
         pictures: Vec::new(),
+        pickle: None,
     };
     for path in files {
         match sniff(&path)? {
@@ -430,6 +474,9 @@ fn sort(files: Vec<PathBuf>) -> Result<Sorted, ImageError> {
                     "called a picture, but no PNG or JPEG; convert it, or take it away",
                 ));
             }
+            None if path.metadata().is_ok_and(|what| what.len() > 0) && is_pickle(&first_bytes(&path)) => {
+                sorted.pickle.get_or_insert(path);
+            }
             None => {}
         }
     }
@@ -440,6 +487,12 @@ fn find_in_folder(path: &Path, network: ImageShape, options: &Options) -> Result
     let Listing { files, folders } = folder::list(path)?;
     let sorted = sort(files)?;
     let pictures = !sorted.pictures.is_empty();
+    let only_pickles = folders.is_empty()
+        && [&sorted.idx_images, &sorted.arrays, &sorted.pictures].iter().all(|paths| paths.is_empty())
+        && sorted.cifar.is_empty();
+    if let (Some(pickle), true) = (&sorted.pickle, only_pickles) {
+        return Err(ImageError::file(pickle, PICKLE));
+    }
     match (!sorted.idx_images.is_empty(), !sorted.cifar.is_empty(), pictures) {
         (true, false, false) => idx_folder(path, sorted, network, options),
         (false, true, false) => cifar_folder(path, sorted.cifar, network, options),

@@ -131,7 +131,81 @@ fn numpy_numbers_of_all_types_and_orders() {
     }
     let bits = folder.file("bits.npy", npy("|b1", false, &[1, 2, 3], &[0, 1, 0, 1, 1, 0]));
     let scaled = load(&bits, &net, &Options { scale: Some(255.0), ..NONE }).unwrap();
-    assert_eq!(scaled.pixels, [0, 255, 0, 255, 255, 0]);
+    assert_eq!((scaled.pixels, scaled.notes.len()), (vec![0, 255, 0, 255, 255, 0], 0));
+    refused(&bits, &net, &NONE, &["bool", "--scale", "255"]);
+}
+
+#[test]
+fn arrays_of_0_and_1_are_read_with_a_note() {
+    let folder = Folder::new();
+    let net = network(1, 2, 1, 2);
+    let floats: Vec<u8> = [0.0f32, 0.7].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let notes = |descr, bytes: &[u8], scale| {
+        let path = folder.file("x.npy", npy(descr, false, &[1, 1, 2], bytes));
+        load(&path, &net, &Options { scale, ..NONE }).unwrap().notes
+    };
+    for (descr, bytes, scale) in
+        [("|u1", &[0, 1][..], None), ("<i2", &[1, 0, 0, 0], None), ("<f4", &floats, Some(1.0))]
+    {
+        assert_eq!(
+            notes(descr, bytes, scale),
+            ["all values are 0 or 1 of 255; --scale 255 if they are shares"],
+            "{descr}"
+        );
+    }
+    assert!(notes("|u1", &[0, 2], None).is_empty());
+    assert!(notes("<f4", &floats, Some(255.0)).is_empty());
+}
+
+#[test]
+fn one_image_as_an_array_needs_an_axis_in_front() {
+    let folder = Folder::new();
+    let (color, grey) = (network(4, 4, 3, 2), network(4, 4, 1, 2));
+    let array =
+        |shape: &[usize]| folder.file("x.npy", npy("|u1", false, shape, &pattern(shape.iter().product())));
+    let converted = Options { convert_color: true, ..NONE };
+    for options in [&NONE, &converted] {
+        refused(
+            &array(&[3, 4, 4]),
+            &color,
+            options,
+            &["[3, 4, 4] is one image", "x[None]", "3 grey images", "x[:, None]"],
+        );
+        refused(&array(&[4, 4, 3]), &color, options, &["[4, 4, 3] is one image", "x[None]"]);
+        refused(&array(&[4, 4]), &grey, options, &["[4, 4] is one image", "x[None]"]);
+    }
+    for (shape, net) in
+        [(&[1, 3, 4, 4][..], &color), (&[1, 4, 4, 3], &color), (&[1, 4, 4], &grey), (&[3, 1, 4, 4], &color)]
+    {
+        assert!(load(&array(shape), net, &converted).is_ok(), "{shape:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_and_devices_are_refused_and_passed_over_in_folders() {
+    let folder = Folder::new();
+    let net = network(1, 1, 1, 2);
+    let images = folder.file("in/p.png", png(1, 1, L8, &[7]));
+    let pipe = folder.path().join("in/pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    refused(&pipe, &net, &NONE, &["a pipe", "allowed: a regular file"]);
+    for options in
+        [Options { labels: Some(pipe.clone()), ..NONE }, Options { class_names: Some(pipe.clone()), ..NONE }]
+    {
+        refused(&images, &net, &options, &["a pipe", "allowed: a regular file"]);
+    }
+    assert_eq!(load(&folder.path().join("in"), &net, &NONE).unwrap().pixels, [7]);
+}
+
+#[test]
+fn pickles_of_python_are_named_for_what_they_are() {
+    let folder = Folder::new();
+    let net = network(32, 32, 3, 10);
+    let pickle = folder.file("data_batch_1", b"\x80\x02}q\x01(U\x0bbatch_label");
+    for path in [folder.path(), &pickle] {
+        refused(path, &net, &NONE, &["data_batch_1", "pickle", "binary version", "numpy.save"]);
+    }
 }
 
 #[test]
@@ -148,6 +222,7 @@ fn numbers_that_are_no_bytes_are_refused_with_their_place() {
     refused(&array("<u2", &[1, 0, 0, 1]), &net, &NONE, &["element 1 is 256"]);
     refused(&array("|i1", &[0xff, 0]), &net, &NONE, &["element 0 is -1"]);
     refused(&array("<f2", &[0; 4]), &net, &scaled, &["<f2", "numpy.astype"]);
+    refused(&array("<f2", &[0; 4]), &net, &NONE, &["<f2", "numpy.astype"]);
     refused(&array("<c8", &[0; 16]), &net, &NONE, &["<c8", "numpy.astype"]);
 }
 
@@ -349,6 +424,18 @@ fn folders_are_classes_in_the_order_of_their_names_or_by_the_names_that_are_know
     net.class_names[0] = "toad".to_owned();
     refused(folder.path(), &net, &NONE, &["`frog`", "toad, bird, cat", "--class-names"]);
 
+    // More folders than classes: no names help.
+    for names in [&[][..], &["bird", "cat"]] {
+        let mut few = network(1, 1, 1, 2);
+        few.class_names = names.iter().map(|&name| name.to_owned()).collect();
+        refused(
+            folder.path(),
+            &few,
+            &NONE,
+            &["3 folders", "2 classes", "take folders away", "with 3 classes"],
+        );
+    }
+
     // Fewer folders than classes: only names can tell which.
     refused(folder.path(), &network(1, 1, 1, 5), &NONE, &["3 folders", "5 classes", "--class-names"]);
     let names = folder.file("../names.txt", "dog\r\ncat\r\nbird\r\nfrog\r\nhorse\r\n\r\n");
@@ -396,6 +483,7 @@ fn labels_come_from_idx_numpy_or_text() {
         with("l.idx.gz", gzip(&idx(&[3], &[2, 0, 1]))),
         with("l.npy", npy("<i4", false, &[3], &[2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])),
         with("l.txt", b"2\n0\r\n 1 \n\n".to_vec()),
+        with("marked.txt", b"\xef\xbb\xbf2\n0\n1\n".to_vec()),
     ] {
         assert_eq!(load(&images, &net, &options).unwrap().labels, Some(vec![2, 0, 1]), "{options:?}");
     }
@@ -406,6 +494,10 @@ fn labels_come_from_idx_numpy_or_text() {
         (with("l4", b"2\n-1\n0\n".to_vec()), "image 1 has label -1"),
         (with("l5", idx(&[3], &[0, 1, 200])), "image 2 has label 200"),
         (with("l6", npy("<f4", false, &[3], &[0; 12])), "one integer an image"),
+        (
+            with("l9", npy("<u8", false, &[3], &(1u64 << 63).to_le_bytes().repeat(3))),
+            "label 9223372036854775808",
+        ),
         (with("l7", vec![0xff, 0xfe, 0xfd]), "labels are an idx file"),
     ] {
         refused(&images, &net, &options, &[word]);
@@ -432,10 +524,19 @@ fn class_names_are_one_line_each_distinct_and_printable() {
         ("cat\n", "1 names"),
         ("cat\ncat\n", "both called `cat`"),
         ("cat\n\x1b[31m\n", "printable"),
-        ("\ncat\n", "class 0 is called \"\""),
+        ("\ncat\n", "class 0 is called ``, allowed: 1..=128 characters"),
+        ("cat\nright\u{202e}left\n", "printable"),
+        ("cat\nno\u{200b}width\n", "printable"),
+        ("cat\nline\u{2028}separator\n", "printable"),
+        (&format!("cat\n{}\n", "x".repeat(129)), "1..=128"),
     ] {
         refused(&images, &net, &named(text), &["names", word]);
     }
+    let long = "x".repeat(128);
+    let marked = named(&format!("\u{feff}cat\n{long}\n"));
+    assert_eq!(load(&images, &net, &marked).unwrap().class_names, ["cat", &long]);
+    let folder = classes(&["a", "no\u{200b}width"]);
+    refused(folder.path(), &net, &NONE, &["class 1", "printable", "rename it"]);
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl ImageArgs {
 
     /// The images that were named: numbers, ranges (`5..10`) and pictures. Names the network's classes.
     pub fn named(&self, names: &[String], network: &mut Network) -> Result<Vec<Image>, MstError> {
+        self.check_used(names)?;
         network.class_names = class_names(network, &self.options)?;
         let mut source: Option<Source> = None;
         let mut images = Vec::new();
@@ -100,6 +101,34 @@ impl ImageArgs {
             network.class_names = source.class_names().to_vec();
         }
         Ok(images)
+    }
+
+    /// Refuses options of the data set where pictures alone are named, so that nobody believes that they did something.
+    fn check_used(&self, names: &[String]) -> Result<(), MstError> {
+        let Some(picture) = names.first() else { return Ok(()) };
+        for name in names {
+            if range(name)?.is_some() {
+                return Ok(());
+            }
+        }
+        let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let Options { part, labels, axes, scale, .. } = &self.options;
+        let options = [
+            ("--data", shown(&self.data)),
+            ("--labels", shown(labels)),
+            ("--part", part.map(|part| part.name().to_owned())),
+            ("--axes", axes.map(|axes| axes.name().to_owned())),
+            ("--scale", scale.map(|scale| scale.to_string())),
+        ];
+        let Some((option, value)) = options.into_iter().find_map(|(option, value)| Some((option, value?)))
+        else {
+            return Ok(());
+        };
+        let reason = format!(
+            "{option} is {value}, but is for images that are named by number, and pictures alone are named; leave it out, or name \
+             images by number"
+        );
+        Err(MstError::Image { path: picture.into(), reason })
     }
 
     /// A picture file.

@@ -65,6 +65,22 @@ fn numbers_and_ranges_that_name_no_image_say_how_to_write_them() {
 }
 
 #[test]
+fn options_of_the_data_set_are_refused_where_pictures_alone_are_named() {
+    let options = [
+        ("--data", "/nope"),
+        ("--labels", "/nope"),
+        ("--part", "train"),
+        ("--axes", "nchw"),
+        ("--scale", "255"),
+    ];
+    for (option, value) in options {
+        let said = format!("{option} is {value}");
+        refuses(&["infer", "a.png", "b.png", option, value], &["a.png", &said, "leave it out"]);
+    }
+    refuses(&["infer", "a.png"], &["a.png", "no such file"]);
+}
+
+#[test]
 fn slow_colour_pictures_are_classified_on_a_verilated_core() {
     let folder = tempfile::tempdir().unwrap();
     let net = network(&folder, "model/tests/golden/own_swin.safetensors");
