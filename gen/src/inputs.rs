@@ -138,7 +138,7 @@ pub fn mask(network: &Network) -> String {
 fn data_path(args: &ImageArgs) -> Result<PathBuf, GenError> {
     let (place, remedy) = match args.options.part {
         None | Some(Part::Test) => (files::IMAGES, "name images with `--data`"),
-        Some(Part::Train | Part::HeldOut) => (
+        Some(Part::Train | Part::HeldOut | Part::All) => (
             files::TRAINING_IMAGES,
             "install Debian's package dataset-fashion-mnist, or name a folder with `--data`",
         ),

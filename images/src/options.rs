@@ -47,6 +47,8 @@ pub enum Part {
     Train,
     /// The last 5,000 training images, on which training makes its choices.
     HeldOut,
+    /// All training images, those held out with them; all images of a source without parts.
+    All,
 }
 
 impl Part {
@@ -56,6 +58,7 @@ impl Part {
             Part::Test => "test",
             Part::Train => "train",
             Part::HeldOut => "held-out",
+            Part::All => "all",
         }
     }
 }

@@ -74,12 +74,18 @@ pub(crate) fn choose(path: &Path, names: &[String], part: Option<Part>) -> Resul
             part.name(),
             there()
         )),
+        // Without training images: those that no name calls test images, else the test images.
+        Some(Part::All) => {
+            let indices = [train, of(None), test].into_iter().find(|indices| !indices.is_empty());
+            Ok(Choice { indices: indices.unwrap_or_default(), part })
+        }
         Some(Part::Test) => Ok(Choice { indices: test, part }),
         Some(Part::Train | Part::HeldOut) => Ok(Choice { indices: train, part }),
         None if !test.is_empty() => Ok(Choice { indices: test, part: Some(Part::Test) }),
-        None if !train.is_empty() => {
-            refuse(format!("training images alone ({}); say --part train or --part held-out", there()))
-        }
+        None if !train.is_empty() => refuse(format!(
+            "training images alone ({}); say --part train, --part held-out or --part all",
+            there()
+        )),
         None => Ok(Choice { indices: of(None), part: None }),
     }
 }
@@ -91,14 +97,14 @@ pub(crate) fn choose(path: &Path, names: &[String], part: Option<Part>) -> Resul
 pub(crate) fn range(path: &Path, count: usize, part: Option<Part>) -> Result<Range<usize>, ImageError> {
     let first = || {
         count.checked_sub(HELD_OUT).filter(|&first| first > 0).ok_or_else(|| {
-            let reason =
-                format!("{count} training images, of which {HELD_OUT} are held out: more are needed; to take all, give the images a file whose \
-                         name does not have `train` in it, and name that with --data");
+            let reason = format!(
+                "{count} training images, of which {HELD_OUT} are held out: more are needed; --part all takes them all"
+            );
             ImageError::file(path, reason)
         })
     };
     match part {
-        None | Some(Part::Test) => Ok(0..count),
+        None | Some(Part::Test | Part::All) => Ok(0..count),
         Some(Part::Train) => Ok(0..first()?),
         Some(Part::HeldOut) => Ok(first()?..count),
     }
@@ -150,6 +156,13 @@ mod tests {
         }
         assert_eq!(range(path, 5001, Some(Part::Train)).unwrap(), 0..1);
         assert_eq!(range(path, 5001, Some(Part::HeldOut)).unwrap(), 1..5001);
-        assert!(range(path, 5000, Some(Part::Train)).is_err());
+        for part in [Part::Train, Part::HeldOut] {
+            let error = range(path, 5000, Some(part)).unwrap_err().to_string();
+            assert!(error.contains("--part all"), "{error}");
+        }
+        assert_eq!(range(path, 4, Some(Part::All)).unwrap(), 0..4);
+        assert_eq!(chosen(&both, Some(Part::All)).unwrap(), (vec![0], Some(Part::All)));
+        assert_eq!(chosen(&names(&["a"]), Some(Part::All)).unwrap(), (vec![0], Some(Part::All)));
+        assert_eq!(chosen(&names(&["test"]), Some(Part::All)).unwrap(), (vec![0], Some(Part::All)));
     }
 }

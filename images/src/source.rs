@@ -336,7 +336,7 @@ fn find(path: &Path, network: ImageShape, options: &Options) -> Result<Found, Im
         Format::Picture => Found::unlabelled(Stored::Pictures(vec![path.to_owned()]), format),
     };
     match options.part {
-        None => Ok(found),
+        None | Some(Part::All) => Ok(found),
         Some(part) => Err(without_parts(path, part)),
     }
 }
@@ -505,7 +505,7 @@ fn find_in_folder(path: &Path, network: ImageShape, options: &Options) -> Result
         (false, false, _) => {
             let found = picture_folder(path, sorted.pictures, folders)?;
             match options.part {
-                None => Ok(found),
+                None | Some(Part::All) => Ok(found),
                 Some(part) => Err(without_parts(path, part)),
             }
         }
