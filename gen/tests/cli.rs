@@ -178,15 +178,15 @@ fn networks_that_cannot_be_read_are_refused_with_their_path() {
 fn options_out_of_range_are_refused_with_what_is_allowed() {
     let (_folder, net) = converted();
     let net = text(&net);
-    for command in ["run", "cosim"] {
-        refuses(&[command, net, "--time-steps", "0"], &["--time-steps is 0", "1 to 256"]);
+    for (command, time_steps) in [("run", "1 to 256"), ("cosim", "1..=64")] {
+        refuses(&[command, net, "--time-steps", "0"], &["--time-steps is 0", time_steps]);
         refuses(&[command, net, "--mask", "1.5"], &["--mask is 1.5", "0 to 255/256"]);
         refuses(&[command, net, "--images", "0"], &["--images is 0", "1..=10000"]);
         refuses(&[command, net, "--images", "9", "--first", "9995"], &["--images is 9", "1..=5"]);
         refuses(&[command, net, "--first", "10000"], &["--first is 10000", "0..=9999"]);
         refuses(&[command, net, "--data", "/nowhere"], &["/nowhere"]);
     }
-    refuses(&["cosim", net, "--time-steps", "100"], &["time steps"]);
+    refuses(&["cosim", net, "--time-steps", "100"], &["--time-steps is 100", "1..=64"]);
     refuses(&["cosim", net, "--max-fan-in", "64"], &["fan-in", "at most 64"]);
     refuses(&["cosim", net, "--trace", "x.fst", "--jobs", "2"], &["--jobs is 2", "1 with --trace"]);
     refuses(&["run", net, "--float=/nowhere.safetensors"], &["/nowhere.safetensors"]);
