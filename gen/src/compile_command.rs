@@ -33,8 +33,7 @@ pub fn compile(args: &CompileArgs, format: Format) -> Result<(), GenError> {
     files::refuse_inputs("--out", &args.out, &[("the network", &network), ("--core", &args.core)])?;
     args.network.check_core_steps()?;
     let Target { core, memory_bytes } = Target::read(&args.core)?;
-    let network =
-        inputs::network(&args.network, core.membrane_bits).map_err(GenError::without_width)?.configured;
+    let network = inputs::network(&args.network, core.membrane_bits)?.configured;
     let memory_size = args.memory_bytes.or(memory_bytes).unwrap_or(LARGEST_WINDOW);
     let options = ProgramOptions { memory_size, planes: Planes::Reuse };
     let mut program = ::compile::compile(&network, &core, &options)?;

@@ -17,9 +17,6 @@ pub enum GenError {
     /// A network, checkpoint or run option was refused.
     #[error(transparent)]
     Model(#[from] model::ModelError),
-    /// A sum needs a wider membrane, in a command that has no option for its width.
-    #[error("{0}, as `gen verilog` and `gen run` can be asked to")]
-    NoWidth(model::ModelError),
     /// The network does not fit the core.
     #[error(transparent)]
     Program(#[from] compile::ProgramError),
@@ -150,18 +147,6 @@ pub enum GenError {
 }
 
 impl GenError {
-    /// The same, for a command without `--membrane-bits`: the advice then says whose option that is.
-    pub fn without_width(self) -> GenError {
-        match self {
-            GenError::Model(error @ model::ModelError::Overflow { needed_bits, .. })
-                if needed_bits <= isa::config::LARGEST_MEMBRANE_BITS =>
-            {
-                GenError::NoWidth(error)
-            }
-            other => other,
-        }
-    }
-
     /// Exit code of the process: 1 if the core did not do what the reference does, 2 if it was never asked.
     pub fn exit_code(&self) -> u8 {
         match self {

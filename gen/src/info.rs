@@ -64,8 +64,7 @@ struct CoreReport {
 
 /// Shows the network.
 pub fn info(args: &InfoArgs, format: Format) -> Result<(), GenError> {
-    let Loaded { path, configured } =
-        inputs::network(&args.network, MEMBRANE_BITS).map_err(GenError::without_width)?;
+    let Loaded { path, configured } = inputs::network(&args.network, MEMBRANE_BITS)?;
     let layers: Vec<LayerReport> = (0..configured.layers.len()).map(|i| layer(&configured, i)).collect();
     let image = configured.image;
     let report = Report {

@@ -31,8 +31,7 @@ struct Report<'a> {
 pub fn spikes(args: &SpikesArgs, format: Format) -> Result<(), GenError> {
     inputs::refuse_inputs("--out", &args.out, &args.network, &args.source)?;
     let (Loaded { configured, .. }, images) =
-        inputs::network_and_images(&args.network, 24, &args.source, inputs::Count::of(args.images, 100))
-            .map_err(GenError::without_width)?;
+        inputs::network_and_images(&args.network, 24, &args.source, inputs::Count::of(args.images, 100))?;
     refuse_large(&configured, images.count())?;
     let executor = Executor::new(&configured);
     let progress = bar("reference", images.count());

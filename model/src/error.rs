@@ -1,7 +1,7 @@
 //! Why a network, a run or a file was refused.
 
-use crate::names::NameFault;
 use isa::config::LARGEST_MEMBRANE_BITS;
+use isa::names::NameFault;
 use std::path::PathBuf;
 
 /// Why a network, a run or a file was refused. Every message names the thing, the value found and what is allowed.
@@ -36,7 +36,7 @@ pub enum ModelError {
     Name {
         /// What has the name: `network`, `layer 3`, `class 2`.
         what: String,
-        /// The name, as [`shown`](crate::names::shown).
+        /// The name, as [`shown`](isa::names::shown).
         found: String,
         /// What is allowed.
         fault: NameFault,
@@ -328,7 +328,10 @@ fn overflow_remedy(time_steps: u32, needed_bits: u32) -> String {
         "use smaller weights or fewer inputs"
     };
     if needed_bits <= LARGEST_MEMBRANE_BITS {
-        format!("{fewer}, or use a core with wider membranes (`--membrane-bits {needed_bits}`)")
+        format!(
+            "{fewer}, or use a core with wider membranes (`--membrane-bits {needed_bits}`), as `gen verilog` and \
+             `gen run` can be asked to"
+        )
     } else {
         format!("{fewer}; no membrane is wider than {LARGEST_MEMBRANE_BITS} bits")
     }

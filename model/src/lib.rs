@@ -7,7 +7,7 @@
 //!   [`mask_rules`] say what it masks. [`proof`] shows that none of its sums can overflow.
 //! - [`reference`](mod@reference) runs it, bit for bit; [`synapses`] and [`work`] tell what the run costs: in additions, and
 //!   on the core.
-//! - [`cost`] bounds what a run may take of the host. [`names`] say what a name may be; [`output`] writes files.
+//! - [`cost`] bounds what a run may take of the host. [`isa::names`] say what a name may be; [`output`] writes files.
 
 pub mod checkpoint;
 mod container;
@@ -18,7 +18,6 @@ pub mod file;
 pub mod float;
 pub mod mask;
 pub mod mask_rules;
-pub use isa::names;
 pub mod network;
 pub mod output;
 pub mod proof;

@@ -1,10 +1,10 @@
 //! Whether a network is one at all: shapes, references and ranges.
 
 use crate::error::ModelError;
-use crate::names;
 use crate::network::{
     Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Origin, Patch, Walk, Weights, Windows,
 };
+use isa::names;
 use std::fmt::Display;
 
 /// Largest number of layers, and of planes that a shortcut adds.

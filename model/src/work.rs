@@ -246,25 +246,17 @@ fn windows(layer: &Layer) -> Windows {
 mod tests {
     use super::*;
     use crate::RunOptions;
-    use crate::network::{Gather, ImageShape, Network, SlotOrder, Weights};
+    use crate::network::{Gather, ImageShape, Network, Weights};
 
     /// One pixel that makes `counts[c]` spikes in channel c of the first layer, which dense and shortcut read.
     fn network(counts: &[i32], neuron: Neuron) -> Network {
         let grid = Grid { rows: 1, columns: 1 };
         let channels = counts.len();
         let layer = |name: &str, operation, channels: usize| Layer {
-            name: name.to_owned(),
-            operation,
-            grid,
-            channels,
-            walk: Walk::Raster,
             neuron,
-            theta: vec![16; channels],
             v0: vec![0; channels],
-            order: SlotOrder::Identity,
             rotate: 0,
-            mask_site: None,
-            mask_ratio: 0,
+            ..Layer::new(name, operation, grid, vec![16; channels])
         };
         let weights = |outputs, inputs| Weights { outputs, inputs, data: vec![0; outputs * inputs] };
         let patch = Patch { kernel: 1, stride: 1, padding: 0 };

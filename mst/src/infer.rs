@@ -3,7 +3,7 @@
 use crate::Cli;
 use crate::error::MstError;
 use crate::images::{Image, ImageArgs, NetworkArgs, TIME_STEPS};
-use crate::link::OpenLink;
+use crate::link::{OpenLink, spinner};
 use clap::Args;
 use compile::ProgramOptions;
 use driver::pcie::Traffic;
@@ -154,9 +154,7 @@ fn program_for(accelerator: &Accelerator<OpenLink>, network: &Configured) -> Res
 
 fn load_program(accelerator: &mut Accelerator<OpenLink>, program: &Program) -> Result<usize, MstError> {
     let bytes: usize = program.image.iter().map(|segment| segment.bytes.len()).sum();
-    let spinner =
-        ProgressBar::new_spinner().with_message(format!("loading {}, {bytes} bytes", program.network));
-    spinner.enable_steady_tick(Duration::from_millis(100));
+    let spinner = spinner(format!("loading {}, {bytes} bytes", program.network));
     accelerator.load(program)?;
     spinner.finish_and_clear();
     Ok(bytes)

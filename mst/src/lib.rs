@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.reader_left() {
-                eprintln!("error: {}", model::names::printable_lines(&error.to_string()));
+                eprintln!("error: {}", isa::names::printable_lines(&error.to_string()));
             }
             ExitCode::from(error.exit_code())
         }

@@ -145,7 +145,7 @@ impl Place {
 }
 
 /// A spinner on stderr if that is a terminal.
-fn spinner(what: String) -> ProgressBar {
+pub fn spinner(what: String) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("the template is well-formed");
     let spinner = ProgressBar::new_spinner().with_style(style).with_message(what);

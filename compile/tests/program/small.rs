@@ -1,8 +1,8 @@
 //! A small network with every operation, compiled for a small core.
 
 use compile::ProgramOptions;
+use isa::CoreConfig;
 use isa::program::{Planes, Program};
-use isa::{CoreConfig, Neuron};
 use model::RunOptions;
 use model::network::{
     Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
@@ -37,20 +37,8 @@ pub fn layer(
     walk: Walk,
     neurons: usize,
 ) -> Layer {
-    Layer {
-        name: name.to_owned(),
-        operation,
-        grid,
-        channels,
-        walk,
-        neuron: Neuron::TwoPhase,
-        theta: vec![100; neurons],
-        v0: vec![50; neurons],
-        order: SlotOrder::Spread,
-        rotate: 15,
-        mask_site: None,
-        mask_ratio: 0,
-    }
+    let theta = vec![100; neurons];
+    Layer { channels, walk, order: SlotOrder::Spread, rotate: 15, ..Layer::new(name, operation, grid, theta) }
 }
 
 pub fn dense(input: usize, gather: Gather, outputs: usize, inputs: usize) -> Operation {

@@ -69,8 +69,7 @@ pub fn card(args: &CardArgs, format: Format) -> Result<(), GenError> {
         config.core.membrane_bits,
         &args.source,
         inputs::Count::of(args.images, 2),
-    )
-    .map_err(GenError::without_width)?;
+    )?;
     let options = ProgramOptions { memory_size: config.memory_bytes.into(), planes: Planes::Reuse };
     let mut program = compile::compile(&network, &config.core, &options)?;
     program.add_second_place(config.memory_bytes.into()).map_err(ProgramError::from)?;

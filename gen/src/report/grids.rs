@@ -68,14 +68,9 @@ impl Subject<'_> {
         let settings = Settings { time_steps, neuron, mask, seed: None };
         match Point::new(self.file, settings, self.images) {
             Ok(point) => Ok(Some(point)),
-            Err(
-                GenError::NoWidth(_)
-                | GenError::Model(
-                    ModelError::Overflow { .. }
-                    | ModelError::ScoresBias { .. }
-                    | ModelError::SlotOrder { .. },
-                ),
-            ) => Ok(None),
+            Err(GenError::Model(
+                ModelError::Overflow { .. } | ModelError::ScoresBias { .. } | ModelError::SlotOrder { .. },
+            )) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -58,7 +58,7 @@ impl Settings {
             seed: self.seed,
             membrane_bits: MEMBRANE_BITS,
         };
-        file.network.configure(&options).map_err(|error| GenError::from(error).without_width())
+        Ok(file.network.configure(&options)?)
     }
 }
 
