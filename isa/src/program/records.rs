@@ -10,8 +10,12 @@ pub fn descriptor_bytes(descriptors: usize) -> u64 {
 
 /// Bytes of the pass records of a descriptor, which the next one's follow.
 pub fn pass_bytes(strip: &Strip) -> u64 {
-    let words = strip.passes.len() as u64 * u64::from(strip.descriptor.pass_words);
-    (8 * words).next_multiple_of(crate::pass::ALIGNMENT as u64)
+    bytes_of_passes(strip.passes.len(), strip.descriptor.pass_words)
+}
+
+/// Bytes of so many pass records of `pass_words` words, up to the alignment of the next descriptor's.
+pub fn bytes_of_passes(passes: usize, pass_words: u32) -> u64 {
+    (8 * passes as u64 * u64::from(pass_words)).next_multiple_of(crate::pass::ALIGNMENT as u64)
 }
 
 /// Bytes of all records of `layers`.
