@@ -45,8 +45,8 @@ pub fn json_path<S: Serializer>(path: &impl AsRef<Path>, serializer: S) -> Resul
 }
 
 /// Says on stderr what a reader of the results should know.
-pub fn notes(notes: &[String]) {
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+pub fn notes<'n>(notes: impl IntoIterator<Item = &'n str>) {
+    notes.into_iter().for_each(|note| eprintln!("note: {note}"));
 }
 
 /// A share for people, with a dash where there is none.
