@@ -350,7 +350,6 @@ fn requests(
     let valid = &steps.held & (&ports.request_ready | !&requested);
     m.output_doc("entry_valid", &valid, "the segment enters the queue");
     let entry = cat(&[job_end, token_end, row_end, !&requested, wide, words]);
-    m.fits("entry", 0, entry_bits());
     m.output_doc("entry", &entry, "job end, token end, row end, nothing was requested, diagonal, words");
     m.output_doc("row_words", &pass.fields["segment_words"], "64-bit words of a segment of the pass");
     let waits = &pass.active & !&pass.released;

@@ -270,7 +270,12 @@ fn load(m: &mut Builder, config: &CoreConfig, ports: &Ports, states: &States, jo
     let row_bits = row_bits(config);
     let bias_row = mux(&this_bias_bank, &second, &first) + ports.query.zext(row_bits);
     let parameter_row = cat(&[jobs.parameter_bank.clone(), row]).zext(row_bits);
-    m.output("parameter_read", &(&reading | &reseeds | (&ports.reads_bias & &ports.advance)));
+    m.comment("A query's bias row; read again after the seeds, whose rows replaced it before the lanes may have taken it.");
+    let reads_bias = m.named("reads_bias", &(&ports.reads_bias & &ports.advance));
+    let last_bias_row = m.sample("last_bias_row", &reads_bias, &bias_row);
+    let again = m.delay_reset("reads_again", &ports.reseed.bit(1));
+    let bias_row = mux(&again, &last_bias_row, &bias_row);
+    m.output("parameter_read", &(&reading | &reseeds | &reads_bias | &again));
     m.output("parameter_row", &mux(&(&states.in_load | &reseeds), &parameter_row, &bias_row));
     m.output("read_row_onehot", &onehot);
     Load { loaded }

@@ -25,7 +25,7 @@ pub(super) const FIELDS: [&str; 9] =
 /// | any, before its last pass | none: the sum goes to the sum buffer | – |
 ///
 /// A pass after the first starts each sum from the sum buffer, which is read with the sum's first event. Where a mask is shared by tokens, the
-/// lanes take their seeds anew after each token, which takes two cycles.
+/// lanes take their seeds anew after each token, which takes two cycles, and a third for events: seeds come through the same port as bias rows.
 ///
 /// A complete sum stays in the accumulator until the drive register is free. Events wait (`advance` low) only when the next sum
 /// begins while both are full, which is registered state. Emission goes through the time slots in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
@@ -409,6 +409,9 @@ fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission
     let reseed_high = m.delay_reset("reseed_high", &reseed_low);
     let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high));
     m.assign(&fire.advances, &(&taken & !&reseeding));
+    m.comment("Events wait a cycle longer: a query's bias row that was read before the seeds is read again.");
+    let reseeded = m.delay_reset("reseeded", &reseed_high);
+    let reseeding = m.named("reseeds_events", &(&reseeding | reseeded));
     RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed: [reseed_low, reseed_high], reseeding }
 }
 
