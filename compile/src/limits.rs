@@ -8,7 +8,7 @@ use isa::config::{
 };
 use isa::program::Strip;
 use isa::{CoreConfig, Descriptor, Field, MAX_COUNT, MAX_TIME_STEPS, Pass, descriptor, pass};
-use model::network::{Network, Operation, Source, Walk};
+use model::network::{Network, Operation, Walk};
 use model::{Configured, LayerId};
 
 /// Largest count that a field of the descriptor holds.
@@ -71,21 +71,7 @@ pub fn check_network(network: &Network, time_steps: u32, core: &CoreConfig) -> R
                 };
                 limit("tokens of a window", windows.tokens(), core.bias_rows as usize, &advice)?;
             }
-            Operation::Linear { terms, .. } => {
-                // What is read of the image is gathered by the host.
-                for term in terms.iter().filter(|term| term.source != Source::Image) {
-                    for axis in [term.taps.rows, term.taps.columns] {
-                        limit("kernel of a term", axis.kernel, COUNT_MAX, "use smaller kernels")?;
-                        limit("stride of a term", axis.stride, COUNT_MAX, "use smaller strides")?;
-                    }
-                }
-                if layer.neuron.is_none() && layer.operation.reads_image() {
-                    return refuse(format!(
-                        "the readout `{}` sums up pixels, the core sums up spikes; put a layer with neurons before it",
-                        layer.name
-                    ));
-                }
-            }
+            Operation::Linear { .. } => {}
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! How a layer's tokens are visited, and with which strides that reads or writes a plane.
 
-use model::network::{Grid, Walk, Windows};
+use model::network::{Grid, Walk};
 
 /// The four nested counts of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +176,7 @@ impl Strides {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::network::Windows;
     use proptest::prelude::*;
 
     const GRID: Grid = Grid { rows: 6, columns: 10 };
