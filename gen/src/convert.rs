@@ -47,7 +47,7 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
     for warning in &warnings {
         eprintln!("warning: {}", names::printable_lines(warning));
     }
-    let example = checkpoint.check_example().map_err(|error| error.in_file(&args.checkpoint))?;
+    let example = origin::check_example(&checkpoint, &args.checkpoint)?;
     let options =
         ConvertOptions { neuron: args.neuron.into(), time_steps: args.room_for, ..ConvertOptions::new(name) };
     let mut converted = model::convert::convert_and_measure(&checkpoint, &options)

@@ -110,13 +110,24 @@ pub fn evaluate(
     Ok((Evaluation::new(network, images.labels().as_deref(), &classified), classes))
 }
 
-/// The classes that the float network gives the images.
-pub fn float_classes(checkpoint: &Checkpoint, images: &Images) -> Result<Vec<usize>, GenError> {
-    let logits = checkpoint.logits_batch(&images.all())?;
+/// Images that the float network takes before it says how far it is.
+const FLOAT_IMAGES: usize = 64;
+
+/// The classes that the float network gives the images; `progress` moves by one an image.
+pub fn float_classes(
+    checkpoint: &Checkpoint,
+    images: &Images,
+    progress: &ProgressBar,
+) -> Result<Vec<usize>, GenError> {
     let largest = |logits: &Vec<f32>| {
         (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
     };
-    Ok(logits.iter().map(largest).collect())
+    let mut classes = Vec::with_capacity(images.count());
+    for together in images.all().chunks(FLOAT_IMAGES) {
+        classes.extend(checkpoint.logits_batch(together)?.iter().map(largest));
+        progress.inc(together.len() as u64);
+    }
+    Ok(classes)
 }
 
 /// How many images are in the class of their label: none without labels, and none if there is one class only.

@@ -45,7 +45,7 @@ pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> GenError {
 pub type Input<'a> = (&'static str, &'a Path);
 
 /// Refuses to write to `target`, which `option` names, if it is one of the files that the command reads, under whatever name: a link
-/// of either kind is the same file. A file that lies in a folder of inputs counts as one of them.
+/// of either kind is the same file. A file of images or labels in a folder of inputs counts as one of them.
 pub fn refuse_inputs(option: &'static str, target: &Path, inputs: &[Input<'_>]) -> Result<(), GenError> {
     match inputs.iter().find_map(|(what, input)| Some((relation(target, input)?, what, input))) {
         None => Ok(()),
@@ -63,7 +63,7 @@ fn relation(target: &Path, input: &Path) -> Option<&'static str> {
     match (there, read) {
         (Ok(there), Ok(read)) if there.is_file() && read.is_dir() => {
             let (file, folder) = (std::fs::canonicalize(target).ok()?, std::fs::canonicalize(input).ok()?);
-            file.starts_with(folder).then_some("lies in")
+            (file.starts_with(folder) && images::is_data(&file)).then_some("lies in")
         }
         (Ok(there), Ok(read)) => {
             (there.is_file() && (there.dev(), there.ino()) == (read.dev(), read.ino())).then_some("is")

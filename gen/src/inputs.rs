@@ -184,7 +184,7 @@ impl Images {
             return refuse("--images", count.most(), allowed);
         };
         let data = source.read(args.first..args.first + number)?;
-        screen::notes(&data.notes);
+        screen::notes(source.note().into_iter().chain(data.notes.iter().map(String::as_str)));
         Ok(Images { path, hash: hash(&data), data, first: args.first, part: source.part() })
     }
 

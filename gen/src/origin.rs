@@ -2,6 +2,7 @@
 
 use crate::error::GenError;
 use crate::files;
+use model::checkpoint::Agreement;
 use model::network::{ImageShape, Layer, Operation, Origin};
 use model::output::{self, Target};
 use model::{Checkpoint, Network};
@@ -70,6 +71,19 @@ pub fn remembered(path: &Path, network: &Network) -> Result<Result<PathBuf, Abse
     Ok(if same { Ok(checkpoint) } else { Err(Absence::Changed) })
 }
 
+/// Runs the example of a checkpoint that was read from the file `path`, if it has one: what else would show that the network is the
+/// one that was trained?
+pub fn check_example(checkpoint: &Checkpoint, path: &Path) -> Result<Option<Agreement>, GenError> {
+    Ok(checkpoint.check_example().map_err(|error| error.in_file(path))?)
+}
+
+/// The checkpoint in the file `path`, after its example was run.
+pub fn load(path: &Path) -> Result<Checkpoint, GenError> {
+    let checkpoint = Checkpoint::load(path)?;
+    check_example(&checkpoint, path)?;
+    Ok(checkpoint)
+}
+
 /// What `--float` asks for: the checkpoint named behind it, or the one that the network remembers.
 pub fn float(
     named: Option<&Path>,
@@ -107,6 +121,7 @@ pub fn float(
             &format!("a checkpoint of the same shape as the network {}, {own}", path.display()),
         );
     }
+    check_example(&loaded, &checkpoint)?;
     Ok((checkpoint, loaded))
 }
 

@@ -6,7 +6,7 @@ use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching}
 use crate::inputs::{self, Images, Loaded, neuron_name};
 use crate::origin;
 use crate::screen::{
-    Align, Format, Table, bar, count, grouped, json_path, percent, print, print_json, spinner,
+    Align, Format, Table, announce, bar, count, grouped, json_path, percent, print, print_json,
 };
 use model::{Checkpoint, Network};
 use serde::Serialize;
@@ -60,6 +60,8 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
     let float =
         args.float.as_ref().map(|named| origin::float(named.as_deref(), &path, &configured)).transpose()?;
 
+    let cost = configured.cost();
+    announce("reference", cost.seconds(images.count()) * if float.is_some() { 2.0 } else { 1.0 });
     let started = Instant::now();
     let progress = bar("reference", images.count());
     let (evaluation, classes) = evaluate(&configured, &images, &progress)?;
@@ -97,8 +99,8 @@ fn float_report(
     network: &Network,
     classes: &[usize],
 ) -> Result<FloatReport, GenError> {
-    let progress = spinner("float network");
-    let float = float_classes(loaded, images)?;
+    let progress = bar("float network", images.count());
+    let float = float_classes(loaded, images, &progress)?;
     progress.finish_and_clear();
     let correct = matching(images.labels().as_deref(), &float, network);
     Ok(FloatReport {

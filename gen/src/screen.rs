@@ -45,8 +45,29 @@ pub fn json_path<S: Serializer>(path: &impl AsRef<Path>, serializer: S) -> Resul
 }
 
 /// Says on stderr what a reader of the results should know.
-pub fn notes(notes: &[String]) {
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+pub fn notes<'n>(notes: impl IntoIterator<Item = &'n str>) {
+    notes.into_iter().for_each(|note| eprintln!("note: {note}"));
+}
+
+/// Seconds from which on a wait is announced.
+const LONG: f64 = 20.0;
+
+/// Says on stderr, before it begins, that something can take long.
+pub fn announce(what: &str, seconds: f64) {
+    if let Some(wait) = wait(seconds) {
+        eprintln!("note: {what}: up to about {wait}; fewer --images take less");
+    }
+}
+
+/// A wait in words, if it is long.
+fn wait(seconds: f64) -> Option<String> {
+    let (number, unit) = match seconds {
+        ..LONG => return None,
+        ..120.0 => (seconds, "seconds"),
+        ..7200.0 => (seconds / 60.0, "minutes"),
+        _ => (seconds / 3600.0, "hours"),
+    };
+    Some(format!("{number:.0} {unit}"))
 }
 
 /// A share for people, with a dash where there is none.
@@ -159,6 +180,12 @@ mod tests {
     #[test]
     fn digits_are_grouped_from_the_right() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn long_waits_alone_are_told() {
+        let told = [19.9, 20.0, 240.0, 7200.0].map(wait);
+        assert_eq!(told, [None, Some("20 seconds".into()), Some("4 minutes".into()), Some("2 hours".into())]);
     }
 
     #[test]

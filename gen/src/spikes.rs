@@ -4,7 +4,7 @@ use crate::cli::SpikesArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs::{self, Loaded};
-use crate::screen::{Format, bar, count, grouped, json_path, print, print_json};
+use crate::screen::{Format, announce, bar, count, grouped, json_path, print, print_json};
 use model::{Configured, Executor, SpikePlane, Trace};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -33,6 +33,7 @@ pub fn spikes(args: &SpikesArgs, format: Format) -> Result<(), GenError> {
     let (Loaded { configured, .. }, images) =
         inputs::network_and_images(&args.network, 24, &args.source, inputs::Count::of(args.images, 100))?;
     refuse_large(&configured, images.count())?;
+    announce("spikes", configured.cost().seconds_in_turn(images.count()));
     let executor = Executor::new(&configured);
     let progress = bar("reference", images.count());
     let traces: Vec<Trace> = images

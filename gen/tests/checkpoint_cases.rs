@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use support::{gen_command, succeeds, text, workspace};
+use support::{gen_command, refuses, succeeds, text, workspace};
 
 fn case(name: &str) -> PathBuf {
     workspace().join("tests/cases").join(name)
@@ -115,6 +115,21 @@ fn an_example_that_agrees_is_told() {
         said("example-agrees.safetensors").contains("example: the logits of 1 image are the framework's")
     );
     assert!(said("threshold-scalar.safetensors").contains("example: none in the checkpoint"));
+}
+
+/// A float network is compared with its example wherever it is run.
+#[test]
+fn float_networks_that_contradict_their_example_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let (agrees, disagrees) = (case("example-agrees.safetensors"), case("example-disagrees.safetensors"));
+    let (net, data, out) = (at("net.mst"), case("pixels-8x8"), at("page.html"));
+    succeeds(&["convert", text(&agrees), "--out", &net, "--name", "case"]);
+    for command in [&["run", &net][..], &["report", &net, "--out", &out]] {
+        let arguments = ["--data", text(&data), "--images", "1", "--float", text(&disagrees)];
+        refuses(&[command, &arguments].concat(), &[text(&disagrees), "example, image 0, class 2"]);
+    }
+    assert!(!std::path::Path::new(&out).exists());
 }
 
 /// `mean` and `std` give the network that folding them by hand gives, and the logits of the framework.

@@ -110,11 +110,22 @@ fn impossible_cores_are_refused_and_write_nothing() {
         ("--address-bits", "16", "32..=64"),
         ("--membrane-bits", "33", "16..=32"),
         ("--max-fan-in", "100", "a multiple of 64"),
-        ("--weight-rows", "65", "a power of two"),
         ("--bias-rows", "8", "16..=1024"),
     ] {
         let field = option.trim_start_matches('-').replace('-', "_");
         refuses(&["verilog", option, value, "--out", text(&out)], &[&field, value, allowed]);
+    }
+    for (option, value, found) in [
+        ("--weight-rows", "65", "--weight-rows is 65, allowed: a power of two from the largest fan-in (512"),
+        ("--weight-rows", "2048", "--weight-rows is 2048, allowed: a power of two"),
+        (
+            "--max-fan-in",
+            "1024",
+            "--weight-rows is 512, allowed: a power of two from the largest fan-in (1024",
+        ),
+    ] {
+        let words = [found, "raise `--weight-rows`, or lower `--max-fan-in`"];
+        refuses(&["verilog", option, value, "--out", text(&out)], &words);
     }
     assert!(!out.exists());
 }

@@ -41,18 +41,9 @@ pub(crate) fn read_exactly(path: &Path, from: &mut dyn Read, count: usize) -> Re
     }
 }
 
-/// Opens a regular file, and nothing else: a named pipe or a device could keep its reader waiting for ever.
-///
-/// # Errors
-/// If it is something else, or cannot be opened.
+/// Opens a file as [`model::input::open`] does.
 pub(crate) fn open(path: &Path) -> Result<File, ImageError> {
-    let what = path.metadata().map_err(ImageError::io(path))?;
-    if !what.is_file() {
-        let found = if what.is_dir() { "a folder" } else { "a pipe, a device or a socket" };
-        let reason = format!("{found}, allowed: a regular file; save the content to one");
-        return Err(ImageError::file(path, reason));
-    }
-    File::open(path).map_err(ImageError::io(path))
+    model::input::open(path).map_err(ImageError::io(path))
 }
 
 /// Reads a whole file of at most `limit` bytes.

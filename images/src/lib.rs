@@ -20,6 +20,7 @@ mod axes;
 mod bounded;
 pub mod cifar;
 mod error;
+mod find;
 mod fit;
 pub mod folder;
 pub mod idx;
@@ -32,6 +33,7 @@ mod source;
 
 pub use bounded::LIMIT;
 pub use error::ImageError;
+pub use find::is_data;
 pub use names::class_text;
 pub use options::{Axes, HELD_OUT, Options, Part};
 pub use source::{Dataset, Source, class_names};

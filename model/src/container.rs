@@ -3,10 +3,10 @@
 mod foreign;
 
 use crate::error::ModelError;
+use crate::input;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// A kind of file.
@@ -103,13 +103,7 @@ pub(crate) fn read_file<T>(
     path: &Path,
     parse: impl FnOnce(&[u8]) -> Result<T, ModelError>,
 ) -> Result<T, ModelError> {
-    let io = |source| ModelError::Io { path: path.to_owned(), source };
-    let kind = std::fs::metadata(path).map_err(io)?.file_type();
-    // A device may never end.
-    if kind.is_char_device() || kind.is_block_device() {
-        return Err(format_error("a device, allowed: a file").in_file(path));
-    }
-    let bytes = std::fs::read(path).map_err(io)?;
+    let bytes = input::read(path).map_err(|source| ModelError::Io { path: path.to_owned(), source })?;
     parse(&bytes).map_err(|error| error.in_file(path))
 }
 

@@ -38,6 +38,18 @@ impl Cost {
         usize::try_from(free / self.image_bytes().max(1)).unwrap_or(usize::MAX).max(1)
     }
 
+    /// Seconds that so many images take at most on this host, about: one after the other, by the speed of [`MOST_ADDITIONS`]. Spikes
+    /// are few, so most runs take a part of that.
+    pub fn seconds_in_turn(&self, images: usize) -> f64 {
+        images as f64 * self.additions as f64 / (MOST_ADDITIONS / 600) as f64
+    }
+
+    /// The same for images that run on all threads, as many at a time as memory allows.
+    pub fn seconds(&self, images: usize) -> f64 {
+        let together = rayon::current_num_threads().min(self.images_at_once()).min(images.max(1));
+        self.seconds_in_turn(images) / together as f64
+    }
+
     fn add(self, layer: Cost) -> Cost {
         Cost {
             spike_bytes: self.spike_bytes + layer.spike_bytes,

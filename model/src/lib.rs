@@ -7,7 +7,8 @@
 //!   [`mask_rules`] say what it masks. [`proof`] shows that none of its sums can overflow.
 //! - [`reference`](mod@reference) runs it, bit for bit; [`synapses`] and [`work`] tell what the run costs: in additions, and
 //!   on the core.
-//! - [`cost`] bounds what a run may take of the host. [`isa::names`] say what a name may be; [`output`] writes files.
+//! - [`cost`] bounds what a run may take of the host. [`isa::names`] say what a name may be; [`input`] reads
+//!   files and [`output`] writes them.
 
 pub mod checkpoint;
 mod container;
@@ -16,6 +17,7 @@ pub mod cost;
 pub mod error;
 pub mod file;
 pub mod float;
+pub mod input;
 pub mod mask;
 pub mod mask_rules;
 pub mod network;

@@ -67,7 +67,11 @@ fn headers_are_checked() {
         ("\"dims\": [6, 8]", "\"dims\": [6]", "one entry a stage"),
         ("\"patch\": 2", "\"patch\": 0", "patch is 0"),
         ("\"levels\": 8", "\"levels\": -8", "levels is -8, allowed: a whole number, 1 to 256"),
-        ("\"classes\": 3,", "", "missing field `classes`"),
+        (
+            "\"classes\": 3,",
+            "",
+            "mst: classes is missing, allowed: the number of classes, such as 10 (docs/checkpoint.md",
+        ),
         ("1e-5", "null", "bn_eps is null, allowed: a number"),
     ];
     for (from, to, expected) in cases {

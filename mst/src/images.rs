@@ -61,7 +61,9 @@ pub struct ImageArgs {
 impl ImageArgs {
     fn source(&self, network: &Network) -> Result<Source, MstError> {
         let path = found(self.data.as_deref(), DATA, "the default data set", "--data")?;
-        Ok(Source::open(&path, network, &self.options)?)
+        let source = Source::open(&path, network, &self.options)?;
+        notes(source.note());
+        Ok(source)
     }
 
     /// The first `count` images.
@@ -147,7 +149,7 @@ impl ImageArgs {
             return Err(refuse("not a picture; name it with --data, and its images by number"));
         }
         let data = source.read(0..1)?;
-        notes(&data.notes);
+        notes(data.notes.iter().map(String::as_str));
         Ok(Image { name: name.to_owned(), label: None, pixels: data.pixels })
     }
 }
@@ -177,7 +179,7 @@ pub struct Image {
 /// Images of a data set by their numbers.
 fn numbered(source: &Source, range: Range<usize>) -> Result<Vec<Image>, MstError> {
     let data = source.read(range.clone())?;
-    notes(&data.notes);
+    notes(data.notes.iter().map(String::as_str));
     let image = |(index, pixels): (usize, &[u8])| Image {
         name: index.to_string(),
         label: source.label(index),
@@ -186,8 +188,8 @@ fn numbered(source: &Source, range: Range<usize>) -> Result<Vec<Image>, MstError
     Ok(range.zip(data.images()).map(image).collect())
 }
 
-fn notes(notes: &[String]) {
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+fn notes<'n>(notes: impl IntoIterator<Item = &'n str>) {
+    notes.into_iter().for_each(|note| eprintln!("note: {note}"));
 }
 
 /// `7` or `5..10`; anything else is a file.

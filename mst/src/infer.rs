@@ -70,7 +70,7 @@ impl LoadArgs {
     fn program(&self) -> Result<Option<Program>, MstError> {
         let Some(path) = &self.file else { return Ok(None) };
         let refuse = |reason| MstError::ProgramFile { path: path.clone(), reason };
-        let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        let bytes = model::input::read(path).map_err(|error| refuse(error.to_string()))?;
         if !Program::is_file(&bytes) {
             return Ok(None);
         }

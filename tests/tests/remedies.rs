@@ -1,10 +1,11 @@
-//! What messages, help texts and documents advise exists: each command, each of its options, each file.
+//! What messages, help texts and documents advise exists: each command, each of its options, each file, each size of a core.
 
 mod texts;
 
 use clap::{ArgAction, Command};
+use isa::CoreConfig;
 use std::collections::BTreeSet;
-use texts::{Text, documents, sources, workspace};
+use texts::{Text, documents, messages, sources, workspace};
 
 /// Options of programs that are not ours (apt-get, Verilator, FuseSoC, Cargo, BusyBox), as our texts name them.
 const FOREIGN: [&str; 8] = [
@@ -141,6 +142,32 @@ fn options_that_sentences_name_exist() {
     }
     assert!(found > 50, "{found} options were found");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Words of a sentence that are called like sizes of a core.
+fn sizes(text: &str) -> Vec<&str> {
+    let is_size = |word: &&str| ["_bits", "_rows", "_fan_in"].iter().any(|end| word.ends_with(end));
+    // What stands between braces is replaced by a value.
+    let said = text.split('{').map(|part| part.split_once('}').map_or(part, |(_, behind)| behind));
+    let words = said.flat_map(|part| part.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')));
+    if text.trim().contains(' ') { words.filter(is_size).collect() } else { Vec::new() }
+}
+
+#[test]
+fn sizes_of_the_core_that_messages_name_exist() {
+    let core = CoreConfig::preset(CoreConfig::PRESETS[0]).unwrap();
+    let core = serde_json::to_value(core).unwrap();
+    let unknown = |text: &str| -> Vec<String> {
+        sizes(text).into_iter().filter(|size| core.get(size).is_none()).map(str::to_owned).collect()
+    };
+    let messages = messages();
+    let found: usize = messages.iter().map(|text| sizes(&text.text).len()).sum();
+    assert!(found > 1, "{found} sizes were found");
+    let faults = messages.iter().filter(|text| !unknown(&text.text).is_empty());
+    let faults: Vec<String> = faults.map(|text| format!("{}: {:?}", text.place, text.text)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let said = "raise `weights_rows` to `max_fan_in`, with {bus_bits} bits and {membrane_bits}-bit membranes";
+    assert_eq!(unknown(said), ["weights_rows"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::error::GenError;
 use clap::{Args, ValueEnum};
 use isa::CoreConfig;
+use isa::config::LARGEST_WEIGHT_ROWS;
 
 /// Sizes of the core.
 #[derive(Args, Debug)]
@@ -52,7 +53,18 @@ impl CoreArgs {
             weight_rows: self.weight_rows.unwrap_or(preset.weight_rows),
             bias_rows: self.bias_rows.unwrap_or(preset.bias_rows),
         };
-        config.validate()?;
+        config.validate().map_err(|error| match error.field {
+            "weight_rows" => GenError::Option {
+                option: "--weight-rows",
+                found: config.weight_rows.to_string(),
+                allowed: format!(
+                    "a power of two from the largest fan-in ({}, `--max-fan-in`) to {LARGEST_WEIGHT_ROWS}; raise `--weight-rows`, or \
+                     lower `--max-fan-in`",
+                    config.max_fan_in
+                ),
+            },
+            _ => error.into(),
+        })?;
         Ok(config)
     }
 }

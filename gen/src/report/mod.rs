@@ -15,10 +15,10 @@ use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching}
 use crate::files;
 use crate::inputs::{self, Count, Images};
 use crate::origin::{self, Absence};
-use crate::screen::{Format, bar, count, grouped, json_path, percent, print, print_json, spinner};
-use crate::sweep::fill;
+use crate::screen::{Format, announce, bar, count, grouped, json_path, percent, print, print_json, spinner};
 use crate::sweep::point::{NetworkFile, Settings};
 use crate::sweep::store::Store;
+use crate::sweep::{self, fill};
 use grids::Subject;
 pub use headline::SpeedArgs;
 use headline::headline;
@@ -67,7 +67,7 @@ impl Source {
                 Ok((checkpoint, path))
             }
             None => match origin::remembered(path, &file.network)? {
-                Ok(checkpoint) => Ok((Checkpoint::load(&checkpoint)?, checkpoint)),
+                Ok(checkpoint) => Ok((origin::load(&checkpoint)?, checkpoint)),
                 Err(absence) => Err(absence),
             },
         };
@@ -78,18 +78,30 @@ impl Source {
         Ok(Source { file, configured, images, checkpoint })
     }
 
-    fn subject(&self, args: &ReportArgs) -> Result<Subject<'_>, GenError> {
-        let progress = spinner("float network");
-        let float_accuracy = match &self.checkpoint {
-            Ok(checkpoint) => {
-                let classes = float_classes(checkpoint, &self.images)?;
-                let correct = matching(self.images.labels().as_deref(), &classes, &self.configured);
-                accuracy(correct, self.images.count()).ok_or(NO_ACCURACY)
-            }
-            Err(absence) => Err(absence.words()),
+    /// Still without the accuracy of the float network.
+    fn subject(&self, args: &ReportArgs) -> Subject<'_> {
+        let float_accuracy = Err(NO_ACCURACY);
+        Subject { file: &self.file, images: &self.images, time_steps: args.time_steps, float_accuracy }
+    }
+
+    fn float_accuracy(&self) -> Result<Result<f64, &'static str>, GenError> {
+        let checkpoint = match &self.checkpoint {
+            Ok(checkpoint) => checkpoint,
+            Err(absence) => return Ok(Err(absence.words())),
         };
+        let progress = bar("float network", self.images.count());
+        let classes = float_classes(checkpoint, &self.images, &progress)?;
         progress.finish_and_clear();
-        Ok(Subject { file: &self.file, images: &self.images, time_steps: args.time_steps, float_accuracy })
+        let correct = matching(self.images.labels().as_deref(), &classes, &self.configured);
+        Ok(accuracy(correct, self.images.count()).ok_or(NO_ACCURACY))
+    }
+
+    /// Seconds that it takes at most beside its points: as converted, as floats, and some images once more for cycles and once for
+    /// distributions.
+    fn seconds(&self) -> f64 {
+        let (cost, images) = (self.configured.cost(), self.images.count());
+        let passes = if self.checkpoint.is_ok() { 2.0 } else { 1.0 };
+        passes * cost.seconds(images) + 2.0 * cost.seconds_in_turn(images.min(distributions::IMAGES))
     }
 }
 
@@ -103,7 +115,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
         .enumerate()
         .map(|(index, path)| Source::load(path, args, args.float.as_ref().filter(|_| index == 0)))
         .collect::<Result<Vec<_>, _>>()?;
-    let subjects = sources.iter().map(|source| source.subject(args)).collect::<Result<Vec<_>, _>>()?;
+    let mut subjects: Vec<Subject<'_>> = sources.iter().map(|source| source.subject(args)).collect();
     let networks: Vec<&NetworkFile> = sources.iter().map(|source| &source.file).collect();
     let mut points = Vec::new();
     for subject in &subjects {
@@ -113,7 +125,11 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
         Some(path) => Store::open(path, &networks)?,
         None => Store::in_memory(),
     };
+    announce("report", sweep::seconds(&points, &store) + sources.iter().map(Source::seconds).sum::<f64>());
     let measured = fill(&points, &mut store)?;
+    for (subject, source) in subjects.iter_mut().zip(&sources) {
+        subject.float_accuracy = source.float_accuracy()?;
+    }
     let evaluations = sources.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
 
     let progress = spinner("maps and distributions");
@@ -160,13 +176,17 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     }
 }
 
-/// Refuses to write the page over a file that it is made from, `first` being its first network.
+/// Refuses to write the page, or points, over a file that the page is made from, `first` being its first network.
 fn refuse_inputs(args: &ReportArgs, first: &Path) -> Result<(), GenError> {
     let mut inputs = vec![("the network", first)];
     inputs.extend(args.with.iter().map(|path| ("--with", path.as_path())));
     inputs.extend(args.sweep.iter().map(|path| ("--sweep", path.as_path())));
     inputs.extend(args.float.iter().flatten().map(|path| ("--float", path.as_path())));
     files::refuse_inputs("--out", &args.out, &inputs)?;
+    if let Some(points) = &args.sweep {
+        let networks = std::iter::once(first).chain(args.with.iter().map(PathBuf::as_path));
+        sweep::refuse_inputs("--sweep", points, networks, &args.source)?;
+    }
     inputs::refuse_images("--out", &args.out, &args.source)
 }
 

@@ -3,17 +3,22 @@
 pub mod point;
 pub mod store;
 
-use crate::cli::SweepArgs;
+use crate::cli::{ImageArgs, SweepArgs};
 use crate::error::GenError;
-use crate::inputs::{Count, Images};
-use crate::screen::{Align, Format, Table, bar, count, grouped, percent_or_dash, print, print_json};
+use crate::files;
+use crate::inputs::{self, Count, Images};
+use crate::screen::{
+    Align, Format, Table, announce, bar, count, grouped, percent_or_dash, print, print_json,
+};
 use isa::Neuron;
 use model::MaskRules;
 use point::{AS_CONVERTED, NetworkFile, Point, Row, Settings};
+use std::path::{Path, PathBuf};
 use store::Store;
 
 /// Measures what the file does not have yet, and shows all points of the grid.
 pub fn sweep(args: &SweepArgs, format: Format) -> Result<(), GenError> {
+    refuse_inputs("--out", &args.out, args.nets.iter().map(PathBuf::as_path), &args.source)?;
     let files = args.nets.iter().map(|path| NetworkFile::load(path)).collect::<Result<Vec<_>, _>>()?;
     let images = files
         .iter()
@@ -28,6 +33,7 @@ pub fn sweep(args: &SweepArgs, format: Format) -> Result<(), GenError> {
         }
     }
     let mut store = Store::open(&args.out, &files.iter().collect::<Vec<_>>())?;
+    announce("sweep", seconds(&points, &store));
     let measured = fill(&points, &mut store)?;
     let rows: Vec<&Row> = points.iter().filter_map(|(point, _)| store.find(&point.row)).collect();
     match format {
@@ -40,6 +46,24 @@ pub fn sweep(args: &SweepArgs, format: Format) -> Result<(), GenError> {
             args.out.display(),
         )),
     }
+}
+
+/// Refuses a file of points that is one of the networks, images or labels: an empty one would be taken for a new file of points.
+pub fn refuse_inputs<'a>(
+    option: &'static str,
+    points: &Path,
+    networks: impl Iterator<Item = &'a Path>,
+    source: &ImageArgs,
+) -> Result<(), GenError> {
+    let networks: Vec<files::Input<'_>> = networks.map(|path| ("the network", path)).collect();
+    files::refuse_inputs(option, points, &networks)?;
+    inputs::refuse_images(option, points, source)
+}
+
+/// Seconds that the points take at most which the store does not have.
+pub fn seconds(points: &[(Point<'_>, &Images)], store: &Store) -> f64 {
+    let missing = points.iter().filter(|(point, _)| store.find(&point.row).is_none());
+    missing.map(|(point, _)| point.seconds).sum()
 }
 
 /// Measures the points that the store does not have, in order. Returns how many that were.

@@ -133,6 +133,8 @@ pub struct Point<'a> {
     pub settings: Settings,
     /// Its row, still without results.
     pub row: Row,
+    /// Seconds that it takes at most, about.
+    pub seconds: f64,
 }
 
 impl<'a> Point<'a> {
@@ -152,7 +154,8 @@ impl<'a> Point<'a> {
             images: images.count(),
             ..Row::default()
         };
-        Ok(Point { file, settings, row })
+        let seconds = configured.cost().seconds(images.count());
+        Ok(Point { file, settings, row, seconds })
     }
 
     /// Runs it; `progress` moves by one an image.

@@ -53,7 +53,7 @@ impl Store {
             }
         };
         let lock = Lock::of(path)?;
-        let bytes = match std::fs::read(path) {
+        let bytes = match model::input::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(files::at(path)(error)),

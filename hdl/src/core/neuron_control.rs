@@ -2,28 +2,36 @@
 
 use std::rc::Rc;
 
-use isa::{MAX_TIME_STEPS, Op};
+use isa::layout::parameter_row;
+use isa::{CoreConfig, MAX_TIME_STEPS, Op};
 
-use super::fields::Fields;
-use super::if_neuron::COUNT_BITS;
-use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
+use super::fields::{Fields, Record, pass_bits};
+use super::if_neuron::{COUNT_BITS, POWER_BITS};
+use super::shaped;
+use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
 
 /// Descriptor fields that the array's control reads.
-pub(super) const FIELDS: [&str; 6] = ["op", "neuron", "time_steps", "rotate", "rotate_by_block", "fraction"];
+pub(super) const FIELDS: [&str; 9] =
+    ["op", "schedule", "sum", "bytes", "time_steps", "rotate", "rotate_by_block", "fraction", "mask_shared"];
 
 /// Paces the three stages of the array: integrate, fire, emit.
 ///
 /// | layer | fire | cycles a token |
 /// |---|---|---|
 /// | `two_phase` | load, then T steps; the next load may fall on the last step | T |
-/// | `two_phase`, analog | add T times, T steps | 2 T |
+/// | `two_phase`, bytes | add T times, T steps | 2 T |
 /// | `if` | T times: add, step | 2 T |
-/// | readout | the drive's four bytes, once a job | 4 |
+/// | `sum` | the drive's four bytes, once a job | 4 |
+/// | any, before its last pass | none: the sum goes to the sum buffer | – |
+///
+/// A pass after the first starts each sum from the sum buffer, which is read with the sum's first event. Where a mask is shared by tokens, the
+/// lanes take their seeds anew after each token, which takes two cycles.
 ///
 /// A complete sum stays in the accumulator until the drive register is free. Events wait (`advance` low) only when the next sum
 /// begins while both are full, which is registered state. Emission goes through the time slots in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
 /// emission wait while the packer is busy.
-pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
+pub fn neuron_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("neuron_control", config)?;
     let doc = "Paces the array's three stages (integrate, fire, emit) over consecutive tokens.";
     Module::build("neuron_control", doc, |m: &mut Builder| {
         let ports = ports(m);
@@ -33,7 +41,9 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let slots = slots(m, &ports, &fire);
         let emission = emission(m, &ports, &fire, &slots);
         let row_of_bytes = row_of_bytes(m, &ports, &fire, &emission);
-        outputs_of_events(m, &ports, &integrate, &fire, &slots, &emission, &row_of_bytes);
+        let sums = sums(m, config, &ports, &integrate, &drive);
+        reseed(m, &integrate, &row_of_bytes);
+        outputs_of_events(m, &ports, &integrate, &fire, &slots, &emission, &row_of_bytes, &sums);
         outputs_of_lanes(m, &ports, &integrate, &fire, &drive, &slots, &emission);
         outputs_of_tokens(m, &integrate, &fire, &slots, &emission, &row_of_bytes);
     })
@@ -49,6 +59,10 @@ struct Ports {
     event_shift: Expr,
     event_steps: Expr,
     event_bias_row: Expr,
+    term_shift: Expr,
+    diagonal: Expr,
+    from_sums: Expr,
+    to_sums: Expr,
     load_row: Expr,
     preset_job: Expr,
     packer_ready: Expr,
@@ -60,7 +74,7 @@ struct Ports {
 }
 
 fn ports(m: &mut Builder) -> Ports {
-    let layer = Fields::inputs(m, &FIELDS);
+    let layer = Fields::inputs(m, Record::Layer, &FIELDS);
     let event_valid = m.input("event_valid", 1);
     let event_null = m.input("event_null", 1);
     let event_last = m.input("event_last", 1);
@@ -68,13 +82,17 @@ fn ports(m: &mut Builder) -> Ports {
     let event_shift = m.input("event_shift", 3);
     let event_steps = m.input("event_steps", 8);
     let event_bias_row = m.input_doc("event_bias_row", 1, "a bias row is read with the event");
+    let term_shift = m.input_doc("term_shift", pass_bits("shift"), "field of the pass record");
+    let diagonal = m.input_doc("diagonal", 1, "field of the pass record");
+    let from_sums = m.input_doc("from_sums", 1, "the pass is not the layer's first");
+    let to_sums = m.input_doc("to_sums", 1, "the pass is not the layer's last");
     let load_row = m.input_doc("read_row_onehot", isa::layout::PARAMETER_ROWS, "parameter row being read");
     let preset_job = m.input_doc("preset_job", 1, "parameters are loaded: membranes take v0");
     let packer_ready = m.input("packer_ready", 1);
 
     let two_phase = m.delay("two_phase_layer", &layer.two_phase());
-    let analog = m.delay("analog", &layer.is(Op::Analog));
-    let readout = m.delay("readout", &layer.is(Op::Readout));
+    let analog = m.delay("bytes_layer", &layer["bytes"]);
+    let readout = m.delay("sum_layer", &layer["sum"]);
     let attention = m.delay("attention", &layer.is_attention());
     let last_time = m.delay("last_time", &(&layer["time_steps"] - &lit(1, COUNT_BITS)));
     Ports {
@@ -86,6 +104,10 @@ fn ports(m: &mut Builder) -> Ports {
         event_shift,
         event_steps,
         event_bias_row,
+        term_shift,
+        diagonal,
+        from_sums,
+        to_sums,
         load_row,
         preset_job,
         packer_ready,
@@ -108,6 +130,8 @@ struct Integrate {
     plane_1: Expr,
     steps_1: Expr,
     bias_row_1: Expr,
+    sum_1: Expr,
+    reseeding: Expr,
     last_2: Expr,
     power_2: Expr,
     rows_1: Expr,
@@ -130,7 +154,15 @@ fn integrate(m: &mut Builder, ports: &Ports) -> Integrate {
     let steps_1 = follow("steps_1", &ports.event_steps);
     let bias_row_1 = follow("bias_row_1", &ports.event_bias_row);
     let last_2 = follow("last_2", &last_1);
-    let power_2 = follow("power_2", &mux(&ports.attention, &ports.layer["fraction"], &shift_1));
+    let power = shift_1.zext(POWER_BITS) + ports.term_shift.zext(POWER_BITS);
+    let power_2 =
+        follow("power_2", &mux(&ports.attention, &ports.layer["fraction"].zext(POWER_BITS), &power));
+    let first_of_sum = m.reg_reset("first_of_sum", 1, 1);
+    let moves = m.named("event_moves", &(&advance & &ports.event_valid));
+    m.set_if(&first_of_sum, &ports.preset_job, &lit(1, 1));
+    m.set_if(&first_of_sum, &moves, &ports.event_last);
+    let sum_1 = m.sample("sum_1", &advance, &(&first_of_sum & &ports.from_sums));
+    let reseeding = m.wire("reseeding", 1);
     m.set_if(&valid_1, &advance, &ports.event_valid);
     m.set_if(&valid_2, &advance, &valid_1);
     let rows_1 = m.reg_reset("load_rows", isa::layout::PARAMETER_ROWS, 0);
@@ -148,6 +180,8 @@ fn integrate(m: &mut Builder, ports: &Ports) -> Integrate {
         plane_1,
         steps_1,
         bias_row_1,
+        sum_1,
+        reseeding,
         last_2,
         power_2,
         rows_1,
@@ -237,11 +271,11 @@ fn drive(m: &mut Builder, ports: &Ports, integrate: &Integrate, fire: &Fire) -> 
     let capture = m.named("capture", &(&integrate.sum_full & (!&integrate.drive_full | &take)));
     m.set_if(&integrate.sum_full, &(&integrate.accumulate & &integrate.last_2), &lit(1, 1));
     m.set_if(&integrate.sum_full, &capture, &lit(0, 1));
-    m.set_if(&integrate.drive_full, &capture, &lit(1, 1));
+    m.set_if(&integrate.drive_full, &(&capture & !&ports.to_sums), &lit(1, 1));
     m.set_if(&integrate.drive_full, &take, &lit(0, 1));
     let blocked =
         m.named("drive_blocked", &(&integrate.valid_2 & &integrate.sum_full & &integrate.drive_full));
-    m.assign(&integrate.advance, &!&blocked);
+    m.assign(&integrate.advance, &!(&blocked | &integrate.reseeding));
     let token_done = mux(&ports.two_phase, &fire.last_count, &fire.last_slot);
     let preset = m.named(
         "preset",
@@ -356,6 +390,8 @@ struct RowOfBytes {
     bytes_valid: Expr,
     bytes_last: Expr,
     bytes_offset: Expr,
+    reseed: [Expr; 2],
+    reseeding: Expr,
 }
 
 fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission) -> RowOfBytes {
@@ -364,11 +400,57 @@ fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission
     let bytes_last = m.reg("bytes_last", 1);
     let bytes_offset = m.reg("bytes_offset", 32);
     let completes = m.named("bytes_complete", &((&emission.emit & &emission.chunk_end) | &fire.raw));
-    m.set_if(&bytes_valid, &fire.advances, &completes);
+    let taken = m.named("bytes_taken", &!(&bytes_valid & !&ports.packer_ready));
+    m.set_if(&bytes_valid, &taken, &completes);
     m.set_if(&bytes_last, &completes, &mux(&ports.readout, &fire.last_raw, &emission.emit_last));
     m.set_if(&bytes_offset, &completes, &mux(&ports.readout, &emission.offset, &emission.emit_offset));
-    m.assign(&fire.advances, &!(&bytes_valid & !&ports.packer_ready));
-    RowOfBytes { bytes_valid, bytes_last, bytes_offset }
+    let ends = &emission.emit & &emission.emit_last & &ports.layer["mask_shared"];
+    let reseed_low = m.delay_reset("reseed_low", &ends);
+    let reseed_high = m.delay_reset("reseed_high", &reseed_low);
+    let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high));
+    m.assign(&fire.advances, &(&taken & !&reseeding));
+    RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed: [reseed_low, reseed_high], reseeding }
+}
+
+/// A pass's partial sums, on their way from and to the sum buffer.
+struct Sums {
+    writing: Expr,
+}
+
+fn sums(m: &mut Builder, config: &CoreConfig, ports: &Ports, integrate: &Integrate, drive: &Drive) -> Sums {
+    m.comment("Partial sums: one after the other, as they were written. The lanes' drive is there two cycles after its capture.");
+    let row_bits = index_width(config.sum_rows);
+    let moves = &integrate.advance & &ports.event_valid & &ports.event_last;
+    let read_row = m.reg_reset("read_row", row_bits, 0);
+    m.set_if(&read_row, &ports.preset_job, &read_row.like(0));
+    m.set_if(&read_row, &moves, &read_row.inc());
+    let captured = m.delay_reset("sum_captured", &(&drive.capture & &ports.to_sums));
+    let write = m.delay_reset("sum_write_now", &captured);
+    let write_row = m.reg_reset("write_row", row_bits + 1, 0);
+    let full = m.named("sums_full_now", &write_row.ge_lit(u64::from(config.sum_rows)));
+    m.carries(&write_row, u64::from(config.sum_rows));
+    m.set_if(&write_row, &ports.preset_job, &write_row.like(0));
+    m.set_if(&write_row, &(&write & !&full), &write_row.inc());
+    m.output_doc("sum_read_row", &read_row, "row of the sum buffer that the event's sum starts from");
+    let load = &integrate.advance & &integrate.valid_1 & &integrate.sum_1;
+    m.output_doc("load_sum", &load, "the event is its sum's first, in a pass after the first");
+    m.output_doc("sum_write", &(&write & !&full), "the drives are partial sums");
+    m.output_doc("sum_write_row", &write_row.trunc(row_bits), "their row of the sum buffer");
+    m.output_doc("sums_full", &(&write & &full), "there is no row for a partial sum");
+    Sums { writing: captured | write }
+}
+
+/// Seeds are taken anew after each token of a mask shared by tokens.
+fn reseed(m: &mut Builder, integrate: &Integrate, row_of_bytes: &RowOfBytes) {
+    m.assign(&integrate.reseeding, &row_of_bytes.reseeding);
+    let rows = [parameter_row::SEED_LOW, parameter_row::SEED_HIGH].map(|row| lit(u64::from(row), 4));
+    let [low, high] = &row_of_bytes.reseed;
+    m.output_doc(
+        "reseed",
+        &cat(&[high.clone(), low.clone()]),
+        "the lower, the upper half of the seeds is read",
+    );
+    m.output_doc("reseed_row", &mux(high, &rows[1], &rows[0]), "its row of the parameter block");
 }
 
 fn outputs_of_events(
@@ -379,8 +461,11 @@ fn outputs_of_events(
     slots: &Slots,
     emission: &Emission,
     row_of_bytes: &RowOfBytes,
+    sums: &Sums,
 ) {
-    let idle = !(&ports.event_valid
+    let idle = !(&sums.writing
+        | &row_of_bytes.reseeding
+        | &ports.event_valid
         | &integrate.valid_1
         | &integrate.valid_2
         | &integrate.sum_full
@@ -399,7 +484,7 @@ fn outputs_of_events(
     m.output("power", &integrate.power_2);
     m.output("event_steps_1", &integrate.steps_1);
     m.output("is_attention", &ports.attention);
-    m.output("is_shortcut", &ports.layer.is(Op::Shortcut));
+    m.output("is_diagonal", &ports.diagonal);
 }
 
 fn outputs_of_lanes(

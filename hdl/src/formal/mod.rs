@@ -153,6 +153,7 @@ fn tiny() -> CoreConfig {
         max_fan_in: 64,
         weight_rows: 64,
         bias_rows: 16,
+        sum_rows: 16,
     }
 }
 

@@ -39,7 +39,9 @@ impl Folder {
 /// Everything that a source holds.
 pub fn load(path: &Path, network: &Network, options: &Options) -> Result<Dataset, ImageError> {
     let source = Source::open(path, network, options)?;
-    source.read(0..source.len())
+    let mut data = source.read(0..source.len())?;
+    data.notes.extend(source.note().map(str::to_owned));
+    Ok(data)
 }
 
 /// The error of a source that is refused, which must have all of `words`.
@@ -103,4 +105,20 @@ pub fn png(width: u32, height: u32, color: image::ExtendedColorType, pixels: &[u
 /// The bytes of images in the order channel, row, column, from the order row, column, channel.
 pub fn planes(interleaved: &[u8], channels: usize) -> Vec<u8> {
     (0..channels).flat_map(|channel| interleaved.iter().skip(channel).step_by(channels).copied()).collect()
+}
+
+/// No option.
+pub const NONE: Options = Options {
+    part: None,
+    labels: None,
+    class_names: None,
+    resize: false,
+    convert_color: false,
+    axes: None,
+    scale: None,
+};
+
+/// Bytes that all differ, nearly.
+pub fn pattern(count: usize) -> Vec<u8> {
+    (0..count).map(|at| (at * 37 + at / 256) as u8).collect()
 }

@@ -197,7 +197,7 @@ const TRAINING: [&str; 17] = [
 /// Sizes under other names: those names, and the entry that they mean.
 const ALIASES: [(&[&str], &str); 12] = [
     (&["in_chans", "in_channels", "num_channels", "channels", "in_ch"], "channels"),
-    (&["img_size", "image_size", "input_size", "resolution", "input_shape"], "size"),
+    (&["img_size", "image_size", "image_shape", "input_size", "resolution", "input_shape"], "size"),
     (&["classes", "num_classes", "n_classes", "nb_classes", "num_labels"], "classes"),
     (&["dims", "dim", "embed_dim", "embed_dims", "hidden_size"], "dims"),
     (&["depths", "depth", "num_blocks"], "depths"),
@@ -217,7 +217,7 @@ pub(super) fn check(
     name: &str,
     value: &Value,
 ) -> Result<bool, ModelError> {
-    let name = plain(name);
+    let name = words(name);
     let named = UNSUPPORTED.iter().find(|rule| rule.entries.contains(&name.as_str()));
     if named.is_none()
         && let Some((_, meant)) = ALIASES.iter().find(|(aliases, _)| aliases.contains(&name.as_str()))
@@ -243,7 +243,7 @@ pub(super) fn check_part(
     if check(header, &entry, part, value)? {
         return Ok(true);
     }
-    let name = plain(outer);
+    let name = words(outer);
     let rule =
         UNSUPPORTED.iter().find(|rule| rule.entries.contains(&name.as_str())).or_else(|| by_word(&name));
     rule.map_or(Ok(false), |rule| rule.check(&entry, value).map(|()| true))
@@ -278,6 +278,34 @@ impl Unsupported {
             false => Err(refused(entry, value, self.remedy)),
         }
     }
+}
+
+/// Names of numbers that are none of a checkpoint, though they say what an entry is about.
+const KINDRED: [(&[&str], &str); 1] = [(&["time_steps", "timesteps", "num_steps"], "levels")];
+
+/// The entry that a name means which nothing reads, if it is a usual one.
+pub(super) fn meant(name: &str) -> Option<&'static str> {
+    let named = |(names, _): &&(&[&str], &str)| names.contains(&name);
+    let (_, meant) = ALIASES.iter().chain(&KINDRED).find(named)?;
+    match *meant {
+        "channels" | "size" => Some("image"),
+        "shift" => Some("window"),
+        meant => Some(meant),
+    }
+}
+
+/// A name in small letters with `_` between its words, also between those of `camelCase`.
+pub(super) fn words(name: &str) -> String {
+    let mut words = String::new();
+    let mut before = ' ';
+    for letter in name.chars() {
+        if before.is_lowercase() && letter.is_uppercase() {
+            words.push('_');
+        }
+        words.push(letter);
+        before = letter;
+    }
+    plain(&words)
 }
 
 fn plain(name: &str) -> String {

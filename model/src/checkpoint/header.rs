@@ -39,6 +39,22 @@ const SIZES: [(&str, u32); 5] =
     [("patch", 64), ("window", 64), ("mlp_ratio", 64), ("levels", 256), ("classes", 65536)];
 /// Entries that are a list of whole numbers.
 const STAGES: [&str; 3] = ["dims", "depths", "heads"];
+/// Entries without which there is no network: what each may be and means, and an example.
+const MANDATORY: [(&str, &str); 10] = [
+    (
+        "image",
+        "`height`, `width` and `channels` of the input, such as {\"height\": 28, \"width\": 28, \"channels\": 1}",
+    ),
+    ("patch", "rows, columns and stride of a patch, such as 2"),
+    ("dims", "channels of each stage, such as [32, 64]"),
+    ("depths", "blocks of each stage, such as [2, 2]"),
+    ("heads", "attention heads of each stage, such as [1, 2]"),
+    ("window", "rows and columns of an attention window, such as 7"),
+    ("mlp_ratio", "channels of the first MLP layer, in multiples of the stage's, such as 4"),
+    ("levels", "levels of the QCFS activations, such as 8"),
+    ("classes", "the number of classes, such as 10"),
+    ("bn_eps", "what batch norm adds to the variance, such as 1e-5"),
+];
 /// Entries that may be given as two equal numbers, rows and columns.
 const SQUARE: [&str; 2] = ["patch", "window"];
 
@@ -100,8 +116,10 @@ pub(super) fn read(text: &str) -> Result<Header, ModelError> {
         for (part, value) in image.iter().filter(|(part, _)| !IMAGE.contains(&part.as_str())) {
             let entry = format!("image.{part}");
             if !foreign::check(&entries, &entry, part, value)? {
-                warnings
-                    .push(Warning::Unknown { entry, nearest: nearest(part, &IMAGE).map(|(found, _)| found) });
+                warnings.push(Warning::Unknown {
+                    entry,
+                    nearest: nearest(&foreign::words(part), &IMAGE).map(|(found, _)| found),
+                });
             }
         }
     }
@@ -135,6 +153,7 @@ impl Header {
 
     /// The shape of the network, checked.
     pub fn architecture(&self) -> Result<Architecture, ModelError> {
+        MANDATORY.iter().try_for_each(|(entry, meaning)| self.check_there(entry, meaning))?;
         for (entry, most) in SIZES {
             self.check_type(entry, &format!("a whole number, 1 to {most}"), is_size)?;
         }
@@ -155,6 +174,25 @@ impl Header {
 }
 
 impl Header {
+    /// Refuses a header without an entry, and names the one that was meant for it, if there is one.
+    fn check_there(&self, entry: &'static str, meaning: &str) -> Result<(), ModelError> {
+        if self.entries.contains_key(entry) {
+            return Ok(());
+        }
+        let meant = self.warnings.iter().find_map(|warning| match warning {
+            Warning::Unknown { entry: found, nearest } if *nearest == Some(entry) => Some(found),
+            _ => None,
+        });
+        let instead = meant.map_or_else(String::new, |found| {
+            format!("; `{}` is there: did you mean `{entry}`?", found.escape_debug())
+        });
+        Err(ModelError::Metadata {
+            entry: format!("{KEY}: {entry}"),
+            found: "missing".to_owned(),
+            allowed: format!("{meaning} (docs/checkpoint.md has all entries){instead}"),
+        })
+    }
+
     /// Refuses an entry that is there and of another type than it must be.
     fn check_type(
         &self,
@@ -187,7 +225,7 @@ fn no_number(text: &str, error: &serde_json::Error) -> Option<&'static str> {
 fn unread(header: &Map<String, Value>, entry: &str, value: &Value) -> Result<Option<Warning>, ModelError> {
     let known: Vec<&'static str> =
         ENTRIES.into_iter().chain(NOTES).chain(KINDS.iter().map(|kind| kind.entry)).collect();
-    let name = entry.to_lowercase().replace('-', "_");
+    let name = foreign::words(entry);
     // What `mean` and `std` say under another name is compared with them.
     if known.contains(&entry) || super::input::NAMES.contains(&name.as_str()) {
         return Ok(None);
@@ -203,7 +241,8 @@ fn unread(header: &Map<String, Value>, entry: &str, value: &Value) -> Result<Opt
     }
     let near = nearest(&name, &known);
     foreign::check_misspelt(entry, &name, value, near.map(|(_, distance)| distance))?;
-    Ok(Some(Warning::Unknown { entry: entry.to_owned(), nearest: near.map(|(found, _)| found) }))
+    let nearest = near.map(|(found, _)| found).or_else(|| foreign::meant(&name));
+    Ok(Some(Warning::Unknown { entry: entry.to_owned(), nearest }))
 }
 
 /// An entry that says that the network computes something else.

@@ -7,6 +7,9 @@ use serde_json::Value;
 /// Other names of a map with `mean` and `std` in it.
 pub(super) const NAMES: [&str; 4] = ["normalize", "normalise", "normalization", "normalisation"];
 
+/// Smallest `std`: less than one pixel of ten million that differs from the others by one step gives.
+const SMALLEST_STD: f64 = 1e-6;
+
 /// A pixel byte `p` of channel `c` enters the patch embedding as `(p / 255 - mean[c]) / std[c]`.
 ///
 /// Patches lie side by side inside the image, so no pixel is padding that would have to be something else than 0 after this:
@@ -51,6 +54,22 @@ impl Normalisation {
         Ok(normalisation)
     }
 
+    /// Refuses a deviation that no data set has, by its channel: all weights of the first layer would be lost beside what it makes of them.
+    fn check_std(name: &str, value: &Value) -> Result<(), ModelError> {
+        let allowed = format!(
+            "{SMALLEST_STD} or more, for pixels scaled to 0..1; a channel that is the same everywhere needs none, 1 will do"
+        );
+        let small = |value: &Value| value.as_f64().is_some_and(|std| std > 0.0 && std < SMALLEST_STD);
+        match value {
+            Value::Array(values) => match values.iter().position(small) {
+                Some(channel) => Err(wrong(&format!("{name}[{channel}]"), &values[channel], &allowed)),
+                None => Ok(()),
+            },
+            value if small(value) => Err(wrong(&format!("{name} (of all channels)"), value, &allowed)),
+            _ => Ok(()),
+        }
+    }
+
     fn of(inside: &str, mean: &Value, std: &Value, channels: usize) -> Result<Normalisation, ModelError> {
         let each = |name: &str, value: &Value, allowed: &str, ok: fn(f64) -> bool| {
             let values = match value {
@@ -69,8 +88,10 @@ impl Normalisation {
         let scaled = "for pixels scaled to 0..1 (divide those for bytes by 255)";
         let mean =
             each("mean", mean, &format!("within 0 to 1, {scaled}"), |mean| (0.0..=1.0).contains(&mean))?;
+        let std_name = if inside.is_empty() { "std".to_owned() } else { format!("{inside}.std") };
+        Normalisation::check_std(&std_name, std)?;
         let std = each("std", std, &format!("above 0 and finite, {scaled}"), |std| {
-            (f64::from(f32::MIN_POSITIVE)..f64::from(f32::MAX)).contains(&std)
+            (SMALLEST_STD..f64::from(f32::MAX)).contains(&std)
         })?;
         Ok(Normalisation { mean, std })
     }

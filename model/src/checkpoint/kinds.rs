@@ -1,6 +1,7 @@
 //! What a network's modules compute: entries of the header that tensors leave no trace of.
 
 use super::header::wrong;
+use super::names;
 use super::{KEY, Warning};
 use crate::error::ModelError;
 use serde_json::{Map, Value};
@@ -52,7 +53,7 @@ const MODULES: [(&str, &[&str]); 4] = [
 ];
 
 /// Refuses modules of other kinds than a Masked Spiking Transformer has, and warns of what is not said. Each entry is one
-/// name for the whole network or a map from module to name; `tensors` are the names that say which modules there are.
+/// name for the whole network or a map from module to name, with wrappers or without; `tensors` are the names that say which modules there are.
 pub(super) fn check<'t>(
     header: &Map<String, Value>,
     tensors: impl Iterator<Item = &'t str> + Clone,
@@ -91,12 +92,13 @@ pub(super) fn check<'t>(
             .clone()
             .filter_map(|tensor| ends.iter().find_map(|end| tensor.strip_suffix(end)))
             .collect();
-        // A name speaks of all modules inside it, and a module's part of the module.
+        let names = names::unwrapped(modules.iter().map(|(name, _)| *name));
+        // A name speaks of all modules inside it, and a module's part of the module; a wrapper's of all.
         let inside = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('.'));
-        let speaks = |name: &str, module: &str| inside(module, name) || inside(name, module);
-        if let Some((name, kind)) =
-            modules.iter().find(|(name, _)| !there.iter().any(|found| speaks(name, found)))
-        {
+        let speaks =
+            |name: &str, module: &str| name.is_empty() || inside(module, name) || inside(name, module);
+        let unknown = |name: &String| !there.iter().any(|found| speaks(name, found));
+        if let Some((name, kind)) = names.iter().position(unknown).map(|index| modules[index]) {
             let example = there.first().map_or_else(String::new, |module| format!(", such as `{module}`"));
             return Err(wrong(
                 &format!("{entry}.{name}"),
@@ -104,7 +106,7 @@ pub(super) fn check<'t>(
                 &format!("names of modules{example}; or {}", form()),
             ));
         }
-        let unnamed = there.iter().find(|found| !modules.iter().any(|(name, _)| speaks(name, found)));
+        let unnamed = there.iter().find(|found| !names.iter().any(|name| speaks(name, found)));
         warnings.extend(unnamed.map(|module| Warning::Unnamed {
             entry,
             module: (*module).to_owned(),

@@ -12,18 +12,26 @@ const HOLDER: &str = "model.";
 /// A buffer of PyTorch's batch norm that only training reads.
 const TRAINING_ONLY: &str = "num_batches_tracked";
 
+/// Names without wrappers, and without the holder if it is in front of all of them: a part named so in front of some only is none that a
+/// wrapper put there.
+pub(super) fn unwrapped<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let plain =
+        |name: &str| name.split('.').filter(|part| !WRAPPERS.contains(part)).collect::<Vec<_>>().join(".");
+    let mut names: Vec<String> = names.map(plain).collect();
+    if names.iter().all(|name| name.starts_with(HOLDER)) {
+        names.iter_mut().for_each(|name| *name = name.split_off(HOLDER.len()));
+    }
+    names
+}
+
 /// Takes wrappers out of all names, and drops what only training reads.
 pub(super) fn normalise(tensors: Tensors<'_>) -> Result<Tensors<'_>, ModelError> {
-    let unwrapped =
-        |name: &str| name.split('.').filter(|part| !WRAPPERS.contains(part)).collect::<Vec<_>>().join(".");
-    let named: Vec<(String, String)> = tensors.0.keys().map(|name| (unwrapped(name), name.clone())).collect();
-    // A part named so in front of some tensors only is none that a wrapper put there.
-    let held = named.iter().all(|(name, _)| name.starts_with(HOLDER));
+    let names = unwrapped(tensors.0.keys().map(String::as_str));
+    let named: Vec<(String, String)> = names.into_iter().zip(tensors.0.keys().cloned()).collect();
     let mut tensors = tensors;
     let mut normalised: BTreeMap<String, _> = BTreeMap::new();
     let mut originals: BTreeMap<String, String> = BTreeMap::new();
     for (name, original) in named {
-        let name = if held { name[HOLDER.len()..].to_owned() } else { name };
         if name.rsplit('.').next() == Some(TRAINING_ONLY) {
             continue;
         }

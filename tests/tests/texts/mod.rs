@@ -38,6 +38,15 @@ pub fn rust_files() -> Vec<(String, String)> {
 
 /// Literals and help comments of what is not only for tests.
 pub fn sources() -> Vec<Text> {
+    shipped(|source| literals(source).into_iter().chain(comments(source)).collect())
+}
+
+/// Literals alone, of what is not only for tests.
+pub fn messages() -> Vec<Text> {
+    shipped(literals)
+}
+
+fn shipped(of: fn(&str) -> Vec<String>) -> Vec<Text> {
     let shipped = |place: &str| {
         let (of, rest) = place.split_once('/').unwrap_or_default();
         rest.starts_with("src/") && !matches!(of, "tests")
@@ -45,8 +54,7 @@ pub fn sources() -> Vec<Text> {
     let mut texts = Vec::new();
     for (place, source) in rust_files().into_iter().filter(|(place, _)| shipped(place)) {
         let source = source.split("#[cfg(test)]").next().unwrap_or_default();
-        let add = |text: String| texts.push(Text { place: place.clone(), text });
-        literals(source).into_iter().chain(comments(source)).for_each(add);
+        texts.extend(of(source).into_iter().map(|text| Text { place: place.clone(), text }));
     }
     texts
 }
