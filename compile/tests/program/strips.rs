@@ -90,7 +90,9 @@ fn strips_of_rows_start_where_the_rows_before_end() {
     let block = PARAMETER_ROWS * 16;
     assert_eq!(second.descriptor.parameter_base, first.descriptor.parameter_base + 2 * block);
     let mut lfsr = Lfsr::new(9, CONV, 9);
-    (0..12 * 12).for_each(|_| drop(lfsr.draw()));
+    for _ in 0..12 * 12 {
+        lfsr.draw();
+    }
     let half = |row: u32| {
         let at = (second.descriptor.parameter_base + block + row * 16 + 2) as usize;
         u32::from(u16::from_le_bytes(program.image[0].bytes[at..at + 2].try_into().unwrap()))
