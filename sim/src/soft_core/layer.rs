@@ -234,8 +234,7 @@ impl Layer<'_> {
     fn add(&self, sums: &mut [i64], pass: &Pass, chunk: u32, byte: u8, weight: u8) {
         let product = i64::from(weight as i8) << pass.shift;
         if self.d.bytes == 1 {
-            let repeated = if self.d.sum == 1 { i64::from(self.d.time_steps) } else { 1 };
-            sums.iter_mut().for_each(|sum| *sum += repeated * product * i64::from(byte));
+            sums.iter_mut().for_each(|sum| *sum += product * i64::from(byte));
             return;
         }
         let (spikes, product) = match self.op {
