@@ -78,23 +78,24 @@ pub(crate) fn open<'f>(bytes: &'f [u8], kind: &Kind) -> Result<(String, Tensors<
     Ok((header.clone(), Tensors(stored.collect())))
 }
 
-/// Reads a header after its version was found to be `version`.
-pub(crate) fn header<'h, T: Deserialize<'h>>(
-    text: &'h str,
-    key: &str,
-    version: u64,
-) -> Result<T, ModelError> {
-    let wrong = |error| format_error(format!("metadata entry `{key}`: {error}"));
-    let value: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+/// The version of a header, one of `known`.
+pub(crate) fn version(text: &str, key: &str, known: &[u64]) -> Result<u64, ModelError> {
+    let value: serde_json::Value = header(text, key)?;
+    let expected = known.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ");
     match value.get("version").and_then(serde_json::Value::as_u64) {
-        Some(found) if found == version => serde_json::from_str(text).map_err(wrong),
+        Some(found) if known.contains(&found) => Ok(found),
         Some(found) => {
-            Err(format_error(format!("metadata entry `{key}`: version {found}, expected {version}")))
+            Err(format_error(format!("metadata entry `{key}`: version {found}, expected {expected}")))
         }
         None => {
-            Err(format_error(format!("metadata entry `{key}` has no version number, expected {version}")))
+            Err(format_error(format!("metadata entry `{key}` has no version number, expected {expected}")))
         }
     }
+}
+
+/// Reads a header whose version is known.
+pub(crate) fn header<'h, T: Deserialize<'h>>(text: &'h str, key: &str) -> Result<T, ModelError> {
+    serde_json::from_str(text).map_err(|error| format_error(format!("metadata entry `{key}`: {error}")))
 }
 
 /// Reads a file, and names it in every error that `parse` finds.

@@ -12,10 +12,11 @@ mod quantise;
 use crate::checkpoint::{Architecture, BatchNorm, Block, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
 use crate::network::{
-    Gather, Grid, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
+    Grid, Layer, LayerId, Mask, Network, Neuron, Operation, Schedule, SlotOrder, Source, Taps, Term, Walk,
+    Weights, Windows,
 };
 use crate::run::{Configured, RunOptions};
-use isa::Neuron;
+use crate::tap_order::tap_by_tap;
 use ndarray::ArrayView1;
 use quantise::{Deviations, ROOM, Site, integer, largest, one_sided};
 use serde::Serialize;
@@ -25,8 +26,8 @@ use serde::Serialize;
 pub struct ConvertOptions {
     /// Name of the network.
     pub name: String,
-    /// Neuron mode of all layers.
-    pub neuron: Neuron,
+    /// When the neurons of all layers fire.
+    pub schedule: Schedule,
     /// Number of time steps that scales leave room for, in a 24-bit membrane and the 16-bit bias rows of scores. More may
     /// still fit.
     pub time_steps: u32,
@@ -35,7 +36,7 @@ pub struct ConvertOptions {
 impl ConvertOptions {
     /// Two-phase neurons, room for 16 time steps.
     pub fn new(name: impl Into<String>) -> ConvertOptions {
-        ConvertOptions { name: name.into(), neuron: Neuron::TwoPhase, time_steps: 16 }
+        ConvertOptions { name: name.into(), schedule: Schedule::AfterAll, time_steps: 16 }
     }
 }
 
@@ -117,7 +118,8 @@ struct Place {
 
 /// The integers of a linear layer.
 struct Rounded {
-    weights: Weights,
+    /// Row by row, in the order of the checkpoint's inputs.
+    weights: Vec<i8>,
     bias: Vec<i32>,
     theta: Vec<i32>,
     deviations: Deviations,
@@ -138,7 +140,7 @@ impl Converter<'_> {
                 let norm = self.norm(&format!("stages.{s}.merge.norm"), &merge.norm, place, &stream)?;
                 let name = format!("stages.{s}.merge.reduction");
                 let place = Place { grid: architecture.grid(s + 1), ..place };
-                stream = vec![self.dense(&name, &merge.reduction, place, norm, Gather::Merge)?];
+                stream = vec![self.dense(&name, &merge.reduction, place, norm, Taps::square(2, 2, 0))?];
             }
         }
         let place = Place { grid: architecture.grid(checkpoint.stages.len() - 1), walk: Walk::Raster };
@@ -160,10 +162,11 @@ impl Converter<'_> {
                 row.iter().enumerate().map(|(i, &w)| f64::from(w) * input.black(channel(i))).sum();
             *offset += gain * black;
         }
-        let rounded = self.matrix(name, linear, &norm, &units, 255.0)?;
-        let patch = Patch { kernel: architecture.patch, stride: architecture.patch, padding: 0 };
-        let operation = |weights, bias| Operation::Analog { patch, weights, bias };
-        Ok(self.push_rounded(name, rounded, operation, place, &linear.thresholds))
+        let mut rounded = self.matrix(name, linear, &norm, &units, 255.0)?;
+        let pixels = architecture.patch * architecture.patch;
+        rounded.weights = tap_by_tap(&rounded.weights, pixels, architecture.image.channels);
+        let taps = Taps::square(architecture.patch, architecture.patch, 0);
+        Ok(self.push_rounded(name, rounded, (Source::Image, taps), place, &linear.thresholds))
     }
 
     fn block(
@@ -178,13 +181,13 @@ impl Converter<'_> {
         let attended = Place { walk: Walk::Windows(windows), ..place };
         // Keys and values first: while the queries are computed, hardware can already fetch them.
         let mut site = |part: &str, linear| {
-            self.dense(&format!("{name}.attn.{part}"), linear, attended, norm1, Gather::Token)
+            self.dense(&format!("{name}.attn.{part}"), linear, attended, norm1, Taps::TOKEN)
         };
         let attention = &block.attention;
         let (key, value) = (site("k", &attention.k)?, site("v", &attention.v)?);
         let query = site("q", &attention.q)?;
-        self.layers[key.0].mask_site = Some(MaskSite::Key);
-        self.layers[query.0].mask_site = Some(MaskSite::Query);
+        self.layers[key.0].mask.label = Some("k".to_owned());
+        self.layers[query.0].mask.label = Some("q".to_owned());
         self.decorrelate(query);
         let scores = self.scores(&format!("{name}.attn.scores"), attention, attended, query, key)?;
         let context = self.context(&format!("{name}.attn.context"), attention, attended, scores, value)?;
@@ -193,12 +196,12 @@ impl Converter<'_> {
             &attention.proj,
             place,
             context,
-            Gather::Token,
+            Taps::TOKEN,
         )?);
         let norm2 = self.norm(&format!("{name}.norm2"), &block.norm2, place, stream)?;
-        let fc1 = self.dense(&format!("{name}.mlp.fc1"), &block.fc1, place, norm2, Gather::Token)?;
-        self.layers[fc1.0].mask_site = Some(MaskSite::Fc1);
-        stream.push(self.dense(&format!("{name}.mlp.fc2"), &block.fc2, place, fc1, Gather::Token)?);
+        let fc1 = self.dense(&format!("{name}.mlp.fc1"), &block.fc1, place, norm2, Taps::TOKEN)?;
+        self.layers[fc1.0].mask.label = Some("fc1".to_owned());
+        stream.push(self.dense(&format!("{name}.mlp.fc2"), &block.fc2, place, fc1, Taps::TOKEN)?);
         Ok(())
     }
 
@@ -229,7 +232,9 @@ impl Converter<'_> {
             bias.push(neuron.bias);
             theta.push(neuron.theta);
         }
-        let operation = Operation::Shortcut { inputs: stream.to_vec(), gains, bias };
+        let terms = stream.iter().zip(gains.chunks_exact(channels));
+        let terms = terms.map(|(&id, gains)| Term::diagonal(id, gains.to_vec())).collect();
+        let operation = Operation::Linear { terms, bias };
         let id = self.push(name, operation, place, theta, &norm.thresholds);
         Ok(self.measured(id, &deviations))
     }
@@ -240,14 +245,13 @@ impl Converter<'_> {
         linear: &Linear,
         place: Place,
         input: LayerId,
-        gather: Gather,
+        taps: Taps,
     ) -> Result<LayerId, ModelError> {
         // Neighbours that are merged have the same channels, one after the other.
         let units =
             self.units[input.0].iter().copied().cycle().take(linear.weight.ncols()).collect::<Vec<_>>();
         let rounded = self.matrix(name, linear, &linear.norm, &units, 1.0)?;
-        let operation = |weights, bias| Operation::Dense { input, gather, weights, bias };
-        Ok(self.push_rounded(name, rounded, operation, place, &linear.thresholds))
+        Ok(self.push_rounded(name, rounded, (Source::Plane(input), taps), place, &linear.thresholds))
     }
 
     /// All classes share one scale, so that their logits compare. A logit times `T * tokens * scale / unit` is the
@@ -266,14 +270,13 @@ impl Converter<'_> {
             scale.max(largest(row) / 127.0).max(reach / ROOM)
         });
         self.check_head(&rows, scale)?;
-        let (outputs, inputs) = head.weight.dim();
-        let data = rows.iter().flatten().map(|w| (w / scale).round() as i8).collect();
-        let weights = Weights { outputs, inputs, data };
+        let weights = rows.iter().flatten().map(|w| (w / scale).round() as i8).collect();
         let bias =
             head.bias.iter().map(|&b| integer("head", per_step(b) / scale)).collect::<Result<_, _>>()?;
         let mut deviations = Deviations::default();
         rows.iter().for_each(|row| deviations.add(row, scale));
-        let id = self.push("head", Operation::Readout { input, weights, bias }, place, Vec::new(), &[]);
+        let readout = Layer::readout("head", vec![Term::dense(input, weights)], bias, place.grid);
+        let id = self.add(readout, &[]);
         self.measured(id, &deviations);
         Ok(())
     }
@@ -317,7 +320,7 @@ impl Converter<'_> {
             bias.push(neuron.bias);
             theta.push(neuron.theta);
         }
-        Ok(Rounded { weights: Weights { outputs, inputs, data }, bias, theta, deviations })
+        Ok(Rounded { weights: data, bias, theta, deviations })
     }
 
     fn site<'n>(&self, name: &'n str, most: f64) -> Site<'n> {
@@ -328,12 +331,13 @@ impl Converter<'_> {
         &mut self,
         name: &str,
         rounded: Rounded,
-        operation: impl FnOnce(Weights, Vec<i32>) -> Operation,
+        (source, taps): (Source, Taps),
         place: Place,
         thresholds: &[f32],
     ) -> LayerId {
         let Rounded { weights, bias, theta, deviations } = rounded;
-        let id = self.push(name, operation(weights, bias), place, theta, thresholds);
+        let terms = vec![Term { source, taps, weights: Weights::Dense(weights), shift: 0 }];
+        let id = self.push(name, Operation::Linear { terms, bias }, place, theta, thresholds);
         self.measured(id, &deviations)
     }
 
@@ -347,20 +351,26 @@ impl Converter<'_> {
     ) -> LayerId {
         let channels = match (&operation, place.walk) {
             (Operation::Scores { .. }, Walk::Windows(windows)) => windows.tokens(),
-            (Operation::Readout { weights, .. }, _) => weights.outputs,
             _ => theta.len(),
         };
+        let neuron = Neuron { schedule: self.options.schedule, ..Neuron::TWO_PHASE };
+        let ratio = self.checkpoint.masks.get(name).map_or(0, |ratio| ratio.0);
+        let layer = Layer {
+            channels,
+            walk: place.walk,
+            neuron: Some(neuron),
+            mask: Mask { ratio, ..Mask::default() },
+            ..Layer::new(name, operation, place.grid, theta)
+        };
+        self.add(layer, thresholds)
+    }
+
+    fn add(&mut self, layer: Layer, thresholds: &[f32]) -> LayerId {
         let ends =
             thresholds.iter().copied().reduce(f32::min).zip(thresholds.iter().copied().reduce(f32::max));
         self.units.push(thresholds.iter().copied().map(f64::from).collect());
         self.precision.push(Precision { threshold: ends.map(|(low, high)| [low, high]), rounding: None });
-        self.layers.push(Layer {
-            channels,
-            walk: place.walk,
-            neuron: self.options.neuron,
-            mask_ratio: self.checkpoint.masks.get(name).map_or(0, |ratio| ratio.0),
-            ..Layer::new(name, operation, place.grid, theta)
-        });
+        self.layers.push(layer);
         LayerId(self.layers.len() - 1)
     }
 

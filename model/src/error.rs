@@ -54,7 +54,7 @@ pub enum ModelError {
     /// A mask rule cannot be read, or names what the network does not have.
     #[error("mask rule `{rule}`: {what} is {found}, allowed: {allowed}")]
     MaskRule {
-        /// The rule, as `[LAYER:][MATRIX=]RATIO`.
+        /// The rule, as `[LAYER:][LABEL=]RATIO`.
         rule: String,
         /// Its part.
         what: &'static str,

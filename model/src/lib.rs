@@ -25,6 +25,7 @@ pub mod reference;
 pub mod run;
 pub mod spikes;
 pub mod synapses;
+mod tap_order;
 mod validate;
 pub mod walk;
 pub mod work;

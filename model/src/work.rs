@@ -2,31 +2,38 @@
 //!
 //! A *job tile* is what LANES neurons do in parallel; each takes the layer's tokens one after the other. One event is one cycle in
 //! which the lanes accumulate:
-//! - two_phase, dense: for each input and chunk of 8 steps, the set bits of its spike count in the chunk;
-//! - two_phase, shortcut: for each chunk, bit of the count and segment, 1 if any channel of the tile has the bit set;
-//! - two_phase, scores and context: the inputs of a head that spike in a chunk of 8 steps;
-//! - analog: the set bits of the pixels;
-//! - `if`: the inputs that spike, step by step (shortcut: segments in which any channel of the tile spikes).
+//! - linear, two_phase, a dense term: for each channel under each tap and each chunk of 8 steps, the set bits of its spike count in the
+//!   chunk;
+//! - linear, two_phase, a diagonal term: for each tap, chunk and bit of the count, 1 if any channel of the tile has the bit set;
+//! - linear, the image: as a chunk whose counts are the bytes;
+//! - scores and context, two_phase: the inputs of a head that spike in a chunk of 8 steps;
+//! - each step: the inputs that spike, step by step (diagonal terms: taps under which any channel of the tile spikes).
 //!
-//! A row without an event costs one null event; a row is a time step of a token (`if`), a chunk of 8 steps of a token
-//! (two_phase), or a token's pixels. A token takes at least T cycles, for its T threshold steps run beside the events of the next
-//! one.
+//! Taps outside a source's grid cost nothing. A row without an event costs one null event; a row is what one [pass](isa::pass) takes of a
+//! time step of a token (each step), of a chunk of 8 steps of a token (two_phase), or of a token's bytes. Passes are the compiler's choice; here
+//! terms that read alike share passes, and rows of more than `max_fan_in` bytes are cut.
+//!
+//! A token takes at least T cycles in the last pass, for its T threshold steps run beside the events of the next one; in layers that fire step by
+//! step and read spikes, each step is its own threshold step, and none waits.
 
-use crate::network::{Grid, Layer, LayerId, Operation, Patch, Walk, Windows};
+mod passes;
+
+use crate::network::{Layer, LayerId, Operation, Schedule, Source, Term, Walk, Windows};
 use crate::run::Configured;
 use crate::spikes::{SpikePlane, Trace};
-use isa::{CHUNK_STEPS, Neuron};
+use isa::{CHUNK_STEPS, CoreConfig};
+use passes::Pass;
 
 /// Work of one layer on one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerWork {
     /// Name of the layer.
     pub layer: String,
-    /// `analog`, `dense`, `shortcut`, `scores`, `context` or `readout`.
+    /// `image` (linear, reads the image), `linear`, `scores`, `context` or `readout`.
     pub operation: &'static str,
     /// Events that the lanes accumulate.
     pub events: u64,
-    /// Events if every spike were walked step by step: the same as `events` for `if` and analog layers.
+    /// Events if every spike were walked step by step: the same as `events` for `if` neurons and the image.
     pub step_events: u64,
     /// Cycles for rows without an event.
     pub null_events: u64,
@@ -36,22 +43,18 @@ pub struct LayerWork {
     pub spikes: u64,
 }
 
-/// Work of every layer for a core with `lanes` lanes, which stores each head's channels in multiples of `pad` (bus bytes).
+/// Work of every layer on a core of these lanes, bus (each head's channels are stored in multiples of its bytes) and largest fan-in of a pass.
 ///
 /// # Panics
-/// If `trace` does not belong to `configured`, or `lanes` or `pad` is 0.
-pub fn work(
-    configured: &Configured,
-    image: &[u8],
-    trace: &Trace,
-    lanes: usize,
-    pad: usize,
-) -> Vec<LayerWork> {
-    let counter = Counter { configured, image, planes: &trace.planes, lanes, pad };
+/// If `trace` does not belong to `configured`, or a size of the core is 0.
+pub fn work(configured: &Configured, image: &[u8], trace: &Trace, core: &CoreConfig) -> Vec<LayerWork> {
+    let (lanes, pad) = (core.lanes as usize, core.bus_bytes() as usize);
+    let largest = core.max_fan_in as usize;
+    let counter = Counter { configured, image, planes: &trace.planes, lanes, pad, largest };
     (0..configured.layers.len()).map(|index| counter.layer(LayerId(index))).collect()
 }
 
-/// What one token asks of one tile.
+/// What one pass over one token asks of one tile.
 #[derive(Default)]
 struct TokenEvents {
     /// By chunk of 8 steps.
@@ -66,18 +69,19 @@ struct Counter<'a> {
     planes: &'a [SpikePlane],
     lanes: usize,
     pad: usize,
+    /// Bytes of the longest row of a pass.
+    largest: usize,
 }
 
 impl Counter<'_> {
     fn layer(&self, id: LayerId) -> LayerWork {
         let layer = self.configured.layer(id);
         let operation = match layer.operation {
-            Operation::Analog { .. } => "analog",
-            Operation::Dense { .. } => "dense",
-            Operation::Shortcut { .. } => "shortcut",
+            Operation::Linear { .. } if layer.neuron.is_none() => "readout",
+            Operation::Linear { .. } if layer.operation.reads_image() => "image",
+            Operation::Linear { .. } => "linear",
             Operation::Scores { .. } => "scores",
             Operation::Context { .. } => "context",
-            Operation::Readout { .. } => "readout",
         };
         let spikes = self.planes.get(id.0).map_or(0, SpikePlane::spikes);
         let name = layer.name.clone();
@@ -89,44 +93,16 @@ impl Counter<'_> {
     }
 
     fn count(&self, id: LayerId, layer: &Layer, work: &mut LayerWork) {
-        let tokens = 0..layer.grid.tokens();
-        let tiles = self.padded_channels(id, layer).div_ceil(self.lanes) as u64;
         match &layer.operation {
-            Operation::Analog { patch, .. } => {
-                for token in tokens {
-                    let merged = vec![self.pixel_bits(layer.grid, *patch, token)];
-                    self.add(layer, tiles, &TokenEvents { merged, steps: Vec::new() }, work);
-                }
-            }
-            Operation::Dense { input, gather, .. } => {
-                let plane = &self.planes[input.0];
-                for token in tokens {
-                    let cells = gather.tokens(layer.grid, token);
-                    let cells = cells.flat_map(|token| (0..plane.channels()).map(move |c| (token, c)));
-                    self.add(layer, tiles, &self.events(plane, cells, |count| count.count_ones()), work);
-                }
-            }
-            Operation::Shortcut { inputs, .. } => {
-                for first in (0..layer.channels).step_by(self.lanes) {
-                    let channels = first..(first + self.lanes).min(layer.channels);
-                    for token in tokens.clone() {
-                        self.add(layer, 1, &self.segment_events(inputs, token, channels.clone()), work);
-                    }
-                }
-            }
+            Operation::Linear { terms, .. } => self.linear(id, layer, terms, work),
             Operation::Scores { query, heads, .. } => {
                 let plane = &self.planes[query.0];
                 let (head_size, windows) = (plane.channels() / heads, windows(layer));
                 let tiles = windows.tokens().div_ceil(self.lanes) as u64;
                 for head in 0..*heads {
-                    for token in tokens.clone() {
+                    for token in 0..layer.grid.tokens() {
                         let cells = (0..head_size).map(|c| (token, head * head_size + c));
-                        self.add(
-                            layer,
-                            tiles,
-                            &self.events(plane, cells, |count| u32::from(count > 0)),
-                            work,
-                        );
+                        self.add(layer, tiles, &[self.attention_events(plane, cells)], work);
                     }
                 }
             }
@@ -135,39 +111,56 @@ impl Counter<'_> {
                 let tiles = (layer.channels / heads).div_ceil(self.lanes) as u64;
                 for token in 0..plane.tokens() {
                     let cells = (0..plane.channels()).map(|key| (token, key));
-                    self.add(layer, tiles, &self.events(plane, cells, |count| u32::from(count > 0)), work);
-                }
-            }
-            Operation::Readout { input, .. } => {
-                let plane = &self.planes[input.0];
-                for token in tokens {
-                    let cells = (0..plane.channels()).map(|c| (token, c));
-                    let events = self.events(plane, cells, |count| count.count_ones());
-                    let (merged, null) = rows(&events.merged);
-                    work.events += tiles * merged;
-                    work.step_events += tiles * events.steps.iter().sum::<u64>();
-                    work.null_events += tiles * null;
-                    work.needed_cycles += tiles * (merged + null);
+                    self.add(layer, tiles, &[self.attention_events(plane, cells)], work);
                 }
             }
         }
     }
 
-    /// Adds a token of `tiles` tiles that all see the same events.
-    fn add(&self, layer: &Layer, tiles: u64, token: &TokenEvents, work: &mut LayerWork) {
-        let analog = matches!(layer.operation, Operation::Analog { .. });
-        let (merged, silent_chunks) = rows(&token.merged);
-        let (steps, silent_steps) = rows(&token.steps);
-        let (events, null, least) = if layer.neuron == Neuron::TwoPhase || analog {
-            (merged, silent_chunks, u64::from(self.configured.time_steps()))
-        } else {
-            (steps, silent_steps, 0)
-        };
-        let cycles = least.max(events + null);
-        work.events += tiles * events;
-        work.step_events += tiles * if analog { merged } else { steps };
-        work.null_events += tiles * null;
-        work.needed_cycles += tiles * cycles;
+    fn linear(&self, id: LayerId, layer: &Layer, terms: &[Term], work: &mut LayerWork) {
+        let passes = passes::of_layer(self.configured, terms, self.largest, |id| self.stored(id));
+        let stored = self.stored(id);
+        let tiles: Vec<Vec<usize>> =
+            stored.chunks(self.lanes).map(|tile| tile.iter().copied().flatten().collect()).collect();
+        // All tiles see the same events of a dense term.
+        let alike = passes.iter().all(|pass| !pass.diagonal);
+        for token in 0..layer.grid.tokens() {
+            let positions: Vec<Vec<Option<usize>>> = terms
+                .iter()
+                .map(|term| {
+                    let source = match term.source {
+                        Source::Image => self.configured.image.grid(),
+                        Source::Plane(id) => self.configured.layer(id).grid,
+                    };
+                    term.taps.positions(source, layer.grid, token).collect()
+                })
+                .collect();
+            let of_tile = |tile: &[usize]| -> Vec<TokenEvents> {
+                passes.iter().map(|pass| self.pass_events(pass, terms, &positions, tile)).collect()
+            };
+            if alike {
+                self.add(layer, tiles.len() as u64, &of_tile(&[]), work);
+            } else {
+                tiles.iter().for_each(|tile| self.add(layer, 1, &of_tile(tile), work));
+            }
+        }
+    }
+
+    /// Adds what the passes over a token ask of `tiles` tiles, which all see the same.
+    fn add(&self, layer: &Layer, tiles: u64, passes: &[TokenEvents], work: &mut LayerWork) {
+        let image = layer.operation.reads_image();
+        let by_step = layer.schedule() == Some(Schedule::EachStep) && !image;
+        for (index, pass) in passes.iter().enumerate() {
+            let (merged, silent_chunks) = rows(&pass.merged);
+            let (steps, silent_steps) = rows(&pass.steps);
+            let (events, null) = if by_step { (steps, silent_steps) } else { (merged, silent_chunks) };
+            let fires = index + 1 == passes.len() && layer.neuron.is_some() && !by_step;
+            let least = if fires { u64::from(self.configured.time_steps()) } else { 0 };
+            work.events += tiles * events;
+            work.step_events += tiles * if image { merged } else { steps };
+            work.null_events += tiles * null;
+            work.needed_cycles += tiles * least.max(events + null);
+        }
     }
 
     fn silence(&self) -> TokenEvents {
@@ -175,58 +168,82 @@ impl Counter<'_> {
         TokenEvents { merged: vec![0; steps.div_ceil(CHUNK_STEPS) as usize], steps: vec![0; steps as usize] }
     }
 
-    /// Events of the cells (token, channel); `merged` tells how many a chunk with that many spikes takes.
-    fn events(
+    /// Events of the cells (token, channel) that a query of attention reads.
+    fn attention_events(
         &self,
         plane: &SpikePlane,
         cells: impl Iterator<Item = (usize, usize)>,
-        merged: impl Fn(u32) -> u32,
     ) -> TokenEvents {
         let mut events = self.silence();
         for (token, channel) in cells {
             for (chunk, steps) in events.steps.chunks_mut(CHUNK_STEPS as usize).enumerate() {
                 let spikes = plane.byte(token, channel, chunk);
-                events.merged[chunk] += u64::from(merged(spikes.count_ones()));
+                events.merged[chunk] += u64::from(spikes != 0);
                 steps.iter_mut().enumerate().for_each(|(t, step)| *step += u64::from(spikes >> t & 1));
             }
         }
         events
     }
 
-    /// Events of one token of a shortcut, for the tile of `channels`.
-    fn segment_events(
+    /// Events of one pass over a token whose taps read `positions`, for the tile of `channels`.
+    fn pass_events(
         &self,
-        inputs: &[LayerId],
-        token: usize,
-        channels: std::ops::Range<usize>,
+        pass: &Pass,
+        terms: &[Term],
+        positions: &[Vec<Option<usize>>],
+        channels: &[usize],
     ) -> TokenEvents {
-        let mut events = self.silence();
-        for id in inputs {
+        let seen =
+            pass.segments.iter().filter_map(|&(term, tap)| Some((terms[term].source, positions[term][tap]?)));
+        let image = terms[0].source == Source::Image;
+        let mut events =
+            if image { TokenEvents { merged: vec![0], steps: Vec::new() } } else { self.silence() };
+        let inputs = if pass.diagonal { channels } else { &pass.channels };
+        for (source, at) in seen {
+            let Source::Plane(id) = source else {
+                let stride = self.configured.image.grid().tokens();
+                let bytes = inputs.iter().map(|c| self.image[c * stride + at]);
+                let bits = |byte: u8| u64::from(byte.count_ones());
+                events.merged[0] += if pass.diagonal {
+                    bits(bytes.fold(0, |any, byte| any | byte))
+                } else {
+                    bytes.map(bits).sum()
+                };
+                continue;
+            };
             let plane = &self.planes[id.0];
             for (chunk, steps) in events.steps.chunks_mut(CHUNK_STEPS as usize).enumerate() {
-                let bytes = channels.clone().map(|c| plane.byte(token, c, chunk));
-                let (counts, spikes) =
-                    bytes.fold((0, 0), |(counts, spikes), byte| (counts | byte.count_ones(), spikes | byte));
-                events.merged[chunk] += u64::from(counts.count_ones());
-                steps.iter_mut().enumerate().for_each(|(t, step)| *step += u64::from(spikes >> t & 1));
+                let bytes = inputs.iter().map(|&c| plane.byte(at, c, chunk));
+                if pass.diagonal {
+                    let (counts, spikes) = bytes
+                        .fold((0, 0), |(counts, spikes), byte| (counts | byte.count_ones(), spikes | byte));
+                    events.merged[chunk] += u64::from(counts.count_ones());
+                    steps.iter_mut().enumerate().for_each(|(t, step)| *step += u64::from(spikes >> t & 1));
+                } else {
+                    for byte in bytes {
+                        events.merged[chunk] += u64::from(byte.count_ones().count_ones());
+                        steps.iter_mut().enumerate().for_each(|(t, step)| *step += u64::from(byte >> t & 1));
+                    }
+                }
             }
         }
         events
     }
 
-    fn pixel_bits(&self, grid: Grid, patch: Patch, token: usize) -> u64 {
-        let pixels = patch.pixels(self.configured.image, grid, token).flatten();
-        pixels.map(|at| u64::from(self.image[at].count_ones())).sum()
-    }
-
-    /// Channels that tiles are cut from: those that attention reads are padded head by head.
-    fn padded_channels(&self, id: LayerId, layer: &Layer) -> usize {
+    /// The bytes of a layer's row as it is stored, and tiles are cut from: its channels, with none where a byte pads. Rows that attention
+    /// reads are padded head by head.
+    fn stored(&self, id: LayerId) -> Vec<Option<usize>> {
+        let layer = self.configured.layer(id);
         let heads = self.configured.layers.iter().find_map(|reader| match reader.operation {
             Operation::Scores { query, key, heads, .. } if query == id || key == id => Some(heads),
             Operation::Context { value, heads, .. } if value == id => Some(heads),
             _ => None,
         });
-        heads.map_or(layer.channels, |heads| heads * (layer.channels / heads).next_multiple_of(self.pad))
+        let Some(heads) = heads else { return (0..layer.channels).map(Some).collect() };
+        let size = layer.channels / heads;
+        let padded = size.next_multiple_of(self.pad);
+        let of_head = |head| (0..padded).map(move |c| (c < size).then_some(head * size + c));
+        (0..heads).flat_map(of_head).collect()
     }
 }
 

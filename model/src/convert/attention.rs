@@ -4,7 +4,7 @@ use super::quantise::{Deviations, Site, integer, theta_fits};
 use super::{Converter, Place};
 use crate::checkpoint::Attention;
 use crate::error::ModelError;
-use crate::network::{LayerId, MaskSite, Operation};
+use crate::network::{LayerId, Operation};
 
 /// Largest fraction of scores and context.
 const MAX_FRACTION: u32 = 7;
@@ -51,7 +51,7 @@ impl Converter<'_> {
         let operation = Operation::Scores { query, key, heads: units.len(), bias, fraction };
         let id = self.push(name, operation, place, theta, thresholds);
         self.measured(id, &deviations);
-        self.layers[id.0].mask_site = Some(MaskSite::Attention);
+        self.layers[id.0].mask.label = Some("attn".to_owned());
         self.decorrelate(id);
         Ok(id)
     }
