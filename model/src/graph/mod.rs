@@ -1,7 +1,7 @@
 //! The float graph: the form that every front end brings a trained network into, and that is lowered to the integer network.
 //!
 //! A [`Graph`] is a list of nodes in the order of evaluation. Each node reads earlier nodes and yields a tensor of *positions x channels*, where
-//! positions lie on a [`Grid`]; the last node yields the logits, on one position. [`file`](mod@file) stores graphs (`mst-graph` version 2),
+//! positions lie on a [`Grid`](isa::Grid); the last node yields the logits, on one position. [`file`](mod@file) stores graphs (`mst-graph` version 2),
 //! [`Graph::logits`] runs them in float64, [`lower`](mod@lower) makes the integer [`Network`](crate::Network).
 //!
 //! # What nodes compute
@@ -22,7 +22,7 @@
 
 mod example;
 mod execute;
-pub mod file;
+//pub mod file;
 mod from_checkpoint;
 pub mod lower;
 mod shapes;
@@ -33,7 +33,7 @@ pub use shapes::Shape;
 
 use crate::checkpoint::{BatchNorm, Example, Normalisation};
 use crate::error::ModelError;
-use crate::network::{Grid, ImageShape, Mask, Taps, Windows};
+use crate::network::{ImageShape, Mask, Taps, Windows};
 use ndarray::{Array2, Array4};
 
 /// Index of a node in its graph.

@@ -3,6 +3,7 @@
 use super::{Activation, Attention, Conv, Graph, Groups, Linear, Node, NodeId, NodeOp};
 use crate::error::ModelError;
 use crate::network::{Grid, Taps};
+use isa::names;
 use std::collections::HashMap;
 use std::fmt::Display;
 
@@ -38,6 +39,11 @@ impl Graph {
         let mut names = HashMap::new();
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
         for (index, node) in self.nodes.iter().enumerate() {
+            names::check(&node.name).map_err(|fault| ModelError::Name {
+                what: format!("node {index}"),
+                found: names::shown(&node.name),
+                fault,
+            })?;
             if let Some(first) = names.insert(node.name.as_str(), index) {
                 return Err(error(node, "name", format!("also that of node {first}"), "one name a node"));
             }

@@ -16,6 +16,7 @@ pub(super) const ROOM: f64 = 0.98 * (1 << 23) as f64;
 const MAX_SHIFT: u32 = 7;
 
 /// What a neuron adds up: one row a term.
+#[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
     /// Weights times what inputs of 1 stand for, term by term.
     pub terms: &'a [Vec<f64>],
@@ -25,9 +26,19 @@ pub(super) struct Values<'a> {
     pub threshold: f32,
 }
 
-impl Values<'_> {
-    fn all(&self) -> Vec<f64> {
-        self.terms.concat()
+/// What of a neuron's values decides its scale.
+struct Extent {
+    /// Of each term.
+    largest: Vec<f64>,
+    /// What its threshold and its membrane need at least.
+    least: f64,
+}
+
+impl Extent {
+    /// What a 1 of the neuron stands for.
+    fn scale(&self, shifts: &[u32]) -> f64 {
+        let of_term = |(largest, &shift): (&f64, &u32)| largest / (127.0 * power(shift));
+        self.largest.iter().zip(shifts).map(of_term).fold(0.0, f64::max).max(self.least)
     }
 }
 
@@ -50,14 +61,16 @@ pub(super) struct Site<'n> {
 }
 
 impl Site<'_> {
-    /// What a 1 of a neuron stands for: the smallest scale for which weights fit 8 bits, the threshold 20 and all sums of the time
+    /// What decides a neuron's scale, which is the smallest for which weights fit 8 bits, the threshold 20 and all sums of the time
     /// steps the membrane.
-    fn scale(&self, values: &Values<'_>, shifts: &[u32]) -> f64 {
+    fn extent(&self, values: &Values<'_>) -> Extent {
         let theta = f64::from(values.threshold);
-        let reach = f64::from(self.time_steps) * (self.most * one_sided(&values.all()) + values.offset.abs()) + theta;
-        let of_term = |(term, &shift): (&Vec<f64>, &u32)| largest(term) / (127.0 * power(shift));
-        let weights = values.terms.iter().zip(shifts).map(of_term).fold(0.0, f64::max);
-        weights.max(theta / MAX_THETA).max(reach / ROOM)
+        let sum = one_sided(&values.terms.concat());
+        let reach = f64::from(self.time_steps) * (self.most * sum + values.offset.abs()) + theta;
+        Extent {
+            largest: values.terms.iter().map(|term| largest(term)).collect(),
+            least: (theta / MAX_THETA).max(reach / ROOM),
+        }
     }
 
     /// The integers of a neuron, for given shifts of its terms.
@@ -71,7 +84,7 @@ impl Site<'_> {
         shifts: &[u32],
         deviations: &mut Deviations,
     ) -> Result<Quantised, ModelError> {
-        let scale = self.scale(values, shifts);
+        let scale = self.extent(values).scale(shifts);
         let steps: Vec<f64> = shifts.iter().map(|&shift| scale * power(shift)).collect();
         deviations.add(values.terms, &steps);
         let round = |(term, step): (&Vec<f64>, &f64)| term.iter().map(|value| (value / step).round() as i8).collect();
@@ -93,15 +106,19 @@ impl Site<'_> {
         if terms < 2 || !dense {
             return shifts;
         }
+        let count = |term: &Vec<f64>| term.iter().filter(|value| **value != 0.0).count() as f64;
+        let extent = |values: &Values<'_>| {
+            let counts: Vec<f64> = values.terms.iter().map(count).collect();
+            (self.extent(values), counts, f64::from(values.threshold))
+        };
+        let extents: Vec<_> = neurons.iter().map(extent).collect();
         let error = |shifts: &[u32]| -> f64 {
-            let of = |values: &Values<'_>| {
-                let scale = self.scale(values, shifts) / f64::from(values.threshold);
-                let count = |(term, &shift): (&Vec<f64>, &u32)| {
-                    term.iter().filter(|value| **value != 0.0).count() as f64 * power(2 * shift)
-                };
-                scale * scale * values.terms.iter().zip(shifts).map(count).sum::<f64>()
+            let of = |(extent, counts, threshold): &(Extent, Vec<f64>, f64)| {
+                let scale = extent.scale(shifts) / threshold;
+                let steps = counts.iter().zip(shifts).map(|(count, &shift)| count * power(2 * shift));
+                scale * scale * steps.sum::<f64>()
             };
-            neurons.iter().map(of).sum()
+            extents.iter().map(of).sum()
         };
         let mut best = error(&shifts);
         loop {
@@ -232,8 +249,8 @@ mod tests {
             threshold in 0.5f32..8.0,
         ) {
             let values = Values { terms: &terms, offset, threshold };
-            let shifts = SITE.shifts(&[Values { terms: &terms, ..values }], true);
-            let scale = SITE.scale(&values, &shifts);
+            let shifts = SITE.shifts(&[values], true);
+            let scale = SITE.extent(&values).scale(&shifts);
             let Quantised { weights, bias, theta } =
                 SITE.quantise(0, &values, &shifts, &mut Deviations::default()).unwrap();
             prop_assert!(theta >= 1 && f64::from(theta) <= MAX_THETA);
