@@ -22,7 +22,7 @@
 
 mod example;
 mod execute;
-//pub mod file;
+pub mod file;
 mod from_checkpoint;
 pub mod lower;
 mod shapes;

@@ -57,14 +57,7 @@ impl Graph {
                 })
             });
             let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
-            let shape = Check { graph: self, node, inputs: &inputs }.shape()?;
-            let Shape { grid: Grid { rows, columns }, channels } = shape;
-            let sides = [rows, columns, channels].iter().all(|side| (1..=MAX_SIDE).contains(side));
-            if !sides || rows * columns > MAX_CELLS / channels {
-                let allowed = format!("1..={MAX_SIDE} rows, columns and channels, and 2^26 values");
-                return Err(error(node, "shape", shape, allowed));
-            }
-            shapes.push(shape);
+            shapes.push(shape(self, node, &inputs)?);
         }
         let (Some(last), Some(&shape)) = (self.nodes.last(), shapes.last()) else {
             let allowed = "1 or more, of which the last yields the logits".to_owned();
@@ -81,6 +74,18 @@ impl Graph {
         }
         Ok(shapes)
     }
+}
+
+/// The shape of a node's tensor over inputs of these shapes.
+pub(super) fn shape(graph: &Graph, node: &Node, inputs: &[Shape]) -> Result<Shape, ModelError> {
+    let shape = Check { graph, node, inputs }.shape()?;
+    let Shape { grid: Grid { rows, columns }, channels } = shape;
+    let sides = [rows, columns, channels].iter().all(|side| (1..=MAX_SIDE).contains(side));
+    if sides && rows * columns <= MAX_CELLS / channels {
+        return Ok(shape);
+    }
+    let allowed = format!("1..={MAX_SIDE} rows, columns and channels, and 2^26 values");
+    Err(error(node, "shape", shape, allowed))
 }
 
 fn error(node: &Node, what: &str, found: impl Display, allowed: impl Display) -> ModelError {
@@ -259,6 +264,10 @@ impl Check<'_> {
         }
         if windows.shift >= windows.size {
             return Err(error(self.node, "shift", windows.shift, format!("0..={}", windows.size - 1)));
+        }
+        if attention.context.kind != attention.scores.kind {
+            let (found, allowed) = (attention.context.kind, attention.scores.kind);
+            return Err(error(self.node, "activation of its context", format!("{found:?}"), format!("{allowed:?}, like its scores")));
         }
         self.equal("rows of the bias table", attention.bias_table.nrows(), windows.positions())?;
         self.equal("columns of the bias table", attention.bias_table.ncols(), heads)?;
