@@ -67,7 +67,12 @@ fn graphs_come_back_from_their_files() {
     for seed in 0..40 {
         let (graph, _) = random_graph::exact(seed);
         let bytes = graph.to_bytes().unwrap();
-        assert_eq!(Graph::from_bytes(&bytes).unwrap(), graph);
+        let read = Graph::from_bytes(&bytes).unwrap();
+        assert_eq!(read.input, graph.input, "seed {seed}");
+        for (node, expected) in read.nodes.iter().zip(&graph.nodes) {
+            assert_eq!(node, expected, "seed {seed}");
+        }
+        assert!(read == graph, "seed {seed}");
         assert_eq!(graph.to_bytes().unwrap(), bytes, "the same graph is the same file");
     }
 }
@@ -185,7 +190,7 @@ const WRONG: [(&str, Change); 36] = [
         node(h, "dw")["padding"] = json!(0);
         node(h, "dw")["stride"] = json!(3);
     }),
-    ("node `dw`: name is also that of node", |h, _| {
+    ("nodes: a name is \"dw\", allowed: each name once", |h, _| {
         let again = node(h, "dw").clone();
         h["nodes"].as_array_mut().unwrap().insert(5, again);
     }),
@@ -246,10 +251,8 @@ fn other_files_are_told_from_graphs() {
         let said = Graph::from_bytes(&bytes).unwrap_err().to_string();
         assert!(said.contains(expected), "{said}");
     }
-    let (header, tensors) = sample();
+    let (header, _) = sample();
     let twice = header.to_string().replace("\"classes\":2", "\"classes\":2,\"classes\":3");
-    let view = |name: &str| tensors.iter().find(|(found, ..)| found == name).is_some();
-    assert!(view("fc.weight"));
     let metadata = HashMap::from([("mst-graph".to_owned(), twice)]);
     let bytes = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), Some(metadata)).unwrap();
     let said = Graph::from_bytes(&bytes).unwrap_err().to_string();

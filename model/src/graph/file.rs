@@ -20,7 +20,7 @@ use crate::network::ImageShape;
 use attributes::Attributes;
 use safetensors::Dtype;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The metadata key of the header.
@@ -115,8 +115,12 @@ fn read(entries: &Map<String, Value>, stored: Tensors<'_>) -> Result<Graph, Mode
     };
     let nodes: Vec<Attributes<'_>> =
         nodes.iter().enumerate().map(|(index, node)| Attributes::new(index, node)).collect::<Result<_, _>>()?;
+    let mut names = BTreeSet::new();
     for node in &nodes {
         unmappable::check(node)?;
+        if !names.insert(node.name) {
+            return Err(wrong("nodes: a name", &Value::from(node.name), "each name once"));
+        }
     }
     let mut reader = Reader { graph, shapes: Vec::new(), by_name: BTreeMap::new(), tensors: TensorSet::new(stored, &nodes)? };
     for node in &nodes {

@@ -84,6 +84,21 @@ pub fn exact(seed: u64) -> (Graph, u32) {
     (graph, levels)
 }
 
+/// A graph of the same form whose weights are any numbers.
+pub fn real(seed: u64) -> (Graph, u32) {
+    let (mut graph, levels) = exact(seed);
+    let mut random = Random(seed ^ 0x1234_5678);
+    for node in &mut graph.nodes {
+        let weights: Vec<&mut f32> = match &mut node.op {
+            NodeOp::Conv(conv) => conv.weight.iter_mut().collect(),
+            NodeOp::Linear(linear) => linear.weight.iter_mut().collect(),
+            _ => continue,
+        };
+        weights.into_iter().for_each(|weight| *weight *= random.real(0.3, 1.7) as f32);
+    }
+    (graph, levels)
+}
+
 impl Builder {
     fn push(&mut self, op: NodeOp, inputs: &[NodeId]) -> NodeId {
         let name = format!("{}{}", op.name(), self.nodes.len());
@@ -257,7 +272,9 @@ impl Builder {
         let shape = (scales.len(), 1, taps.rows.kernel, taps.columns.kernel);
         let weight = Array4::from_shape_vec(shape, data).unwrap();
         let bias = self.bias(&scales);
-        let id = self.push(NodeOp::Conv(Conv { weight, bias, taps, groups: Groups::Depthwise }), &[x.id]);
+        // One channel is both.
+        let groups = if x.channels() == 1 { Groups::One } else { Groups::Depthwise };
+        let id = self.push(NodeOp::Conv(Conv { weight, bias, taps, groups }), &[x.id]);
         Tensor { id, grid: taps.grid(x.grid).unwrap(), units: scales, dense: Dense::Yes(taps.count()) }
     }
 
