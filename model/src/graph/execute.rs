@@ -259,20 +259,22 @@ enum Thresholds {
 
 fn convolved(conv: &Conv, x: &Array2<f64>, source: Grid) -> Array2<f64> {
     let grid = conv.taps.grid(source).expect("shapes were checked");
-    let (outputs, inputs, _, columns) = conv.weight.dim();
+    let (outputs, _, _, columns) = conv.weight.dim();
     let mut y = Array2::zeros((grid.tokens(), outputs));
+    let positions: Vec<Vec<Option<usize>>> =
+        (0..grid.tokens()).map(|token| conv.taps.positions(source, grid, token).collect()).collect();
     for tap in 0..conv.taps.count() {
         let weight = conv.weight.slice(s![.., .., tap / columns, tap % columns]).mapv(f64::from);
         // What each position reads at this tap, zeros outside.
         let mut seen = Array2::zeros((grid.tokens(), x.ncols()));
-        for token in 0..grid.tokens() {
-            if let Some(Some(at)) = conv.taps.positions(source, grid, token).nth(tap) {
+        for (token, positions) in positions.iter().enumerate() {
+            if let Some(at) = positions[tap] {
                 seen.row_mut(token).assign(&x.row(at));
             }
         }
         match conv.groups {
             Groups::One => y += &seen.dot(&weight.t()),
-            Groups::Depthwise => y += &(seen * weight.slice(s![.., inputs - 1])),
+            Groups::Depthwise => y += &(seen * weight.column(0)),
         }
     }
     add_bias(&mut y, conv.bias.as_ref());
@@ -313,4 +315,44 @@ fn merged(x: &Array2<f64>, grid: Grid) -> Array2<f64> {
         let (row, column) = (position / columns * 2 + part / 2, position % columns * 2 + part % 2);
         x[(row * grid.columns + column, channel)]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array4, array};
+
+    const GRID: Grid = Grid { rows: 2, columns: 3 };
+
+    /// One channel: 1 2 3 in the first row, 4 5 6 in the second.
+    fn numbers() -> Array2<f64> {
+        Array2::from_shape_fn((6, 1), |(position, _)| position as f64 + 1.0)
+    }
+
+    #[test]
+    fn convolutions_see_zeros_outside() {
+        let weight = Array4::from_shape_fn((1, 1, 3, 3), |(_, _, y, x)| (3 * y + x) as f32);
+        let taps = Taps::square(3, 2, 1);
+        let conv = Conv { weight, bias: Some(vec![100.0]), taps, groups: Groups::One };
+        // Taps 4, 5, 7, 8 see 1, 2, 4, 5; taps 3, 4, 6, 7 see 2, 3, 5, 6.
+        let expected = array![[100.0 + 4.0 + 10.0 + 28.0 + 40.0], [100.0 + 6.0 + 12.0 + 30.0 + 42.0]];
+        assert_eq!(convolved(&conv, &numbers(), GRID), expected);
+        assert_eq!(convolved(&Conv { groups: Groups::Depthwise, ..conv }, &numbers(), GRID), expected);
+    }
+
+    #[test]
+    fn pools_count_and_compare_what_is_inside() {
+        let taps = Taps::square(2, 2, 1);
+        let max = pooled(&numbers(), taps, GRID, |of| of.fold(f64::NEG_INFINITY, f64::max));
+        assert_eq!(max, array![[1.0], [3.0], [4.0], [6.0]]);
+        let mean = pooled(&numbers(), taps, GRID, |of| of.sum::<f64>() / 4.0);
+        assert_eq!(mean, array![[0.25], [1.25], [1.0], [2.75]]);
+    }
+
+    #[test]
+    fn neighbours_come_row_by_row() {
+        let x = Array2::from_shape_fn((4, 2), |(position, channel)| (10 * position + channel) as f64);
+        let merged = merged(&x, Grid { rows: 2, columns: 2 });
+        assert_eq!(merged, array![[0.0, 1.0, 10.0, 11.0, 20.0, 21.0, 30.0, 31.0]]);
+    }
 }

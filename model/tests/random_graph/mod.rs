@@ -3,6 +3,8 @@
 //! Then the integer network spikes exactly as often as the graph's QCFS says. What is left to chance in float64 is a sum on a step, so each drive is moved by a
 //! quarter of an integer over all time steps, which no integer sum notices.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use model::checkpoint::{BatchNorm, Normalisation};
 use model::graph::{Activation, ActivationKind, Conv, Graph, Groups, Linear, MaxPool, Node, NodeId, NodeOp};
 use model::network::{Axis, Grid, ImageShape, Mask, Taps};

@@ -47,7 +47,7 @@ fn axis(inner: Axis, outer: Axis, [source, middle, tokens]: [usize; 3]) -> Optio
     })
 }
 
-/// The weights of `outer` of a tensor of `channels` that is the map of `term`, for the composed taps.
+/// The weights of `outer` of a tensor of `channels` that is the map of `term`, for the composed taps. The two passed [`check`].
 pub(super) fn maps(
     node: &Node,
     term: &Term,
@@ -117,12 +117,20 @@ pub(super) fn maps(
             }
             Ok(Map::Dense(data))
         }
-        (Map::Dense(_), _) => Err(unmappable(
-            node,
-            "a linear layer or convolution comes before it without an activation between",
-            "put an activation between both and train again, or multiply their weights and export one layer",
-        )),
+        (Map::Dense(_), _) => unreachable!("refused by `check`"),
     }
+}
+
+/// Refuses two dense maps in a row: their product has the taps of both, and mostly far more weights than they have.
+pub(super) fn check(node: &Node, term: &Term, outer: &Map) -> Result<(), ModelError> {
+    if matches!(term.map, Map::Sparse(_)) || outer.is_diagonal() {
+        return Ok(());
+    }
+    Err(unmappable(
+        node,
+        "a linear layer or convolution comes before it without an activation between",
+        "put an activation between both and train again, or multiply their weights and export one layer",
+    ))
 }
 
 #[cfg(test)]

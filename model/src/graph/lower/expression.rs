@@ -171,6 +171,7 @@ impl Expression {
             });
         }
         let grid = taps.grid(self.grid).expect("shapes were checked");
+        self.terms.iter().try_for_each(|term| super::compose::check(node, term, map))?;
         let offset = self.mapped_offset(node, taps, map, outputs)?;
         let terms = self.terms.iter().map(|term| {
             let composed = super::compose::taps(node, term, taps, self.grid, grid)?;
