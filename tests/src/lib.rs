@@ -1,6 +1,7 @@
 //! Shared stimuli of the tests that cross crates.
 
 pub mod cosim;
+pub mod coverage;
 #[cfg(any())]
 pub mod gate_level;
 #[cfg(any())]

@@ -25,7 +25,7 @@ pub(super) const FIELDS: [&str; 9] =
 /// | any, before its last pass | none: the sum goes to the sum buffer | – |
 ///
 /// A pass after the first starts each sum from the sum buffer, which is read with the sum's first event. Where a mask is shared by tokens, the
-/// lanes take their seeds anew after each token, which takes two cycles.
+/// lanes take their seeds anew after each token, which takes two cycles, and a third if the bias row of the next event had been read before.
 ///
 /// A complete sum stays in the accumulator until the drive register is free. Events wait (`advance` low) only when the next sum
 /// begins while both are full, which is registered state. Emission goes through the time slots in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
@@ -40,7 +40,7 @@ pub fn neuron_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let drive = drive(m, &ports, &integrate, &fire);
         let slots = slots(m, &ports, &fire);
         let emission = emission(m, &ports, &fire, &slots);
-        let row_of_bytes = row_of_bytes(m, &ports, &fire, &emission);
+        let row_of_bytes = row_of_bytes(m, &ports, &integrate, &fire, &emission);
         let sums = sums(m, config, &ports, &integrate, &drive);
         reseed(m, &integrate, &row_of_bytes);
         outputs_of_events(m, &ports, &integrate, &fire, &slots, &emission, &row_of_bytes, &sums);
@@ -391,10 +391,17 @@ struct RowOfBytes {
     bytes_last: Expr,
     bytes_offset: Expr,
     reseed: [Expr; 2],
+    rereads_bias: Expr,
     reseeding: Expr,
 }
 
-fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission) -> RowOfBytes {
+fn row_of_bytes(
+    m: &mut Builder,
+    ports: &Ports,
+    integrate: &Integrate,
+    fire: &Fire,
+    emission: &Emission,
+) -> RowOfBytes {
     m.comment("A complete row of bytes goes to the packer.");
     let bytes_valid = m.reg_reset("bytes_valid", 1, 0);
     let bytes_last = m.reg("bytes_last", 1);
@@ -407,9 +414,12 @@ fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission
     let ends = &emission.emit & &emission.emit_last & &ports.layer["mask_shared"];
     let reseed_low = m.delay_reset("reseed_low", &ends);
     let reseed_high = m.delay_reset("reseed_high", &reseed_low);
-    let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high));
+    m.comment("The seeds take the place of a bias row that was read for the event in stage 1.");
+    let bias_lost = &reseed_high & &integrate.valid_1 & &integrate.bias_row_1;
+    let rereads_bias = m.delay_reset("rereads_bias", &bias_lost);
+    let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high | &rereads_bias));
     m.assign(&fire.advances, &(&taken & !&reseeding));
-    RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed: [reseed_low, reseed_high], reseeding }
+    RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed: [reseed_low, reseed_high], rereads_bias, reseeding }
 }
 
 /// A pass's partial sums, on their way from and to the sum buffer.
@@ -451,6 +461,7 @@ fn reseed(m: &mut Builder, integrate: &Integrate, row_of_bytes: &RowOfBytes) {
         "the lower, the upper half of the seeds is read",
     );
     m.output_doc("reseed_row", &mux(high, &rows[1], &rows[0]), "its row of the parameter block");
+    m.output_doc("reread_bias", &row_of_bytes.rereads_bias, "the bias row of the event in stage 1 is read again");
 }
 
 fn outputs_of_events(

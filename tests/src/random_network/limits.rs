@@ -8,7 +8,7 @@
 use super::Case;
 use crate::random::Random;
 use isa::Schedule;
-use model::network::{Layer, Operation, Walk, Weights};
+use model::network::{Layer, Neuron, Operation, Reset, Walk, Weights};
 
 /// Width for which ordinary networks are drawn.
 pub const ORDINARY_BITS: u32 = 24;
@@ -41,8 +41,13 @@ impl Case {
                 _ => 0,
             };
             let layer = &mut case.network.layers[index];
-            let schedule = layer.schedule().map(|schedule| case.options.schedule.unwrap_or(schedule));
-            limits.layer(layer, schedule, inputs);
+            let neuron = layer.neuron.map(|neuron| match neuron.reset {
+                Reset::Subtract => {
+                    Neuron { schedule: case.options.schedule.unwrap_or(neuron.schedule), ..neuron }
+                }
+                Reset::Zero => neuron,
+            });
+            limits.layer(layer, neuron, inputs);
         }
         if limits.random.chance(1, 4) {
             case.options.seed = Some(limits.random.pick(&[0, 1, u32::MAX]));
@@ -59,7 +64,7 @@ enum Kind {
     /// One drive, which the membrane takes T times.
     Constant,
     /// A drive a time step, with a threshold step after each.
-    Stepwise,
+    Stepwise(Reset),
     /// All time steps and tokens at once, without a neuron.
     Logit,
 }
@@ -100,12 +105,12 @@ struct Limits {
 
 impl Limits {
     /// `inputs` is the head size of `scores`.
-    fn layer(&mut self, layer: &mut Layer, schedule: Option<Schedule>, inputs: usize) {
-        let kind = match schedule {
+    fn layer(&mut self, layer: &mut Layer, neuron: Option<Neuron>, inputs: usize) {
+        let kind = match neuron {
             None => Kind::Logit,
-            Some(Schedule::EachStep) => Kind::Stepwise,
-            Some(Schedule::AfterAll) if layer.operation.reads_image() => Kind::Constant,
-            Some(Schedule::AfterAll) => Kind::Merged,
+            Some(Neuron { schedule: Schedule::EachStep, reset, .. }) => Kind::Stepwise(reset),
+            Some(_) if layer.operation.reads_image() => Kind::Constant,
+            Some(_) => Kind::Merged,
         };
         let tokens = layer.grid.tokens() as i64;
         let most = match kind {
@@ -161,7 +166,7 @@ impl Limits {
 
     /// How often the inputs of a time step count.
     fn times(&self, kind: Kind) -> i64 {
-        if kind == Kind::Stepwise { 1 } else { self.steps }
+        if matches!(kind, Kind::Stepwise(_)) { 1 } else { self.steps }
     }
 
     /// A neuron with its weights, each with the largest number that it is multiplied by.
@@ -185,19 +190,19 @@ impl Limits {
             };
         }
         let mut at = self.random.size(0, weights.len() - 1);
-        let terms = loop {
-            let sum = |sign: i64| {
-                let weights = weights.iter().map(|(weight, most)| i64::from(**weight) * most);
-                weights.filter(|weight| weight * sign > 0).sum::<i64>()
-            };
-            let terms = Terms { kind, low: sum(-1), high: sum(1) };
-            if self.times(kind) * (terms.high - terms.low) <= self.high / 2 {
-                break terms;
-            }
-            // Too many for this membrane.
-            *weights[at].0 = 0;
-            at = (at + 1) % weights.len();
+        let sum = |sign: i64| {
+            let weights = weights.iter().map(|(weight, most)| i64::from(**weight) * most);
+            weights.filter(|weight| weight * sign > 0).sum::<i64>()
         };
+        let mut terms = Terms { kind, low: sum(-1), high: sum(1) };
+        // Until they are not too many for this membrane.
+        while self.times(kind) * (terms.high - terms.low) > self.high / 2 {
+            let (weight, most) = &mut weights[at];
+            let removed = i64::from(**weight) * *most;
+            *(if removed < 0 { &mut terms.low } else { &mut terms.high }) -= removed;
+            **weight = 0;
+            at = (at + 1) % weights.len();
+        }
         let own = neuron.is_some();
         let found = self.parameters(terms, aim, own, &|_| true);
         *bias = found.bias as i32;
@@ -342,13 +347,14 @@ impl Limits {
                 let (sunk, risen) = (steps * low.min(0) + v0.min(0), steps * high.max(0) + v0.max(0));
                 (low.min(sunk), high.max(risen))
             }
-            Kind::Stepwise => {
+            Kind::Stepwise(reset) => {
                 let sink = low.min(0);
                 let sunk = (v0 + steps * sink).min((steps - 1) * sink);
                 let (mut v, mut risen) = (v0, v0);
                 for _ in 0..steps {
                     let u = v + high;
-                    v = if u < theta { u } else { (u - theta).max(theta - 1) };
+                    let left = if reset == Reset::Zero { 0 } else { u - theta };
+                    v = if u < theta { u } else { left.max(theta - 1) };
                     risen = risen.max(u).max(v);
                 }
                 (low.min(sunk), high.max(risen))

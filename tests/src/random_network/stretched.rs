@@ -1,6 +1,7 @@
 //! Networks that are large in one way and small in all others, such that the upper bits of what a descriptor holds are used.
 
-use super::{Builder, Case};
+use super::Case;
+use super::builder::Builder;
 use crate::random::Random;
 use model::RunOptions;
 use isa::Taps;
@@ -32,7 +33,7 @@ impl Case {
         let shape = [Shape::Long, Shape::Wide, Shape::Heads][seed as usize % 3];
         let time_steps = Random(seed).between(1, 10) as u32;
         Case::shaped(seed, shape, time_steps, |builder| {
-            let input = builder.analog();
+            let input = builder.first();
             let attends = shape == Shape::Heads || shape == Shape::Long && builder.random.chance(1, 2);
             let attention = if attends { builder.attention(input, input) } else { None };
             let output = attention.unwrap_or_else(|| builder.dense(input, None, Taps::TOKEN));
@@ -45,7 +46,7 @@ impl Case {
     pub fn one_window(seed: u64, size: usize) -> Case {
         let time_steps = Random(seed).between(2, 8) as u32;
         let mut case = Case::shaped(seed, Shape::Window(size), time_steps, |builder| {
-            let input = builder.analog();
+            let input = builder.first();
             let output = builder.attention(input, input).expect("the window is the grid");
             builder.readout(output);
         });
@@ -56,7 +57,7 @@ impl Case {
     /// A network of so many small layers.
     pub fn deep(layers: usize) -> Case {
         Case::shaped(layers as u64, Shape::Ordinary, 2, |builder| {
-            let mut current = builder.analog();
+            let mut current = builder.first();
             for _ in 2..layers {
                 current = builder.dense(current, Some(3), Taps::TOKEN);
             }
