@@ -198,7 +198,9 @@ fn every_error_of_the_records_is_reported() {
         (ErrorCode::BadSegments, |_, p| (p.segments, p.matrix_rows) = (2, 2 * p.matrix_rows)),
         (ErrorCode::BadSegments, |d, _| d.pass_words = 7),
         (ErrorCode::BadSegments, |d, _| d.pass_words = 25),
-        (ErrorCode::BadSegments, |d, p| (d.op, d.keys, d.key_words, d.pass_words, p.segments) = (2, 4, 1, 9, 2)),
+        (ErrorCode::BadSegments, |d, p| {
+            (d.op, d.keys, d.key_words, d.pass_words, p.segments) = (2, 4, 1, 9, 2)
+        }),
         (ErrorCode::Unaligned, |_, p| p.x_stride += 4),
         (ErrorCode::Unaligned, |d, _| d.matrix_base += 4),
         (ErrorCode::OutOfRange, |_, p| p.table[0].base = 0xffff_fff0),

@@ -79,6 +79,25 @@ fn logits_agree_when_planes_share_memory() {
     }
 }
 
+/// The networks that ship need no second pass on any preset: a layer is one descriptor with one pass.
+#[test]
+fn shipped_networks_agree_on_every_preset() {
+    let models = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../models")).unwrap();
+    let files: Vec<_> =
+        models.map(|entry| entry.unwrap().path().join("net.mst")).filter(|path| path.exists()).collect();
+    assert!(!files.is_empty());
+    for (index, path) in files.iter().enumerate() {
+        let network = Network::from_bytes(&std::fs::read(path).unwrap()).unwrap();
+        let core = CoreConfig::preset(CoreConfig::PRESETS[index % 3]).unwrap();
+        let image = network::Random(index as u64).bytes(network.image.bytes());
+        let program = compared((network, image), &core, 8, Planes::Keep, index as u64).unwrap();
+        for layer in &program.layers {
+            let shape = (layer.strips.len(), layer.strips[0].passes.len());
+            assert_eq!(shape, (1, 1), "{}: `{}`", path.display(), layer.name);
+        }
+    }
+}
+
 /// What convolutional networks on small cores have, to see that the tests below are about something.
 #[derive(Debug, Default)]
 struct Seen {
@@ -107,14 +126,19 @@ impl Seen {
         let mut see = |count: fn(&mut Seen) -> &mut u32, seen: bool| *count(self) += u32::from(seen);
         see(|seen| &mut seen.several_passes, passes);
         see(|seen| &mut seen.several_strips, strips);
-        see(|seen| &mut seen.pieces_of_rows, strips && !windows && d.inner_y == 1 && last.descriptor.inner_x < d.inner_x);
+        see(
+            |seen| &mut seen.pieces_of_rows,
+            strips && !windows && d.inner_y == 1 && last.descriptor.inner_x < d.inner_x,
+        );
         see(|seen| &mut seen.masks_that_go_on, strips && last.descriptor.parameter_base != d.parameter_base);
         see(|seen| &mut seen.turned_orders, strips && last.descriptor.rank != d.rank);
         see(|seen| &mut seen.windows_in_strips, strips && windows && d.inner_y > 1);
         see(|seen| &mut seen.shifted_windows_in_strips, strips && d.shift > 0);
         see(|seen| &mut seen.each_step_in_strips, strips && d.schedule == 0);
         see(|seen| &mut seen.summed_in_passes, passes && d.sum == 1);
-        let words = |row: u32| first.passes.iter().any(|pass| pass.diagonal == 0 && pass.chunk_stride > row * pass.segment_words);
+        let words = |row: u32| {
+            first.passes.iter().any(|pass| pass.diagonal == 0 && pass.chunk_stride > row * pass.segment_words)
+        };
         see(|seen| &mut seen.slices, words(8));
         see(|seen| &mut seen.image_in_passes, passes && d.bytes == 1);
     }
@@ -147,7 +171,10 @@ fn every_spike_of_random_convolutions_agrees_on_small_cores() {
     }
     let counts = format!("{seen:?}");
     println!("{counts}");
-    assert!(!counts.contains(": 0,") && !counts.contains(": 0 ") && seen.programs > 5 * seen.refused, "{counts}");
+    assert!(
+        !counts.contains(": 0,") && !counts.contains(": 0 ") && seen.programs > 5 * seen.refused,
+        "{counts}"
+    );
 }
 
 #[test]

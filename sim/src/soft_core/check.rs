@@ -101,8 +101,7 @@ fn addresses(d: &Descriptor, op: Op) -> impl Iterator<Item = u32> + '_ {
         d.parameter_base,
         d.matrix_base,
     ];
-    let matrix =
-        [d.matrix_group_stride, d.matrix_block_stride, d.matrix_token_stride, d.matrix_chunk_stride];
+    let matrix = [d.matrix_group_stride, d.matrix_block_stride, d.matrix_token_stride, d.matrix_chunk_stride];
     let matrix = matrix.into_iter().filter(move |_| op.is_attention());
     let bias = Some(d.bias_base).filter(|_| op == Op::Scores);
     common.into_iter().chain(matrix).chain(bias)

@@ -186,9 +186,11 @@ impl Layer<'_> {
                 }
                 let bytes = pass.segment_words as usize * 8;
                 let row = self.memory.read(address.into(), bytes)?.to_vec();
-                for (entry, byte) in row.into_iter().enumerate().map(|(i, byte)| (segment * bytes + i, byte)) {
+                for (entry, byte) in row.into_iter().enumerate().map(|(i, byte)| (segment * bytes + i, byte))
+                {
                     self.counters.events += u64::from(self.effort(byte).count_ones());
-                    let entry = if self.op.is_attention() { chunk as usize * self.entries() + entry } else { entry };
+                    let entry =
+                        if self.op.is_attention() { chunk as usize * self.entries() + entry } else { entry };
                     let weights = matrix.get(entry * self.lanes..(entry + 1) * self.lanes);
                     for (sum, &weight) in sums.iter_mut().zip(weights.unwrap_or_default()) {
                         self.add(sum, pass, chunk, byte, weight);

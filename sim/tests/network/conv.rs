@@ -2,8 +2,8 @@
 
 use super::Random;
 use model::network::{
-    Axis, Grid, ImageShape, Layer, LayerId, Mask, Network, Neuron, Operation, SlotOrder, Source, Taps, Term, Walk,
-    Weights, Windows,
+    Axis, Grid, ImageShape, Layer, LayerId, Mask, Network, Neuron, Operation, SlotOrder, Source, Taps, Term,
+    Walk, Weights, Windows,
 };
 
 /// A network of two to six layers and a readout, and an image for it.
