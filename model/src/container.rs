@@ -90,7 +90,9 @@ pub(crate) fn open<'f>(bytes: &'f [u8], kind: &Kind) -> Result<(String, Tensors<
 /// Whether the bytes are a file with a header of this key.
 pub(crate) fn has_header(bytes: &[u8], key: &str) -> bool {
     let metadata = SafeTensors::read_metadata(bytes);
-    metadata.is_ok_and(|(_, metadata)| metadata.metadata().as_ref().is_some_and(|entries| entries.contains_key(key)))
+    metadata.is_ok_and(|(_, metadata)| {
+        metadata.metadata().as_ref().is_some_and(|entries| entries.contains_key(key))
+    })
 }
 
 /// The version of a header, one of `known`.

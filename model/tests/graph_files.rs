@@ -82,11 +82,8 @@ fn graphs_come_back_from_their_files() {
 fn everything_that_a_file_holds_comes_back() {
     let (header, tensors) = sample();
     let mut graph = Graph::from_bytes(&file(&header, &tensors)).unwrap();
-    let activation = |n: usize, mask: Mask| Activation {
-        kind: ActivationKind::If,
-        thresholds: vec![0.5; n],
-        mask,
-    };
+    let activation =
+        |n: usize, mask: Mask| Activation { kind: ActivationKind::If, thresholds: vec![0.5; n], mask };
     let masked = Mask { label: Some("attn".to_owned()), ratio: 64, shared: true };
     let attention = Attention {
         windows: Windows { size: 2, shift: 1 },
@@ -145,9 +142,9 @@ fn other_forms_are_read() {
             (name, view.shape().to_vec(), halves)
         })
         .collect();
-    let views = halves
-        .iter()
-        .map(|(name, shape, bytes)| (name.as_str(), TensorView::new(Dtype::BF16, shape.clone(), bytes).unwrap()));
+    let views = halves.iter().map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(Dtype::BF16, shape.clone(), bytes).unwrap())
+    });
     let metadata = HashMap::from([("mst-graph".to_owned(), header.to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).unwrap();
     Graph::from_bytes(&bytes).unwrap();
@@ -162,7 +159,9 @@ type Change = fn(&mut Value, &mut Tensors);
 /// What each wrong file is told.
 const WRONG: [(&str, Change); 36] = [
     ("mst-graph: version is 1, allowed: 2", |h, _| h["version"] = json!(1)),
-    ("mst-graph: an entry `clases` is 2, allowed: `classes`, which it may mean", |h, _| h["clases"] = json!(2)),
+    ("mst-graph: an entry `clases` is 2, allowed: `classes`, which it may mean", |h, _| {
+        h["clases"] = json!(2)
+    }),
     ("mst-graph: classes is \"two\", allowed: a whole number", |h, _| h["classes"] = json!("two")),
     ("mst-graph: image is {", |h, _| h["image"]["height"] = json!(0)),
     ("mst-graph: input is {", |h, _| h["input"] = json!({"mean": 0})),
@@ -170,11 +169,15 @@ const WRONG: [(&str, Change); 36] = [
     ("mst-graph: class_names is [\"a\"], allowed: a list of 2 texts", |h, _| h["class_names"] = json!(["a"])),
     ("mst-graph: nodes is [], allowed", |h, _| h["nodes"] = json!([])),
     ("mst-graph: node 1: op is missing, allowed: a text", |h, _| node(h, "conv1")["op"] = Value::Null),
-    ("node `conv1`: op is \"convv\", allowed: `conv`, which it may mean", |h, _| node(h, "conv1")["op"] = json!("convv")),
+    ("node `conv1`: op is \"convv\", allowed: `conv`, which it may mean", |h, _| {
+        node(h, "conv1")["op"] = json!("convv")
+    }),
     ("node `conv1`: attribute `strides` of `conv` is 2, allowed: `stride`, which it may mean", |h, _| {
         node(h, "conv1")["strides"] = json!(2);
     }),
-    ("node `conv1`: stride is 0, allowed: a whole number, 1 to 4096", |h, _| node(h, "conv1")["stride"] = json!(0)),
+    ("node `conv1`: stride is 0, allowed: a whole number, 1 to 4096", |h, _| {
+        node(h, "conv1")["stride"] = json!(0)
+    }),
     ("node `act1`: levels is missing, allowed: a whole number, 1 to 256", |h, _| {
         node(h, "act1")["levels"] = Value::Null;
     }),
@@ -198,25 +201,39 @@ const WRONG: [(&str, Change); 36] = [
     ("node `fc`: shape of the logits is 1x1 positions of 2 channels, allowed: 1x1 positions of 3", |h, _| {
         h["classes"] = json!(3);
     }),
-    ("module `dw`: operation `conv`: dilation is 2; export a larger kernel", |h, _| node(h, "dw")["dilation"] = json!(2)),
+    ("module `dw`: operation `conv`: dilation is 2; export a larger kernel", |h, _| {
+        node(h, "dw")["dilation"] = json!(2)
+    }),
     ("module `dw`: operation `conv`: groups is 2, for 3 inputs", |h, _| node(h, "dw")["groups"] = json!(2)),
     ("module `dw`: operation `conv`: padding_mode is \"reflect\"", |h, _| {
         node(h, "dw")["padding_mode"] = json!("reflect");
     }),
-    ("module `pool`: operation `max_pool`: ceil_mode is true", |h, _| node(h, "pool")["ceil_mode"] = json!(true)),
-    ("module `act1`: operation `LayerNorm`: it has no counterpart in a spiking network here; replace it by batch norm", |h, _| {
-        node(h, "act1")["op"] = json!("LayerNorm");
+    ("module `pool`: operation `max_pool`: ceil_mode is true", |h, _| {
+        node(h, "pool")["ceil_mode"] = json!(true)
     }),
-    ("module `act2`: operation `relu`: it has no counterpart in a spiking network here; export it as `relu_clip`", |h, _| {
-        node(h, "act2")["op"] = json!("relu");
-    }),
+    (
+        "module `act1`: operation `LayerNorm`: it has no counterpart in a spiking network here; replace it by batch norm",
+        |h, _| {
+            node(h, "act1")["op"] = json!("LayerNorm");
+        },
+    ),
+    (
+        "module `act2`: operation `relu`: it has no counterpart in a spiking network here; export it as `relu_clip`",
+        |h, _| {
+            node(h, "act2")["op"] = json!("relu");
+        },
+    ),
     ("module `act2`: operation `nn.Softmax`", |h, _| node(h, "act2")["op"] = json!("nn.Softmax")),
-    ("module `bn1`: operation `batch_norm`: its running statistics", |_, t| t.retain(|(name, ..)| !name.contains("running"))),
+    ("module `bn1`: operation `batch_norm`: its running statistics", |_, t| {
+        t.retain(|(name, ..)| !name.contains("running"))
+    }),
     ("tensor `fc.weight` is missing", |_, t| t.retain(|(name, ..)| name != "fc.weight")),
     ("tensor `stray` is not part of the architecture: leave it out, or name it NODE.weight", |_, t| {
         t.push(("stray".to_owned(), vec![1], vec![0.0]));
     }),
-    ("tensor `conv1.weight` is [27], expected [outputs, inputs, kernel rows, kernel columns]", |_, t| t[0].1 = vec![27]),
+    ("tensor `conv1.weight` is [27], expected [outputs, inputs, kernel rows, kernel columns]", |_, t| {
+        t[0].1 = vec![27]
+    }),
     ("tensor `act2.threshold`, element 1: 0 is not positive", |_, t| t[8].2[1] = 0.0),
     ("tensor `fc.weight`, element 5: NaN is not finite", |_, t| t[9].2[5] = f32::NAN),
     ("tensor `bn1.running_var`, element 0: -2 is not 0 or more", |_, t| t[4].2[0] = -2.0),

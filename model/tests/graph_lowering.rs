@@ -66,13 +66,18 @@ fn spike_counts_are_exactly_the_levels_of_the_graph() {
             layers += 1;
         }
         // Logits are those of the graph, up to the one scale that they share.
-        let exact: Vec<(f64, f64)> = trace.logits.iter().zip(&logits).map(|(&a, &b)| (f64::from(a), f64::from(b))).collect();
+        let exact: Vec<(f64, f64)> =
+            trace.logits.iter().zip(&logits).map(|(&a, &b)| (f64::from(a), f64::from(b))).collect();
         let largest = *exact.iter().max_by(|a, b| a.0.abs().total_cmp(&b.0.abs())).unwrap();
         let scale = if largest.0 == 0.0 { 0.0 } else { largest.1 / largest.0 };
         assert!(scale >= 0.0);
         for (integer, float) in exact {
             let tolerance = 1e-5 * largest.1.abs() + 1e-6;
-            assert!((integer * scale - float).abs() < tolerance, "seed {seed}: {:?}, {logits:?}", trace.logits);
+            assert!(
+                (integer * scale - float).abs() < tolerance,
+                "seed {seed}: {:?}, {logits:?}",
+                trace.logits
+            );
         }
     }
     assert!(layers > 1200, "{layers} layers");

@@ -3,10 +3,12 @@
 use model::ModelError;
 use model::checkpoint::{BatchNorm, Normalisation};
 use model::graph::{
-    Activation, ActivationKind, Attention, Conv, Graph, Groups, Linear, LowerOptions, MaxPool, Node, NodeId, NodeOp,
-    lower,
+    Activation, ActivationKind, Attention, Conv, Graph, Groups, Linear, LowerOptions, MaxPool, Node, NodeId,
+    NodeOp, lower,
 };
-use model::network::{Grid, ImageShape, Mask, Neuron, Operation, Schedule, SlotOrder, Taps, Walk, Weights, Windows};
+use model::network::{
+    Grid, ImageShape, Mask, Neuron, Operation, Schedule, SlotOrder, Taps, Walk, Weights, Windows,
+};
 use ndarray::{Array2, Array4};
 
 /// Graphs of 8 x 8 grey images, node by node; each node reads the one before it.
@@ -71,9 +73,11 @@ fn refusal(graph: &Graph) -> String {
 
 fn refusal_of(graph: &Graph, options: &LowerOptions) -> String {
     match lower(graph, options) {
-        Err(error @ (ModelError::Unmappable { .. } | ModelError::Threshold { .. } | ModelError::TensorValue { .. })) => {
-            error.to_string()
-        }
+        Err(
+            error @ (ModelError::Unmappable { .. }
+            | ModelError::Threshold { .. }
+            | ModelError::TensorValue { .. }),
+        ) => error.to_string(),
         Err(error) => panic!("another error: {error}"),
         Ok(_) => panic!("it was lowered"),
     }
@@ -82,23 +86,36 @@ fn refusal_of(graph: &Graph, options: &LowerOptions) -> String {
 #[test]
 fn what_cannot_be_lowered_is_named_with_a_remedy() {
     let masked = Mask { label: None, ratio: 64, shared: false };
-    let before_pool = |op| Chain::new().then("conv1", conv(4, 1, 3, 1)).then("act1", op).then("pool", max_pool());
+    let before_pool =
+        |op| Chain::new().then("conv1", conv(4, 1, 3, 1)).then("act1", op).then("pool", max_pool());
     let mut black = Chain::spiking().head(4);
     black.input.mean = vec![0.5];
     let cases: [(Graph, &str, &str); 9] = [
         (
-            Chain::new().then("conv1", conv(4, 1, 3, 1)).then("conv2", conv(4, 4, 3, 1)).then("act", act(4)).head(4),
+            Chain::new()
+                .then("conv1", conv(4, 1, 3, 1))
+                .then("conv2", conv(4, 4, 3, 1))
+                .then("act", act(4))
+                .head(4),
             "module `conv2`: a linear layer or convolution comes before it",
             "put an activation between both",
         ),
         (
-            Chain::spiking().then("bn", norm(0.5)).then("conv2", conv(4, 4, 3, 1)).then("act2", act(4)).head(4),
+            Chain::spiking()
+                .then("bn", norm(0.5))
+                .then("conv2", conv(4, 4, 3, 1))
+                .then("act2", act(4))
+                .head(4),
             "module `conv2`: a constant of 0.5000 in channel 0 comes before its padding",
             "put the batch norm behind this node",
         ),
         (black, "module `conv1`: its padding is 0 after normalisation", "normalise with a mean of 0"),
         (
-            Chain::new().then("conv1", conv(4, 1, 3, 1)).then("pool", max_pool()).then("act1", act(4)).head(4),
+            Chain::new()
+                .then("conv1", conv(4, 1, 3, 1))
+                .then("pool", max_pool())
+                .then("act1", act(4))
+                .head(4),
             "module `pool`: it reads `conv1` (conv), allowed: an activation",
             "put the activation before the pool",
         ),
@@ -112,14 +129,26 @@ fn what_cannot_be_lowered_is_named_with_a_remedy() {
             "module `pool`: it pools `act1`, of whose spikes a mask drops 64/256",
             "put the mask on this node",
         ),
-        (Chain::new().head(1), "module `head`: the logits come from the image itself", "put an activation before the last layer"),
         (
-            Chain::new().then("conv1", conv(4, 1, 8, 0)).then("flat", NodeOp::Flatten).then("fc", linear(2, 4)).0,
+            Chain::new().head(1),
+            "module `head`: the logits come from the image itself",
+            "put an activation before the last layer",
+        ),
+        (
+            Chain::new()
+                .then("conv1", conv(4, 1, 8, 0))
+                .then("flat", NodeOp::Flatten)
+                .then("fc", linear(2, 4))
+                .0,
             "module `fc`: a linear layer or convolution comes before it",
             "put an activation between both",
         ),
         (
-            Chain::new().then("conv1", conv(4, 1, 3, 1)).then("flat", NodeOp::Flatten).then("fc", linear(2, 256)).0,
+            Chain::new()
+                .then("conv1", conv(4, 1, 3, 1))
+                .then("flat", NodeOp::Flatten)
+                .then("fc", linear(2, 256))
+                .0,
             "module `flat`: it moves channels of a linear layer or convolution",
             "put the activation before it",
         ),
@@ -200,7 +229,10 @@ fn attention_becomes_scores_and_context() {
     assert_eq!(names, ["act1", "k", "v", "q", "attn.scores", "attn.context", "head"]);
     assert!(network.layers[1..6].iter().all(|layer| layer.walk == Walk::Windows(windows)));
     let slots = |at: usize| (&network.layers[at].order, network.layers[at].rotate);
-    assert_eq!((slots(1), slots(3), slots(4)), ((&SlotOrder::Identity, 1), (&SlotOrder::Spread, 3), (&SlotOrder::Spread, 3)));
+    assert_eq!(
+        (slots(1), slots(3), slots(4)),
+        ((&SlotOrder::Identity, 1), (&SlotOrder::Spread, 3), (&SlotOrder::Spread, 3))
+    );
     assert!(matches!(&network.layers[6].operation, Operation::Linear { .. }));
     assert_eq!(network.layers[6].grid, Grid { rows: 8, columns: 8 }, "a readout sums over tokens");
 }
@@ -213,9 +245,12 @@ fn a_shortcut_keeps_its_precision_beside_a_convolution() {
     conv2.weight.mapv_inplace(|weight| weight / 50.0);
     let inputs = vec![NodeId(3), NodeId(2)];
     graph.nodes.push(Node { name: "add".to_owned(), inputs, op: NodeOp::Add });
-    let network = lower(&Chain(graph).then("act2", act(4)).head(4), &LowerOptions::default()).unwrap().network;
+    let network =
+        lower(&Chain(graph).then("act2", act(4)).head(4), &LowerOptions::default()).unwrap().network;
     let Operation::Linear { terms, .. } = &network.layers[1].operation else { panic!() };
-    assert!(matches!(&terms[0].weights, Weights::Dense(_)) && matches!(&terms[1].weights, Weights::Diagonal(_)));
+    assert!(
+        matches!(&terms[0].weights, Weights::Dense(_)) && matches!(&terms[1].weights, Weights::Diagonal(_))
+    );
     assert_eq!((terms[0].shift, terms[0].taps), (0, Taps::square(3, 1, 1)));
     assert!(terms[1].shift >= 4, "shift {}", terms[1].shift);
     assert!(terms[0].weights.data().iter().any(|weight| weight.abs() > 60));

@@ -36,7 +36,9 @@ impl Normalisation {
         for name in NAMES {
             let Some(value) = header.entry(name) else { continue };
             let same = match (value.get("mean"), value.get("std")) {
-                (Some(mean), Some(std)) => Normalisation::of(name, mean, std, channels, wrong)? == normalisation,
+                (Some(mean), Some(std)) => {
+                    Normalisation::of(name, mean, std, channels, wrong)? == normalisation
+                }
                 // A flag says nothing that can be compared.
                 _ => *value == Value::Bool(false),
             };

@@ -89,7 +89,12 @@ impl Floats {
     }
 
     /// A tensor of `sides` sides, with its shape.
-    pub fn array(&mut self, name: &str, sides: usize, expected: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+    pub fn array(
+        &mut self,
+        name: &str,
+        sides: usize,
+        expected: &str,
+    ) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
         let Tensor { shape, values } = self.take(name)?;
         if shape.len() == sides && !values.is_empty() {
             return Ok((shape, values));

@@ -3,7 +3,9 @@
 //! Masks are random, activations are not: a masked node passes on its expected activation, which is the activation times the share of spikes
 //! that are kept.
 
-use super::{Activation, ActivationKind, Attention, Conv, Graph, Groups, Linear, Node, NodeId, NodeOp, Shape};
+use super::{
+    Activation, ActivationKind, Attention, Conv, Graph, Groups, Linear, Node, NodeId, NodeOp, Shape,
+};
 use crate::error::ModelError;
 use crate::float::Jitter;
 use crate::mask_rules::MaskRatio;
@@ -98,7 +100,9 @@ impl Forward<'_, '_> {
         let grid = self.shapes[node.inputs[0].0].grid;
         let (cells, summed) = match &node.op {
             NodeOp::Input => unreachable!("done above"),
-            NodeOp::Conv(conv) => (convolved(conv, x, grid), summed * conv.weight.len() / conv.weight.dim().0),
+            NodeOp::Conv(conv) => {
+                (convolved(conv, x, grid), summed * conv.weight.len() / conv.weight.dim().0)
+            }
             NodeOp::Linear(linear) => (linear_of(linear, x), summed * linear.weight.ncols()),
             NodeOp::BatchNorm(norm) => {
                 let mut y = x.clone();
@@ -169,7 +173,14 @@ impl Forward<'_, '_> {
     }
 
     /// Passes `x` through an activation. Each element was added up from `summed` values.
-    fn activate(&mut self, name: &str, activation: &Activation, x: &mut Array2<f64>, of: Thresholds, summed: usize) {
+    fn activate(
+        &mut self,
+        name: &str,
+        activation: &Activation,
+        x: &mut Array2<f64>,
+        of: Thresholds,
+        summed: usize,
+    ) {
         let kept = MaskRatio(activation.mask.ratio).kept();
         let jitter = &mut self.jitter;
         // See `Jitter`: shares of a level.

@@ -61,8 +61,8 @@ impl Graph {
             return Ok(Graph::from(&Checkpoint::from_bytes(bytes)?));
         }
         let (text, tensors) = container::open(bytes, &container::GRAPH)?;
-        let entries = json::object(&text)
-            .map_err(|error| format_error(format!("metadata entry `{KEY}`: {error}")))?;
+        let entries =
+            json::object(&text).map_err(|error| format_error(format!("metadata entry `{KEY}`: {error}")))?;
         read(&entries, tensors)
     }
 }
@@ -97,7 +97,8 @@ fn read(entries: &Map<String, Value>, stored: Tensors<'_>) -> Result<Graph, Mode
     let name = entry("name").as_str().ok_or_else(|| wrong("name", entry("name"), "a text"))?;
     let image = image(entry("image"))?;
     let classes = entry("classes").as_u64().filter(|classes| (1..=65536).contains(classes));
-    let classes = classes.ok_or_else(|| wrong("classes", entry("classes"), "a whole number, 1 to 65536"))? as usize;
+    let classes =
+        classes.ok_or_else(|| wrong("classes", entry("classes"), "a whole number, 1 to 65536"))? as usize;
     let nodes = entry("nodes").as_array().filter(|nodes| !nodes.is_empty());
     let nodes = nodes.ok_or_else(|| wrong("nodes", entry("nodes"), "a list of nodes, 1 or more"))?;
     let example = match entry("example") {
@@ -113,8 +114,11 @@ fn read(entries: &Map<String, Value>, stored: Tensors<'_>) -> Result<Graph, Mode
         class_names: class_names(entry("class_names"), classes)?,
         example,
     };
-    let nodes: Vec<Attributes<'_>> =
-        nodes.iter().enumerate().map(|(index, node)| Attributes::new(index, node)).collect::<Result<_, _>>()?;
+    let nodes: Vec<Attributes<'_>> = nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| Attributes::new(index, node))
+        .collect::<Result<_, _>>()?;
     let mut names = BTreeSet::new();
     for node in &nodes {
         unmappable::check(node)?;
@@ -122,7 +126,12 @@ fn read(entries: &Map<String, Value>, stored: Tensors<'_>) -> Result<Graph, Mode
             return Err(wrong("nodes: a name", &Value::from(node.name), "each name once"));
         }
     }
-    let mut reader = Reader { graph, shapes: Vec::new(), by_name: BTreeMap::new(), tensors: TensorSet::new(stored, &nodes)? };
+    let mut reader = Reader {
+        graph,
+        shapes: Vec::new(),
+        by_name: BTreeMap::new(),
+        tensors: TensorSet::new(stored, &nodes)?,
+    };
     for node in &nodes {
         reader.node(node, &nodes)?;
     }

@@ -53,7 +53,12 @@ impl Graph {
                         || format!("node {input} of {}", self.nodes.len()),
                         |later| format!("`{}`, which comes no earlier", later.name),
                     );
-                    error(node, "an input", found, "nodes before it, as nodes stand in the order of evaluation")
+                    error(
+                        node,
+                        "an input",
+                        found,
+                        "nodes before it, as nodes stand in the order of evaluation",
+                    )
                 })
             });
             let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
@@ -70,7 +75,11 @@ impl Graph {
         let named = self.class_names.len();
         if named != 0 && named != self.classes {
             let allowed = format!("none, or one a class ({})", self.classes);
-            return Err(ModelError::Network { what: "number of class names", found: named.to_string(), allowed });
+            return Err(ModelError::Network {
+                what: "number of class names",
+                found: named.to_string(),
+                allowed,
+            });
         }
         Ok(shapes)
     }
@@ -150,7 +159,12 @@ impl Check<'_> {
             NodeOp::Merge => {
                 let Shape { grid: Grid { rows, columns }, channels } = self.one()?;
                 if rows % 2 != 0 || columns % 2 != 0 {
-                    return Err(error(self.node, "grid", format!("{rows}x{columns}"), "even rows and columns"));
+                    return Err(error(
+                        self.node,
+                        "grid",
+                        format!("{rows}x{columns}"),
+                        "even rows and columns",
+                    ));
                 }
                 Ok(Shape { grid: Grid { rows: rows / 2, columns: columns / 2 }, channels: 4 * channels })
             }
@@ -213,20 +227,27 @@ impl Check<'_> {
         for (what, axis, size) in
             [("rows", taps.rows, source.rows), ("columns", taps.columns, source.columns)]
         {
+            // A pool over the whole grid may be larger than any other kernel.
+            let most = size.max(256);
             for (part, found, low, high) in [
-                ("kernel", axis.kernel, 1, 256),
-                ("stride", axis.stride, 1, 256),
+                ("kernel", axis.kernel, 1, most),
+                ("stride", axis.stride, 1, most),
                 ("padding", axis.padding, 0, axis.kernel.saturating_sub(1)),
             ] {
-                // A pool over the whole grid may be larger than any other kernel.
-                if !(low..=high).contains(&found) && !(part != "padding" && found == size) {
-                    return Err(error(self.node, &format!("{part} of {what}"), found, format!("{low}..={high}")));
+                if !(low..=high).contains(&found) {
+                    return Err(error(
+                        self.node,
+                        &format!("{part} of {what}"),
+                        found,
+                        format!("{low}..={high}"),
+                    ));
                 }
             }
         }
         taps.grid(source).ok_or_else(|| {
             let found = format!("{}x{}", taps.rows.kernel, taps.columns.kernel);
-            let (rows, columns) = (source.rows + 2 * taps.rows.padding, source.columns + 2 * taps.columns.padding);
+            let (rows, columns) =
+                (source.rows + 2 * taps.rows.padding, source.columns + 2 * taps.columns.padding);
             error(self.node, "kernel", found, format!("at most {rows}x{columns}, its input with padding"))
         })
     }
@@ -245,7 +266,12 @@ impl Check<'_> {
 
     fn attention(&self, attention: &Attention) -> Result<Shape, ModelError> {
         let [query, key, value] = self.inputs else {
-            return Err(error(self.node, "number of inputs", self.inputs.len(), "3: queries, keys and values"));
+            return Err(error(
+                self.node,
+                "number of inputs",
+                self.inputs.len(),
+                "3: queries, keys and values",
+            ));
         };
         for (what, found) in [("keys", key), ("values", value)] {
             if found != query {
@@ -267,7 +293,12 @@ impl Check<'_> {
         }
         if attention.context.kind != attention.scores.kind {
             let (found, allowed) = (attention.context.kind, attention.scores.kind);
-            return Err(error(self.node, "activation of its context", format!("{found:?}"), format!("{allowed:?}, like its scores")));
+            return Err(error(
+                self.node,
+                "activation of its context",
+                format!("{found:?}"),
+                format!("{allowed:?}, like its scores"),
+            ));
         }
         self.equal("rows of the bias table", attention.bias_table.nrows(), windows.positions())?;
         self.equal("columns of the bias table", attention.bias_table.ncols(), heads)?;

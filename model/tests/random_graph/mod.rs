@@ -6,9 +6,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 use model::checkpoint::{BatchNorm, Normalisation};
-use model::graph::{
-    Activation, ActivationKind, Conv, Graph, Groups, Linear, MaxPool, Node, NodeId, NodeOp,
-};
+use model::graph::{Activation, ActivationKind, Conv, Graph, Groups, Linear, MaxPool, Node, NodeId, NodeOp};
 use model::network::{Axis, Grid, ImageShape, Mask, Taps};
 use ndarray::{Array2, Array4};
 
@@ -71,7 +69,11 @@ pub fn exact(seed: u64) -> (Graph, u32) {
     let mut random = Random(seed);
     let levels = random.within(2, 6) as u32;
     let side = |random: &mut Random| 4 * random.within(1, 3) as usize;
-    let image = ImageShape { height: side(&mut random), width: side(&mut random), channels: random.within(1, 3) as usize };
+    let image = ImageShape {
+        height: side(&mut random),
+        width: side(&mut random),
+        channels: random.within(1, 3) as usize,
+    };
     let mut builder = Builder { random, nodes: Vec::new(), levels };
     let (input, classes) = builder.network(image);
     let graph = Graph {
@@ -112,7 +114,8 @@ impl Builder {
         let channels = image.channels;
         let std: Vec<f64> = (0..channels).map(|_| self.random.real(0.2, 1.0)).collect();
         let padded = self.random.chance();
-        let mean = (0..channels).map(|_| if padded { 0.0 } else { self.random.within(0, 200) as f64 / 255.0 });
+        let mean =
+            (0..channels).map(|_| if padded { 0.0 } else { self.random.within(0, 200) as f64 / 255.0 });
         let mean: Vec<f64> = mean.collect();
         let units = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
         let id = self.push(NodeOp::Input, &[]);
@@ -163,7 +166,7 @@ impl Builder {
                 self.activated(pooled, 1.0)
             }
             6 => self.max_pool(&x),
-            7 if x.grid.rows % 2 == 0 && x.grid.columns % 2 == 0 => {
+            7 if x.grid.rows.is_multiple_of(2) && x.grid.columns.is_multiple_of(2) => {
                 let id = self.push(NodeOp::Merge, &[x.id]);
                 let grid = Grid { rows: x.grid.rows / 2, columns: x.grid.columns / 2 };
                 let merged = Tensor { id, grid, units: x.units.repeat(4), dense: Dense::No };
@@ -177,7 +180,11 @@ impl Builder {
     /// `act(conv(act(conv(x))) + shortcut)`: the shortcut as it is, or a convolution with the same stride.
     fn residual(&mut self, x: &Tensor) -> Tensor {
         let stride = if x.grid.rows.min(x.grid.columns) > 2 { self.random.within(1, 2) as usize } else { 1 };
-        let outputs = if stride == 1 && self.random.chance() { x.channels() } else { self.random.within(1, 5) as usize };
+        let outputs = if stride == 1 && self.random.chance() {
+            x.channels()
+        } else {
+            self.random.within(1, 5) as usize
+        };
         let sum = self.conv(x, Taps::square(3, stride, 1), outputs);
         let hidden = self.activated(sum, 1.0);
         let branch = self.conv(&hidden, Taps::square(3, 1, 1), outputs);
@@ -212,8 +219,10 @@ impl Builder {
     /// Batch norm and activation of a stream: each plane has a gain of 127 steps.
     fn activated_stream(&mut self, stream: &Tensor) -> Tensor {
         let gain: Vec<f64> = stream.units.iter().map(|_| self.random.real(0.5, 1.5)).collect();
-        let scales: Vec<f64> = gain.iter().zip(&stream.units).map(|(gain, unit)| gain * unit / 127.0).collect();
-        let offset = scales.iter().map(|scale| (self.random.within(-40, 40) as f64 + self.nudge()) * scale).collect();
+        let scales: Vec<f64> =
+            gain.iter().zip(&stream.units).map(|(gain, unit)| gain * unit / 127.0).collect();
+        let offset =
+            scales.iter().map(|scale| (self.random.within(-40, 40) as f64 + self.nudge()) * scale).collect();
         let id = self.push(NodeOp::BatchNorm(BatchNorm { gain, offset }), &[stream.id]);
         self.activation(id, stream.grid, &scales, |random| random.within(100, 250))
     }
@@ -294,13 +303,18 @@ impl Builder {
     }
 
     fn bias(&mut self, scales: &[f64]) -> Option<Vec<f32>> {
-        let bias: Vec<f32> = scales.iter().map(|scale| (self.random.within(-90, 90) as f64 * scale) as f32).collect();
+        let bias: Vec<f32> =
+            scales.iter().map(|scale| (self.random.within(-90, 90) as f64 * scale) as f32).collect();
         self.random.chance().then_some(bias)
     }
 
     /// Gains and constants in units of what they stand before.
     fn norm_before(&mut self, x: &Tensor) -> Tensor {
-        let gain: Vec<f64> = x.units.iter().map(|_| self.random.real(0.5, 2.0) * [1.0, -1.0][self.random.within(0, 1) as usize]).collect();
+        let gain: Vec<f64> = x
+            .units
+            .iter()
+            .map(|_| self.random.real(0.5, 2.0) * [1.0, -1.0][self.random.within(0, 1) as usize])
+            .collect();
         let units: Vec<f64> = gain.iter().zip(&x.units).map(|(gain, unit)| gain * unit).collect();
         let offset = units.iter().map(|unit| self.random.within(-2, 2) as f64 * unit).collect();
         let id = self.push(NodeOp::BatchNorm(BatchNorm { gain, offset }), &[x.id]);
@@ -311,9 +325,16 @@ impl Builder {
         let axis = |random: &mut Random, size: usize| {
             let kernel = random.within(1, 2.min(size as i64)) as usize;
             // Strides of a kernel: taps behind a map do not overlap.
-            Axis { kernel, stride: kernel, padding: (random.within(0, padding as i64) as usize).min(kernel - 1) }
+            Axis {
+                kernel,
+                stride: kernel,
+                padding: (random.within(0, padding as i64) as usize).min(kernel - 1),
+            }
         };
-        let taps = Taps { rows: axis(&mut self.random, x.grid.rows), columns: axis(&mut self.random, x.grid.columns) };
+        let taps = Taps {
+            rows: axis(&mut self.random, x.grid.rows),
+            columns: axis(&mut self.random, x.grid.columns),
+        };
         let id = self.push(NodeOp::AvgPool(taps), &[x.id]);
         let units = x.units.iter().map(|unit| unit / taps.count() as f64).collect();
         Tensor { id, grid: taps.grid(x.grid).unwrap(), units, ..*x }
@@ -322,9 +343,16 @@ impl Builder {
     fn max_pool(&mut self, x: &Tensor) -> Tensor {
         let axis = |random: &mut Random, size: usize| {
             let kernel = random.within(1, 3.min(size as i64)) as usize;
-            Axis { kernel, stride: random.within(1, 2) as usize, padding: random.within(0, kernel as i64 / 2) as usize }
+            Axis {
+                kernel,
+                stride: random.within(1, 2) as usize,
+                padding: random.within(0, kernel as i64 / 2) as usize,
+            }
         };
-        let taps = Taps { rows: axis(&mut self.random, x.grid.rows), columns: axis(&mut self.random, x.grid.columns) };
+        let taps = Taps {
+            rows: axis(&mut self.random, x.grid.rows),
+            columns: axis(&mut self.random, x.grid.columns),
+        };
         let id = self.push(NodeOp::MaxPool(MaxPool { taps, mask: Mask::default() }), &[x.id]);
         Tensor { id, grid: taps.grid(x.grid).unwrap(), ..x.clone() }
     }
@@ -345,7 +373,8 @@ impl Builder {
         let whole = |random: &mut Random, unit: f64| unit / random.within(50, 300) as f64;
         let scales: Vec<f64> = units.iter().map(|&unit| whole(&mut self.random, unit)).collect();
         let gain: Vec<f64> = scales.iter().zip(&sum.units).map(|(scale, unit)| scale / unit).collect();
-        let offset = scales.iter().map(|scale| (self.random.within(-50, 50) as f64 + self.nudge()) * scale).collect();
+        let offset =
+            scales.iter().map(|scale| (self.random.within(-50, 50) as f64 + self.nudge()) * scale).collect();
         let id = self.push(NodeOp::BatchNorm(BatchNorm { gain, offset }), &[sum.id]);
         let thresholds = units.iter().map(|&unit| unit as f32).collect();
         self.fire(id, sum.grid, thresholds)
@@ -353,14 +382,26 @@ impl Builder {
 
     /// Batch norm behind a sum, and its scales; a sum of one value a tap has the scale of that.
     fn normed(&mut self, sum: &Tensor) -> (NodeId, Vec<f64>) {
-        let gain: Vec<f64> = sum.units.iter().map(|_| self.random.real(0.5, 2.0) * [1.0, 1.0, -1.0][self.random.within(0, 2) as usize]).collect();
+        let gain: Vec<f64> = sum
+            .units
+            .iter()
+            .map(|_| self.random.real(0.5, 2.0) * [1.0, 1.0, -1.0][self.random.within(0, 2) as usize])
+            .collect();
         let steps = if sum.dense == Dense::No { 127.0 } else { 1.0 };
-        let scales: Vec<f64> = gain.iter().zip(&sum.units).map(|(gain, unit)| (gain * unit).abs() / steps).collect();
-        let offset = scales.iter().map(|scale| (self.random.within(-50, 50) as f64 + self.nudge()) * scale).collect();
+        let scales: Vec<f64> =
+            gain.iter().zip(&sum.units).map(|(gain, unit)| (gain * unit).abs() / steps).collect();
+        let offset =
+            scales.iter().map(|scale| (self.random.within(-50, 50) as f64 + self.nudge()) * scale).collect();
         (self.push(NodeOp::BatchNorm(BatchNorm { gain, offset }), &[sum.id]), scales)
     }
 
-    fn activation(&mut self, input: NodeId, grid: Grid, scales: &[f64], steps: impl Fn(&mut Random) -> i64) -> Tensor {
+    fn activation(
+        &mut self,
+        input: NodeId,
+        grid: Grid,
+        scales: &[f64],
+        steps: impl Fn(&mut Random) -> i64,
+    ) -> Tensor {
         let thresholds = scales.iter().map(|scale| (steps(&mut self.random) as f64 * scale) as f32).collect();
         self.fire(input, grid, thresholds)
     }
@@ -368,7 +409,8 @@ impl Builder {
     fn fire(&mut self, input: NodeId, grid: Grid, thresholds: Vec<f32>) -> Tensor {
         let units = thresholds.iter().copied().map(f64::from).collect();
         let kind = ActivationKind::Qcfs { levels: self.levels };
-        let id = self.push(NodeOp::Activation(Activation { kind, thresholds, mask: Mask::default() }), &[input]);
+        let id =
+            self.push(NodeOp::Activation(Activation { kind, thresholds, mask: Mask::default() }), &[input]);
         Tensor { id, grid, units, dense: Dense::No }
     }
 

@@ -66,7 +66,12 @@ impl<'j> Attributes<'j> {
     }
 
     /// One whole number for rows and columns, or one for each.
-    pub fn pair(&self, name: &'static str, default: Option<[usize; 2]>, low: usize) -> Result<[usize; 2], ModelError> {
+    pub fn pair(
+        &self,
+        name: &'static str,
+        default: Option<[usize; 2]>,
+        low: usize,
+    ) -> Result<[usize; 2], ModelError> {
         let found = match (self.get(name), default) {
             (None, Some(default)) => return Ok(default),
             (value, _) => value.unwrap_or(&Value::Null),

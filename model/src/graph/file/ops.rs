@@ -5,9 +5,7 @@ use super::{TensorSet, wrong};
 use crate::checkpoint::BatchNorm;
 use crate::checkpoint::tensors::check;
 use crate::error::ModelError;
-use crate::graph::{
-    Activation, ActivationKind, Attention, Conv, Groups, Linear, MaxPool, NodeOp, Shape,
-};
+use crate::graph::{Activation, ActivationKind, Attention, Conv, Groups, Linear, MaxPool, NodeOp, Shape};
 use crate::network::{Taps, Windows};
 use ndarray::{Array2, Array4};
 use serde_json::Value;
@@ -17,8 +15,20 @@ const EPS: f64 = 1e-5;
 
 /// Operations, as files call them.
 pub(super) const OPS: [&str; 14] = [
-    "input", "conv", "linear", "batch_norm", "qcfs", "relu_clip", "if", "add", "avg_pool", "max_pool", "flatten",
-    "mean", "merge", "attention",
+    "input",
+    "conv",
+    "linear",
+    "batch_norm",
+    "qcfs",
+    "relu_clip",
+    "if",
+    "add",
+    "avg_pool",
+    "max_pool",
+    "flatten",
+    "mean",
+    "merge",
+    "attention",
 ];
 
 /// Reads a node's operation; `inputs` are the shapes of what it reads.
@@ -115,7 +125,8 @@ impl Reader<'_, '_> {
             }
         };
         let [gain, offset] = ["gain", "offset"].map(|part| self.tensor(part));
-        let there = |name: &String| self.tensors.doubles.contains_key(name) || self.tensors.floats.contains(name);
+        let there =
+            |name: &String| self.tensors.doubles.contains_key(name) || self.tensors.floats.contains(name);
         if there(&gain) || there(&offset) {
             return Ok(BatchNorm { gain: self.doubles(&gain)?, offset: self.doubles(&offset)? });
         }
@@ -176,12 +187,19 @@ impl Reader<'_, '_> {
     }
 
     /// One threshold for all channels, or one for each.
-    fn thresholds(&mut self, part: &str, channels: usize, kind: ActivationKind) -> Result<Vec<f32>, ModelError> {
+    fn thresholds(
+        &mut self,
+        part: &str,
+        channels: usize,
+        kind: ActivationKind,
+    ) -> Result<Vec<f32>, ModelError> {
         let name = self.tensor(part);
         let values = self.tensors.floats.one_or_each(&name, channels)?;
         // QCFS multiplies by levels / threshold, which must be a number.
         let levels = if let ActivationKind::Qcfs { levels } = kind { levels as f32 } else { 1.0 };
-        check(&name, &values, "positive (2^-119 or more)", |value| value > 0.0 && (levels / value).is_finite())?;
+        check(&name, &values, "positive (2^-119 or more)", |value| {
+            value > 0.0 && (levels / value).is_finite()
+        })?;
         Ok(values)
     }
 
@@ -226,8 +244,8 @@ impl Reader<'_, '_> {
         let windows = Windows { size, shift };
         let name = self.tensor("bias_table");
         let (_, bias) = self.tensors.floats.matrix(&name, windows.positions(), &[&[heads]])?;
-        let bias_table =
-            Array2::from_shape_vec((windows.positions(), heads), bias).expect("as many values as the shape says");
+        let bias_table = Array2::from_shape_vec((windows.positions(), heads), bias)
+            .expect("as many values as the shape says");
         let scores = self.thresholds("score_threshold", heads, kind)?;
         let context = self.thresholds("context_threshold", self.channels, kind)?;
         let mask = attributes.mask("mask")?;

@@ -45,7 +45,8 @@ impl Graph {
         }
         let failed = |error: &dyn std::fmt::Display| format_error(format!("cannot write the graph: {error}"));
         let views = tensors.0.iter().map(|tensor| {
-            TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).map(|view| (tensor.name.as_str(), view))
+            TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)
+                .map(|view| (tensor.name.as_str(), view))
         });
         let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|e| failed(&e))?;
         let metadata = HashMap::from([(KEY.to_owned(), header.to_string())]);
@@ -79,7 +80,12 @@ impl Graph {
                 tensors.doubles(&node.name, "offset", &norm.offset);
             }
             NodeOp::Activation(activation) => {
-                tensors.floats(&node.name, "threshold", &[activation.thresholds.len()], &activation.thresholds);
+                tensors.floats(
+                    &node.name,
+                    "threshold",
+                    &[activation.thresholds.len()],
+                    &activation.thresholds,
+                );
                 levels(activation, &mut set);
                 mask("mask", &activation.mask, &mut set);
             }
@@ -148,11 +154,21 @@ struct Tensors(Vec<Tensor>);
 impl Tensors {
     fn floats(&mut self, node: &str, part: &str, shape: &[usize], values: &[f32]) {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.0.push(Tensor { name: format!("{node}.{part}"), dtype: Dtype::F32, shape: shape.to_vec(), bytes });
+        self.0.push(Tensor {
+            name: format!("{node}.{part}"),
+            dtype: Dtype::F32,
+            shape: shape.to_vec(),
+            bytes,
+        });
     }
 
     fn doubles(&mut self, node: &str, part: &str, values: &[f64]) {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.0.push(Tensor { name: format!("{node}.{part}"), dtype: Dtype::F64, shape: vec![values.len()], bytes });
+        self.0.push(Tensor {
+            name: format!("{node}.{part}"),
+            dtype: Dtype::F64,
+            shape: vec![values.len()],
+            bytes,
+        });
     }
 }

@@ -132,7 +132,6 @@ fn context(
     let scaled = |c: usize| theta(name, &tensor, c, thresholds[c], unit(c) / f64::from(1 << fraction));
     let thetas = (0..channels).map(scaled).collect::<Result<_, _>>()?;
     let operation = Operation::Context { scores, value, heads, fraction };
-    let layer =
-        Layer { walk: Walk::Windows(attention.windows), ..Layer::new(name, operation, grid, thetas) };
+    let layer = Layer { walk: Walk::Windows(attention.windows), ..Layer::new(name, operation, grid, thetas) };
     Ok(emitter.push_activation(layer, &attention.context, None))
 }

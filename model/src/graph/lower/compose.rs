@@ -13,7 +13,13 @@ const MAX_WEIGHTS: usize = 1 << 28;
 ///
 /// Position `t * s2 - p2 + d2` of the tensor reads `(t * s2 - p2 + d2) * s1 - p1 + d1` of the source, so strides multiply. Outside its grid the
 /// tensor is 0; that is so for the composed taps, too, if they read nothing there.
-pub(super) fn taps(node: &Node, term: &Term, outer: Taps, middle: Grid, grid: Grid) -> Result<Taps, ModelError> {
+pub(super) fn taps(
+    node: &Node,
+    term: &Term,
+    outer: Taps,
+    middle: Grid,
+    grid: Grid,
+) -> Result<Taps, ModelError> {
     let rows = axis(term.taps.rows, outer.rows, [term.grid.rows, middle.rows, grid.rows]);
     let columns = axis(term.taps.columns, outer.columns, [term.grid.columns, middle.columns, grid.columns]);
     match (rows, columns) {
@@ -28,8 +34,10 @@ pub(super) fn taps(node: &Node, term: &Term, outer: Taps, middle: Grid, grid: Gr
 
 fn axis(inner: Axis, outer: Axis, [source, middle, tokens]: [usize; 3]) -> Option<Axis> {
     let outside = |position: i64, size: usize| !(0..size as i64).contains(&position);
-    let at = |axis: Axis, token: i64, tap: usize| token * axis.stride as i64 - axis.padding as i64 + tap as i64;
-    let nothing_there = |position: i64| (0..inner.kernel).all(|tap| outside(at(inner, position, tap), source));
+    let at =
+        |axis: Axis, token: i64, tap: usize| token * axis.stride as i64 - axis.padding as i64 + tap as i64;
+    let nothing_there =
+        |position: i64| (0..inner.kernel).all(|tap| outside(at(inner, position, tap), source));
     let read = (0..tokens).flat_map(|token| (0..outer.kernel).map(move |tap| at(outer, token as i64, tap)));
     let mut beyond = read.filter(|&position| outside(position, middle));
     beyond.all(nothing_there).then_some(Axis {
@@ -63,7 +71,9 @@ pub(super) fn maps(
         }
         Err(unmappable(
             node,
-            format!("it and the map before it are {outputs} x {row_length} weights together, 2^28 are allowed"),
+            format!(
+                "it and the map before it are {outputs} x {row_length} weights together, 2^28 are allowed"
+            ),
             "put an activation between both, and train again",
         ))
     };
@@ -73,7 +83,8 @@ pub(super) fn maps(
                 let mut sums = BTreeMap::new();
                 for to in row {
                     for from in &inner[to.channel] {
-                        *sums.entry((tap(from.tap, to.tap), from.channel)).or_insert(0.0) += to.gain * from.gain;
+                        *sums.entry((tap(from.tap, to.tap), from.channel)).or_insert(0.0) +=
+                            to.gain * from.gain;
                     }
                 }
                 sums.into_iter().map(|((tap, channel), gain)| Entry { tap, channel, gain }).collect()
@@ -99,7 +110,8 @@ pub(super) fn maps(
                 for to in row {
                     let weights = &weights[to.channel * inner_length..][..inner_length];
                     for (at, weight) in weights.iter().enumerate() {
-                        out[tap(at / term.inputs, to.tap) * term.inputs + at % term.inputs] += to.gain * weight;
+                        out[tap(at / term.inputs, to.tap) * term.inputs + at % term.inputs] +=
+                            to.gain * weight;
                     }
                 }
             }

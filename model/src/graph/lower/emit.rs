@@ -139,7 +139,9 @@ pub(super) fn terms(
                 if outputs * length > MAX_FILLED {
                     return Err(unmappable(
                         node,
-                        format!("it reads moved channels, as a layer of {outputs} x {length} weights, 2^26 are allowed"),
+                        format!(
+                            "it reads moved channels, as a layer of {outputs} x {length} weights, 2^26 are allowed"
+                        ),
                         "put the activation before the flatten or merge; that changes nothing if it has one threshold for all channels",
                     ));
                 }

@@ -152,14 +152,23 @@ impl Expression {
     /// # Errors
     /// If the result is no linear map with taps of the sources: two dense maps in a row, a constant that borders cut off, or a border that the
     /// two maps see differently.
-    pub fn mapped(&self, node: &Node, taps: Taps, map: &Map, outputs: usize) -> Result<Expression, ModelError> {
+    pub fn mapped(
+        &self,
+        node: &Node,
+        taps: Taps,
+        map: &Map,
+        outputs: usize,
+    ) -> Result<Expression, ModelError> {
         if self.positions == Positions::Averaged {
             if taps != Taps::TOKEN {
                 return self.spread(node)?.mapped(node, taps, map, outputs);
             }
             // The mean over positions of a map of each position is that map of the mean.
             let each = Expression { positions: Positions::Each, ..self.clone() };
-            return Ok(Expression { positions: Positions::Averaged, ..each.mapped(node, taps, map, outputs)? });
+            return Ok(Expression {
+                positions: Positions::Averaged,
+                ..each.mapped(node, taps, map, outputs)?
+            });
         }
         let grid = taps.grid(self.grid).expect("shapes were checked");
         self.terms.iter().try_for_each(|term| super::compose::check(node, term, map))?;
@@ -174,7 +183,13 @@ impl Expression {
     }
 
     /// What a map makes of the offset.
-    fn mapped_offset(&self, node: &Node, taps: Taps, map: &Map, outputs: usize) -> Result<Vec<f64>, ModelError> {
+    fn mapped_offset(
+        &self,
+        node: &Node,
+        taps: Taps,
+        map: &Map,
+        outputs: usize,
+    ) -> Result<Vec<f64>, ModelError> {
         if self.offset.iter().all(|&offset| offset == 0.0) {
             return Ok(vec![0.0; outputs]);
         }

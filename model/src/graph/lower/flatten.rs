@@ -23,7 +23,9 @@ pub(super) fn flatten(node: &Node, input: &Expression) -> Result<Expression, Mod
 /// Channel `q * channels + c` is channel `c` of neighbour `q`.
 pub(super) fn merge(node: &Node, input: &Expression) -> Result<Expression, ModelError> {
     let channels = input.channels;
-    selected(node, &input.spread(node)?, Taps::square(2, 2, 0), 4 * channels, |o| (o / channels, o % channels))
+    selected(node, &input.spread(node)?, Taps::square(2, 2, 0), 4 * channels, |o| {
+        (o / channels, o % channels)
+    })
 }
 
 /// Outputs that each are one (tap, channel) of the input.

@@ -44,13 +44,16 @@ mod tests {
         let pooled = average(&node(), &plane(4, 6, 2), Taps::square(2, 2, 0)).unwrap();
         assert_eq!((pooled.grid.rows, pooled.grid.columns), (2, 3));
         assert!(pooled.terms[0].map.is_diagonal());
-        assert!(pooled.terms[0].map.row(1, 4, 2).iter().all(|entry| entry.gain == 0.25 && entry.channel == 1));
+        assert!(
+            pooled.terms[0].map.row(1, 4, 2).iter().all(|entry| entry.gain == 0.25 && entry.channel == 1)
+        );
     }
 
     #[test]
     fn in_front_of_a_convolution_it_goes_into_its_taps() {
         let pooled = average(&node(), &plane(8, 8, 1), Taps::square(2, 2, 0)).unwrap();
-        let both = pooled.mapped(&node(), Taps::square(3, 1, 1), &Map::Dense((1..=9).map(f64::from).collect()), 1);
+        let both =
+            pooled.mapped(&node(), Taps::square(3, 1, 1), &Map::Dense((1..=9).map(f64::from).collect()), 1);
         let both = both.unwrap();
         assert_eq!(both.terms[0].taps, Taps::square(6, 2, 2));
         let row = both.terms[0].map.row(0, 36, 1);

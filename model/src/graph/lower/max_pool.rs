@@ -23,19 +23,27 @@ pub(super) fn layer(
     let exact = |neuron: Neuron| {
         // A pool of a pool: OR of thermometer codes is one.
         neuron == Neuron::OR
-            || neuron.schedule == Schedule::AfterAll && source.order == SlotOrder::Identity && source.rotate == 0
+            || neuron.schedule == Schedule::AfterAll
+                && source.order == SlotOrder::Identity
+                && source.rotate == 0
     };
     if !source.neuron.is_some_and(exact) {
         return Err(unmappable(
             node,
-            format!("it pools `{}`, whose neurons fire while they integrate, so the maximum is not the OR of spikes", source.name),
+            format!(
+                "it pools `{}`, whose neurons fire while they integrate, so the maximum is not the OR of spikes",
+                source.name
+            ),
             "convert with two-phase neurons and use `qcfs` or `relu_clip` before it, or train with average pooling",
         ));
     }
     if source.mask.ratio != 0 {
         return Err(unmappable(
             node,
-            format!("it pools `{}`, of whose spikes a mask drops {}/256, so OR is not the maximum", source.name, source.mask.ratio),
+            format!(
+                "it pools `{}`, of whose spikes a mask drops {}/256, so OR is not the maximum",
+                source.name, source.mask.ratio
+            ),
             "put the mask on this node, behind the pool, and train again",
         ));
     }

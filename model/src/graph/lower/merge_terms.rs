@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 pub(super) fn conv(node: &Node, input: &Expression, conv: &Conv) -> Result<Expression, ModelError> {
     let (outputs, inputs, _, columns) = conv.weight.dim();
     let taps = conv.taps.count();
-    let weight = |o: usize, i: usize, tap: usize| f64::from(conv.weight[(o, i, tap / columns, tap % columns)]);
+    let weight =
+        |o: usize, i: usize, tap: usize| f64::from(conv.weight[(o, i, tap / columns, tap % columns)]);
     let map = match conv.groups {
         Groups::Depthwise => Map::diagonal(outputs, taps, |o, tap| weight(o, 0, tap)),
         Groups::One => {
@@ -89,10 +90,8 @@ fn add_term(terms: &mut Vec<Term>, term: Term) {
                     for entry in row.iter().chain(other) {
                         *sums.entry((entry.tap, entry.channel)).or_insert(0.0) += entry.gain;
                     }
-                    *row = sums
-                        .into_iter()
-                        .map(|((tap, channel), gain)| Entry { tap, channel, gain })
-                        .collect();
+                    *row =
+                        sums.into_iter().map(|((tap, channel), gain)| Entry { tap, channel, gain }).collect();
                 }
                 return;
             }

@@ -102,7 +102,11 @@ impl Lowering<'_> {
         let last = self.graph.nodes.len() - 1;
         for (index, node) in self.graph.nodes.iter().enumerate() {
             if self.unread[index] == 0 && index != last {
-                return Err(unmappable(node, "nothing reads it", "leave it out, or let the last node depend on it"));
+                return Err(unmappable(
+                    node,
+                    "nothing reads it",
+                    "leave it out, or let the last node depend on it",
+                ));
             }
             let value = self.value(index, node)?;
             self.values.push(Some(value));

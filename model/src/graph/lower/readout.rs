@@ -41,7 +41,8 @@ pub(super) fn lower(emitter: &mut Emitter<'_>, node: &Node, logits: &Expression)
     });
     check_head(node, logits, &rows, scale)?;
     let name = &node.name;
-    let bias = logits.offset.iter().map(|&bias| integer(name, per_step(bias) / scale)).collect::<Result<_, _>>()?;
+    let bias =
+        logits.offset.iter().map(|&bias| integer(name, per_step(bias) / scale)).collect::<Result<_, _>>()?;
     let mut deviations = Deviations::default();
     for row in &rows {
         deviations.add(row, &vec![scale; row.len()]);
@@ -57,7 +58,12 @@ pub(super) fn lower(emitter: &mut Emitter<'_>, node: &Node, logits: &Expression)
 }
 
 /// Refuses a head of which one number is so large that all weights of a class become 0 beside it.
-fn check_head(node: &Node, logits: &Expression, rows: &[Vec<Vec<f64>>], scale: f64) -> Result<(), ModelError> {
+fn check_head(
+    node: &Node,
+    logits: &Expression,
+    rows: &[Vec<Vec<f64>>],
+    scale: f64,
+) -> Result<(), ModelError> {
     let vanishes = |row: &Vec<Vec<f64>>| {
         let top = largest(&row.concat());
         top > 0.0 && top < 0.5 * scale
@@ -68,10 +74,20 @@ fn check_head(node: &Node, logits: &Expression, rows: &[Vec<Vec<f64>>], scale: f
     let top = |values: &mut dyn Iterator<Item = f64>| {
         values.enumerate().max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs())).unwrap_or_default()
     };
-    let dense = logits.terms.iter().filter_map(|term| if let Map::Dense(data) = &term.map { Some(data) } else { None });
+    let dense = logits
+        .terms
+        .iter()
+        .filter_map(|term| if let Map::Dense(data) = &term.map { Some(data) } else { None });
     let weight = top(&mut dense.flatten().copied());
     let bias = top(&mut logits.offset.iter().copied());
-    let (part, (index, value)) = if bias.1.abs() > weight.1.abs() { ("bias", bias) } else { ("weight", weight) };
-    let expected = "small enough: logits share one scale, and the weights of a class would all become 0 beside it";
-    Err(ModelError::TensorValue { name: format!("{}.{part}", node.name), index, value: value as f32, expected })
+    let (part, (index, value)) =
+        if bias.1.abs() > weight.1.abs() { ("bias", bias) } else { ("weight", weight) };
+    let expected =
+        "small enough: logits share one scale, and the weights of a class would all become 0 beside it";
+    Err(ModelError::TensorValue {
+        name: format!("{}.{part}", node.name),
+        index,
+        value: value as f32,
+        expected,
+    })
 }

@@ -87,7 +87,8 @@ impl Site<'_> {
         let scale = self.extent(values).scale(shifts);
         let steps: Vec<f64> = shifts.iter().map(|&shift| scale * power(shift)).collect();
         deviations.add(values.terms, &steps);
-        let round = |(term, step): (&Vec<f64>, &f64)| term.iter().map(|value| (value / step).round() as i8).collect();
+        let round =
+            |(term, step): (&Vec<f64>, &f64)| term.iter().map(|value| (value / step).round() as i8).collect();
         Ok(Quantised {
             weights: values.terms.iter().zip(&steps).map(round).collect(),
             bias: integer(self.name, values.offset / scale)?,
