@@ -141,7 +141,7 @@ impl Builder<'_> {
 mod tests {
     use super::super::{LowerOptions, lower};
     use super::*;
-    use crate::{ConvertOptions, convert::convert_and_measure};
+    use crate::Network;
     use std::path::{Path, PathBuf};
 
     /// All checkpoints of the repository: the shipped ones and the exporter's sample.
@@ -157,24 +157,21 @@ mod tests {
         files
     }
 
+    /// Weights, biases, thresholds, orders, masks: bit for bit.
     #[test]
-    fn shipped_checkpoints_lower_to_the_networks_that_they_convert_to() {
+    fn shipped_checkpoints_lower_to_the_shipped_networks() {
+        let mut compared = 0;
         for file in checkpoints() {
+            let Ok(shipped) = Network::load(&file.with_file_name("net.mst")) else { continue };
             let checkpoint = Checkpoint::load(&file).unwrap();
-            let converted = convert_and_measure(&checkpoint, &ConvertOptions::new(NAME)).unwrap();
-            let lowered = lower(&Graph::from(&checkpoint), &LowerOptions::default()).unwrap();
-            assert_eq!(lowered.network.layers.len(), converted.network.layers.len());
-            for (index, layer) in converted.network.layers.iter().enumerate() {
-                assert!(
-                    lowered.network.layers[index] == *layer,
-                    "{}: layer `{}`",
-                    file.display(),
-                    layer.name
-                );
+            let lowered = lower(&Graph::from(&checkpoint), &LowerOptions::default()).unwrap().network;
+            assert_eq!(lowered.layers.len(), shipped.layers.len());
+            for (layer, expected) in lowered.layers.iter().zip(&shipped.layers) {
+                assert!(layer == expected, "{}: layer `{}`", file.display(), expected.name);
             }
-            assert!(lowered.network == converted.network, "{}", file.display());
-            assert_eq!(lowered.precision, converted.precision);
+            compared += 1;
         }
+        assert_eq!(compared, 5);
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Builder {
                 self.activated(pooled, 1.0)
             }
             6 => self.max_pool(&x),
-            7 if x.grid.rows % 2 == 0 && x.grid.columns % 2 == 0 => {
+            7 if x.grid.rows.is_multiple_of(2) && x.grid.columns.is_multiple_of(2) => {
                 let id = self.push(NodeOp::Merge, &[x.id]);
                 let grid = Grid { rows: x.grid.rows / 2, columns: x.grid.columns / 2 };
                 let merged = Tensor { id, grid, units: x.units.repeat(4), dense: Dense::No };
