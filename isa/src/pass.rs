@@ -82,7 +82,7 @@ record! {
     wrap_y @ 5 [0 +: 32] "Bytes subtracted in the row band.";
     wrap_x @ 5 [32 +: 32] "Bytes subtracted in the column band.";
     chunk_stride @ 6 [0 +: 32] "Bytes between chunks of a token.";
-    group_stride @ 6 [32 +: 32] "Bytes between groups.";
+    group_stride @ 6 [32 +: 32] "Bytes between groups, the same in all passes of a layer.";
 }
 
 impl Pass {
