@@ -193,8 +193,7 @@ impl Seen<'_> {
 
     fn blind_token(&self, term: &Term) -> bool {
         let positions = |token| term.taps.positions(self.grid(term), self.layer.grid, token);
-        self.plane(term)
-            && (0..self.layer.grid.tokens()).any(|token| positions(token).all(|at| at.is_none()))
+        self.plane(term) && (0..self.layer.grid.tokens()).any(|token| positions(token).all(|at| at.is_none()))
     }
 
     fn distinct(&self, of: impl Fn(&Term) -> String) -> usize {

@@ -125,7 +125,14 @@ impl Builder {
 
     pub fn neuron(&mut self) -> Neuron {
         let hard = Neuron::OR;
-        self.random.pick(&[Neuron::IF, Neuron::IF, hard, Neuron::TWO_PHASE, Neuron::TWO_PHASE, Neuron::TWO_PHASE])
+        self.random.pick(&[
+            Neuron::IF,
+            Neuron::IF,
+            hard,
+            Neuron::TWO_PHASE,
+            Neuron::TWO_PHASE,
+            Neuron::TWO_PHASE,
+        ])
     }
 
     /// Row by row, on a grid, with some neuron.

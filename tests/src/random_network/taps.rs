@@ -49,7 +49,8 @@ impl Builder {
         };
         let mut taps = Taps { rows: axis(grid.rows), columns: axis(grid.columns) };
         while taps.count() > most {
-            let longer = if taps.rows.kernel >= taps.columns.kernel { &mut taps.rows } else { &mut taps.columns };
+            let longer =
+                if taps.rows.kernel >= taps.columns.kernel { &mut taps.rows } else { &mut taps.columns };
             longer.kernel -= 1;
             longer.padding = longer.padding.min(longer.kernel - 1);
         }

@@ -15,11 +15,7 @@ use crate::device::{Device, add_inputs, connections};
 
 /// Inputs that the engine reads from a buffer, with the width of each.
 fn buffers(config: &CoreConfig) -> [(&'static str, u32); 3] {
-    [
-        ("matrix_row", 8 * config.lanes),
-        ("own_spikes", 8 * config.lanes),
-        ("parameter_row", 16 * config.lanes),
-    ]
+    [("matrix_row", 8 * config.lanes), ("own_spikes", 8 * config.lanes), ("parameter_row", 16 * config.lanes)]
 }
 
 /// Events in, rows of spike bytes out. What the engine reads from its buffers with an event (matrix row, segment, bias row) comes with the event;
@@ -35,8 +31,10 @@ fn array_bench(config: &CoreConfig) -> Rc<Module> {
         let rank_now = ranks.slice_at(&rank_index, 8);
         m.unused(&rank_now.bit(7));
         let read_row = m.wire("read_row", PARAMETER_ROWS);
-        let mut inputs =
-            vec![("rank_now".to_owned(), rank_now.slice(0, 7)), ("read_row_onehot".to_owned(), read_row.clone())];
+        let mut inputs = vec![
+            ("rank_now".to_owned(), rank_now.slice(0, 7)),
+            ("read_row_onehot".to_owned(), read_row.clone()),
+        ];
         add_inputs(m, &control, &mut inputs);
         let paced = m.instance("control", &control, &connections(&inputs));
         m.assign(&rank_index, &paced.output("rank_index"));
@@ -81,7 +79,9 @@ fn array_bench(config: &CoreConfig) -> Rc<Module> {
         add_inputs(m, &array, &mut inputs);
         let lanes = m.instance("array", &array, &connections(&inputs));
         m.assign(&partial_sums, &lanes.output("partial_sums"));
-        for port in ["advance", "idle", "token_step", "bytes_valid", "bytes_last", "bytes_offset", "sums_full"] {
+        for port in
+            ["advance", "idle", "token_step", "bytes_valid", "bytes_last", "bytes_offset", "sums_full"]
+        {
             m.output(port, &paced.output(port));
         }
         for port in ["spikes", "emitted", "transmitted"] {
@@ -153,9 +153,10 @@ impl Kind {
 
     pub fn schedule(self) -> Schedule {
         match self {
-            Kind::Linear(schedule) | Kind::Bytes(schedule) | Kind::Scores(schedule) | Kind::Context(schedule) => {
-                schedule
-            }
+            Kind::Linear(schedule)
+            | Kind::Bytes(schedule)
+            | Kind::Scores(schedule)
+            | Kind::Context(schedule) => schedule,
             Kind::Sum => Schedule::AfterAll,
         }
     }
@@ -311,7 +312,11 @@ impl Bench {
             if quiet_before && due.is_empty() && device.is("idle") {
                 return;
             }
-            assert!(quiet < PATIENCE, "nothing moves for {quiet} cycles; {} events were not taken", queue.len());
+            assert!(
+                quiet < PATIENCE,
+                "nothing moves for {quiet} cycles; {} events were not taken",
+                queue.len()
+            );
         }
     }
 

@@ -15,8 +15,7 @@ fn verdict(d: &Descriptor, core: &CoreConfig) -> Option<ErrorCode> {
         && d.tail_steps == d.time_steps - 8 * (chunks - 1)
         && d.rotate < d.time_steps;
     let record = (8..=24).contains(&d.pass_words) && d.pass_words.is_multiple_of(core.bus_bits / 64);
-    let counts =
-        [d.tiles, d.groups, d.blocks_y, d.blocks_x, d.inner_y, d.inner_x, d.passes, d.output_words];
+    let counts = [d.tiles, d.groups, d.blocks_y, d.blocks_x, d.inner_y, d.inner_x, d.passes, d.output_words];
     let shape = counts.iter().all(|&count| count > 0)
         && (d.shift == 0 || d.shift < d.inner_y.min(d.inner_x))
         && (!attention || d.keys > 0 && d.key_words > 0 && d.passes == 1 && d.sum + d.bytes == 0)
@@ -125,7 +124,11 @@ fn the_first_thing_that_is_wrong_is_named() {
                 assert!(device.is("done"), "case {case}");
                 let code = device.is("bad").then(|| device.get("code") as u32);
                 let expected = verdict(&descriptor, &core);
-                assert_eq!(code, expected.map(|code| code as u32), "case {case}: {expected:?}, {descriptor:?}");
+                assert_eq!(
+                    code,
+                    expected.map(|code| code as u32),
+                    "case {case}: {expected:?}, {descriptor:?}"
+                );
                 *found.entry(code).or_insert(0) += 1;
             }
             device.set("active", false);

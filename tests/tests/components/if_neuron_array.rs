@@ -368,8 +368,7 @@ fn events_never_wait_when_a_sum_has_as_many_as_its_threshold_steps() {
     for time_steps in 1..=20 {
         for kind in KINDS.into_iter().filter(|kind| !matches!(kind, Kind::Bytes(_) | Kind::Sum)) {
             // A sum takes two cycles at least.
-            let fires =
-                if kind.schedule() == Schedule::EachStep { 2 } else { time_steps.max(2) as usize };
+            let fires = if kind.schedule() == Schedule::EachStep { 2 } else { time_steps.max(2) as usize };
             let mut job = random_job(&mut random, core, (kind, time_steps), fires..=fires + 3);
             job.mask_shared = false;
             let found = check(&mut bench, &job, FULL_SPEED, "many events");

@@ -120,14 +120,18 @@ fn tokens(layer: &Descriptor) -> Vec<Place> {
 fn offset(layer: &Descriptor, pass: &Pass, group: u32, at: Place) -> u32 {
     let strides = [pass.block_y_stride, pass.block_x_stride, pass.y_stride, pass.x_stride, pass.group_stride];
     let counts = [at.block[0], at.block[1], at.inner[0], at.inner[1], group];
-    let offset = counts.into_iter().zip(strides).fold(0u32, |sum, (n, s)| sum.wrapping_add(n.wrapping_mul(s)));
+    let offset =
+        counts.into_iter().zip(strides).fold(0u32, |sum, (n, s)| sum.wrapping_add(n.wrapping_mul(s)));
     let band = |axis: usize, blocks: u32, inner: u32, wrap: u32| {
         let last = at.block[axis] + 1 == blocks && layer.shift > 0;
         if last && at.inner[axis] >= inner - layer.shift { wrap } else { 0 }
     };
-    offset
-        .wrapping_sub(band(0, layer.blocks_y, layer.inner_y, pass.wrap_y))
-        .wrapping_sub(band(1, layer.blocks_x, layer.inner_x, pass.wrap_x))
+    offset.wrapping_sub(band(0, layer.blocks_y, layer.inner_y, pass.wrap_y)).wrapping_sub(band(
+        1,
+        layer.blocks_x,
+        layer.inner_x,
+        pass.wrap_x,
+    ))
 }
 
 /// "Positions" in `isa::pass`.

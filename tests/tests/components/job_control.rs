@@ -136,7 +136,8 @@ impl Bench {
         }
         let fresh = pass == 0 && block == 0;
         assert_eq!(walks, u32::from(fresh), "{case}: the output walk starts over with a tile");
-        let block_rows: Vec<u64> = (0..PARAMETER_ROWS.into()).map(|row| 16 * (self.blocks & 1) + row).collect();
+        let block_rows: Vec<u64> =
+            (0..PARAMETER_ROWS.into()).map(|row| 16 * (self.blocks & 1) + row).collect();
         assert_eq!(rows, if pass == 0 { block_rows } else { Vec::new() }, "{case}: parameter rows");
         for (port, expected) in [
             ("bank", bank),

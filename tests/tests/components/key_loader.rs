@@ -110,7 +110,8 @@ impl Bench {
         (0..3).for_each(|_| device.cycle());
         device.set("job_base", random.bits());
         device.set("active", true);
-        let beats: Vec<&[u8]> = job.rows.iter().flatten().flat_map(|row| row.chunks(self.bus_bytes)).collect();
+        let beats: Vec<&[u8]> =
+            job.rows.iter().flatten().flat_map(|row| row.chunks(self.bus_bytes)).collect();
         let beats_a_row = job.rows[0][0].len() / self.bus_bytes;
         let (mut requested, mut matrix) = (Vec::new(), BTreeMap::new());
         let (mut taken, mut quiet, mut there) = (0, 0, false);
@@ -150,7 +151,10 @@ impl Bench {
         device.set("active", false);
         device.set("in_valid", false);
         device.cycle();
-        assert!(!device.is("key_valid") && !device.is("request_valid"), "{case}: still at work when it is done");
+        assert!(
+            !device.is("key_valid") && !device.is("request_valid"),
+            "{case}: still at work when it is done"
+        );
         assert_eq!(requested, job.offsets(), "{case}: requests of {job:?}");
         assert_eq!(taken, beats.len(), "{case}: beats of {job:?}");
         for (place, byte) in job.matrix() {

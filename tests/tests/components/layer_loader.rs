@@ -30,7 +30,8 @@ impl Layer {
         let time_steps = random.size(1, 16) as u32;
         let (lane_words, beat_words) = (core.lanes / 8, core.bus_bits / 64);
         let chunks = time_steps.div_ceil(8);
-        let beats = |random: &mut Random, most: u32| beat_words * random.size(1, (most / beat_words) as usize) as u32;
+        let beats =
+            |random: &mut Random, most: u32| beat_words * random.size(1, (most / beat_words) as usize) as u32;
         let keys = random.size(1, core.bias_rows as usize) as u32;
         let most_words = core.weight_rows / 8 / chunks;
         let (tiles, output_words, key_words, passes) = match op {
@@ -153,10 +154,18 @@ fn jobs(layer: &Layer, core: &CoreConfig) -> Vec<Job> {
                 for block in 0..of_blocks {
                     let first_of_layer = jobs.is_empty();
                     let stored = d.matrix_base.wrapping_add(matrix_bytes);
-                    let of_tile = if scores { (tile * core.lanes).wrapping_mul(d.matrix_token_stride) } else { tile * core.lanes };
-                    let plane = [group.wrapping_mul(d.matrix_group_stride), of_tile, block.wrapping_mul(d.matrix_block_stride)]
-                        .into_iter()
-                        .fold(d.matrix_base, u32::wrapping_add);
+                    let of_tile = if scores {
+                        (tile * core.lanes).wrapping_mul(d.matrix_token_stride)
+                    } else {
+                        tile * core.lanes
+                    };
+                    let plane = [
+                        group.wrapping_mul(d.matrix_group_stride),
+                        of_tile,
+                        block.wrapping_mul(d.matrix_block_stride),
+                    ]
+                    .into_iter()
+                    .fold(d.matrix_base, u32::wrapping_add);
                     let new_parameters = attention || pass == 0;
                     let new_bias = scores && block == 0;
                     jobs.push(Job {
@@ -165,10 +174,15 @@ fn jobs(layer: &Layer, core: &CoreConfig) -> Vec<Job> {
                             .then(|| d.pass_base.wrapping_add(8 * d.pass_words * pass as u32)),
                         parameters: new_parameters
                             .then(|| d.parameter_base.wrapping_add(2 * PARAMETER_ROWS * core.lanes * blocks)),
-                        bias: new_bias.then(|| d.bias_base.wrapping_add(2 * core.lanes * d.keys * bias_blocks)),
+                        bias: new_bias
+                            .then(|| d.bias_base.wrapping_add(2 * core.lanes * d.keys * bias_blocks)),
                         matrix: if attention { plane } else { stored },
                         keys: if scores { (d.keys - tile * core.lanes).min(core.lanes) } else { d.keys },
-                        words: if scores { d.key_words } else { d.key_words.saturating_sub(tile * core.lanes / 8).min(core.lanes / 8) },
+                        words: if scores {
+                            d.key_words
+                        } else {
+                            d.key_words.saturating_sub(tile * core.lanes / 8).min(core.lanes / 8)
+                        },
                     });
                     blocks += u32::from(new_parameters);
                     bias_blocks += u32::from(new_bias);
@@ -226,7 +240,8 @@ fn requests(layers: &[Layer], descriptor_base: u32, core: &CoreConfig) -> VecDeq
             }
             for chunk in 0..d.chunks {
                 for key in 0..job.keys {
-                    let at = [chunk.wrapping_mul(d.matrix_chunk_stride), key.wrapping_mul(d.matrix_token_stride)];
+                    let at =
+                        [chunk.wrapping_mul(d.matrix_chunk_stride), key.wrapping_mul(d.matrix_token_stride)];
                     all.push_back((at.into_iter().fold(job.matrix, u32::wrapping_add), job.words));
                 }
             }
@@ -305,14 +320,21 @@ impl<'a> Bench<'a> {
                 (there, quiet) = (false, 0);
             }
             if ready && self.device.is("request_valid") {
-                let found = (self.device.get("request_offset") as u32, self.device.get("request_words") as u32);
+                let found =
+                    (self.device.get("request_offset") as u32, self.device.get("request_words") as u32);
                 assert_eq!(Some(found), expected.pop_front(), "{case}: a request of {:?}", self.layers);
-                let bytes: Vec<u8> =
-                    (0..found.1).flat_map(|i| self.memory.word(found.0.wrapping_add(8 * i)).to_le_bytes()).collect();
+                let bytes: Vec<u8> = (0..found.1)
+                    .flat_map(|i| self.memory.word(found.0.wrapping_add(8 * i)).to_le_bytes())
+                    .collect();
                 beats.extend(bytes.chunks(self.core.bus_bytes() as usize).map(<[u8]>::to_vec));
                 quiet = 0;
             }
-            assert!(quiet < PATIENCE, "{case}: nothing moves; next request {:?} of {:?}", expected.front(), self.layers);
+            assert!(
+                quiet < PATIENCE,
+                "{case}: nothing moves; next request {:?} of {:?}",
+                expected.front(),
+                self.layers
+            );
         }
         assert!(expected.is_empty(), "{case}: {} requests were not made", expected.len());
     }
@@ -364,7 +386,8 @@ impl<'a> Bench<'a> {
             if next.is_none() {
                 // Jobs of the next layer may be loaded already.
                 self.place.loaded -= all.len();
-                (self.place.layer, self.place.jobs_done, self.place.records, self.place.taken) = (layer + 1, 0, 0, false);
+                (self.place.layer, self.place.jobs_done, self.place.records, self.place.taken) =
+                    (layer + 1, 0, 0, false);
             }
         }
     }
@@ -402,7 +425,12 @@ impl<'a> Bench<'a> {
         let words = layer.passes[self.place.records % layer.passes.len()].to_words();
         for field in pass::FIELDS {
             let expected = words[field.word] >> field.lsb & field.largest();
-            assert_eq!(self.device.get(&format!("pass_{}", field.name)), expected, "{case}: `{}`", field.name);
+            assert_eq!(
+                self.device.get(&format!("pass_{}", field.name)),
+                expected,
+                "{case}: `{}`",
+                field.name
+            );
         }
         self.place.records += 1;
         self.place.bank = self.device.get("pass_bank");
@@ -457,12 +485,17 @@ impl<'a> Bench<'a> {
             .flat_map(|(chunk, key)| (0..8 * job.words).map(move |byte| (chunk, key, byte)))
         {
             let first = chunk * 8 * pass.segment_words;
-            let found = if scores { weight(first + byte, key as usize) } else { weight(first + key, byte as usize) };
+            let found =
+                if scores { weight(first + byte, key as usize) } else { weight(first + key, byte as usize) };
             let at = job
                 .matrix
                 .wrapping_add(chunk.wrapping_mul(d.matrix_chunk_stride))
                 .wrapping_add(key.wrapping_mul(d.matrix_token_stride));
-            assert_eq!(found, memory(at, byte as usize), "{case}: chunk {chunk}, key {key}, byte {byte} of {job:?}");
+            assert_eq!(
+                found,
+                memory(at, byte as usize),
+                "{case}: chunk {chunk}, key {key}, byte {byte} of {job:?}"
+            );
         }
         if let (true, Some(bias)) = (scores, all[..=jobs_done].iter().rev().find_map(|job| job.bias)) {
             let second = self.device.is(&format!("bias_bank_{bank}"));

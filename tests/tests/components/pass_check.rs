@@ -104,7 +104,11 @@ fn the_first_thing_that_is_wrong_is_named() {
             assert!(device.is("done"), "case {case}: not in cycle {CYCLES}");
             let code = device.is("bad").then(|| device.get("code") as u32);
             let expected = verdict(&layer, &pass, &core);
-            assert_eq!(code, expected.map(|code| code as u32), "case {case}: {expected:?}, {layer:?}, {pass:?}");
+            assert_eq!(
+                code,
+                expected.map(|code| code as u32),
+                "case {case}: {expected:?}, {layer:?}, {pass:?}"
+            );
             *found.entry(code).or_insert(0) += 1;
             device.set("active", false);
             device.cycle();

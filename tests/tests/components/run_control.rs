@@ -148,7 +148,8 @@ impl Control {
     /// The state after a cycle with these inputs.
     fn next(&self, now: &Stimulus) -> Control {
         let mut next = self.clone();
-        next.bad_run = !(1..=MAX_LAYERS).contains(&now.count) || !now.base.is_multiple_of(isa::descriptor::ALIGNMENT as u64);
+        next.bad_run = !(1..=MAX_LAYERS).contains(&now.count)
+            || !now.base.is_multiple_of(isa::descriptor::ALIGNMENT as u64);
         let running = self.state == State::Run;
         let found = self.error_now(now).filter(|_| self.error.is_none());
         let busy = matches!(self.state, State::Run | State::Drain(true));

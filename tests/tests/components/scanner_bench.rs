@@ -124,7 +124,8 @@ impl Row {
 
     /// Cycles that it takes to load.
     pub fn cycles(&self, bus_bytes: usize) -> usize {
-        let of_segment = |segment: &Option<Vec<u8>>| segment.as_ref().map_or(1, |bytes| bytes.len() / bus_bytes);
+        let of_segment =
+            |segment: &Option<Vec<u8>>| segment.as_ref().map_or(1, |bytes| bytes.len() / bus_bytes);
         self.segments.iter().map(of_segment).sum()
     }
 }

@@ -198,7 +198,11 @@ fn the_words_of_a_row_need_not_be_a_power_of_two() {
 }
 
 /// A layer at full speed, in one job: the cycles that each row takes to load, events of each row, and the cycles of the events.
-fn full_speed(bench: &mut Bench, core: &CoreConfig, random: &mut Random) -> (Vec<usize>, Vec<usize>, Vec<u64>) {
+fn full_speed(
+    bench: &mut Bench,
+    core: &CoreConfig,
+    random: &mut Random,
+) -> (Vec<usize>, Vec<usize>, Vec<u64>) {
     let layer = Layer::random(random, core);
     let mut rows = random_rows(random, &layer, core);
     let first = rows.iter().position(|row| row.job_end).expect("a job ends");
@@ -223,7 +227,11 @@ fn rows_that_take_longer_to_scan_than_to_load_follow_without_a_bubble() {
             let took = cycles.last().unwrap() - cycles[0] + 1;
             // A beat is marked three cycles after it arrives, and what it makes of the row is known in a fourth.
             if events.iter().all(|&count| count >= longest + 4) {
-                assert_eq!(took, cycles.len() as u64, "case {case}: {events:?} events, {loads:?} cycles to load");
+                assert_eq!(
+                    took,
+                    cycles.len() as u64,
+                    "case {case}: {events:?} events, {loads:?} cycles to load"
+                );
                 measured += 1;
             }
         }
