@@ -200,6 +200,9 @@ fn integrate(m: &mut Builder, bits: u32, parameters: &Parameters) -> Integrate {
     let accumulator = m.reg_signed("accumulator", bits);
     let drive = m.reg_signed("drive", bits);
     let addend = m.named("addend", &operand.sext(ADDEND_BITS).shl_by(&power));
+    if bits < ADDEND_BITS {
+        m.unused(&addend.as_unsigned().slice(bits, ADDEND_BITS - bits));
+    }
     let sum = m.named("sum", &(mux(&first, &parameters.bias, &accumulator) + resized(&addend, bits)));
     m.set_if(&accumulator, &accumulate, &sum);
     m.set_if(&drive, &capture, &accumulator);

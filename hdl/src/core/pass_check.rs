@@ -37,6 +37,7 @@ pub fn pass_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set(&cycle, &cycle.inc());
         let [row_words, chunk_words] = [("row_words", &pass["segments"]), ("chunk_words", &layer["chunks"])]
             .map(|(name, count)| summed(m, &pass, &active, &cycle, name, &count.zext(cycle.width())));
+        m.carries(&pass["matrix_rows"], u64::from(config.max_fan_in));
         m.carries(&row_words, u64::from(config.max_fan_in / 8));
         m.carries(&chunk_words, u64::from(config.weight_rows / 8));
         let attention = layer.is_attention();
