@@ -2,8 +2,9 @@
 //!
 //! Features are looked up in the network and in the program that it was compiled to, so that what a generator means to make does not count.
 
-use isa::program::{LayerPlan, Program};
-use isa::{CoreConfig, Schedule, Taps};
+use isa::pass::START_BITS;
+use isa::program::{LayerPlan, Program, Strip};
+use isa::{CoreConfig, Pass, Schedule, Taps};
 use model::Configured;
 use model::network::{Layer, Neuron, Operation, Reset, Source, Term, Walk, Weights, Windows};
 use std::collections::BTreeSet;
@@ -48,7 +49,7 @@ features! {
     "padding 3" |s| s.any_axis(|axis| axis.padding == 3);
     "rows and columns sampled differently" |s| s.any_term(|term| s.plane(term) && term.taps.rows != term.taps.columns);
     "kernel larger than its source" |s| s.any_term(|term| s.wider_than_source(term));
-    "tokens of which no tap is inside" |s| s.any_term(|term| s.blind_token(term));
+    "a pass of which a token sees nothing" |s| s.blind_pass();
     "grid with an odd side" |s| s.layer.grid.rows % 2 == 1 && s.layer.grid.rows > 1 || s.layer.grid.columns % 2 == 1 && s.layer.grid.columns > 1;
     "1 term" |s| s.terms().len() == 1;
     "2 terms" |s| s.terms().len() == 2;
@@ -191,9 +192,14 @@ impl Seen<'_> {
         self.plane(term) && (term.taps.rows.kernel > grid.rows || term.taps.columns.kernel > grid.columns)
     }
 
-    fn blind_token(&self, term: &Term) -> bool {
-        let positions = |token| term.taps.positions(self.grid(term), self.layer.grid, token);
-        self.plane(term) && (0..self.layer.grid.tokens()).any(|token| positions(token).all(|at| at.is_none()))
+    /// Whether all segments of a pass lie outside the source for some token.
+    fn blind_pass(&self) -> bool {
+        let strips = self.plan.strips.iter();
+        strips.filter(|strip| strip.descriptor.shift == 0).any(|Strip { descriptor: d, passes }| {
+            let (rows, columns) = (d.blocks_y * d.inner_y, d.blocks_x * d.inner_x);
+            let tokens = || (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
+            passes.iter().any(|pass| tokens().any(|token| pass.table.iter().all(|tap| !inside(pass, tap, token))))
+        })
     }
 
     fn distinct(&self, of: impl Fn(&Term) -> String) -> usize {
@@ -255,6 +261,14 @@ impl Seen<'_> {
         let of = |schedule| self.network.layers.iter().any(|layer| layer.schedule() == Some(schedule));
         of(Schedule::EachStep) && of(Schedule::AfterAll)
     }
+}
+
+/// Whether a token's tap lies in the source; see "Positions" in [`isa::pass`].
+fn inside(pass: &Pass, tap: &isa::pass::Segment, (y, x): (u32, u32)) -> bool {
+    let at = |start: u32, token: u32, step: u32, tap: u32, size: u32| {
+        (start + token * step + tap) % (1 << START_BITS) < size
+    };
+    at(pass.start_y, y, pass.step_y, tap.dy, pass.rows) && at(pass.start_x, x, pass.step_x, tap.dx, pass.columns)
 }
 
 fn plane_of(term: &Term) -> model::LayerId {

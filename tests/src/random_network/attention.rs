@@ -2,7 +2,7 @@
 
 use super::Shape;
 use super::builder::{Builder, Fate, Place};
-use super::linear::Reading;
+use super::linear::{MOST_SUMS, Reading};
 use model::network::{Layer, LayerId, Operation, Source, Taps, Walk, Windows};
 
 impl Builder {
@@ -45,7 +45,7 @@ impl Builder {
     fn operand(&mut self, input: LayerId, channels: usize, heads: usize, place: Place) -> LayerId {
         let source = self.network.layer(input).grid;
         let shifted = matches!(place.walk, Walk::Windows(Windows { shift: 1.., .. }));
-        let plain = self.shape != Shape::Ordinary || self.random.chance(3, 4);
+        let plain = self.shape != Shape::Ordinary || self.random.chance(1, 2);
         let taps = if plain || shifted {
             Taps::TOKEN
         } else {
@@ -53,9 +53,14 @@ impl Builder {
             self.taps_between(source, place.grid, most).unwrap_or(Taps::TOKEN)
         };
         let mut readings = vec![Reading::dense(Source::Plane(input), taps)];
-        let own = self.network.layer(input).channels == channels && self.lies_flat(input);
-        if !plain && own && (heads == 1 || (channels / heads).is_multiple_of(16)) {
-            readings.push(Reading { shift: 3, ..Reading::diagonal(input, Taps::TOKEN) });
+        if !plain && self.sums(place) <= MOST_SUMS {
+            let alike = |id: &LayerId| self.network.layer(*id).grid == place.grid;
+            let others: Vec<LayerId> = self.raster.iter().copied().filter(alike).collect();
+            let other = self.random.pick(&others);
+            let own = self.network.layer(other).channels == channels && self.lies_flat(other);
+            let diagonal = own && (heads == 1 || (channels / heads).is_multiple_of(16));
+            let shift = self.random.size(0, 7) as u32;
+            readings.push(Reading { source: Source::Plane(other), taps: Taps::TOKEN, diagonal, shift });
         }
         let id = self.linear("dense", &readings, Some(channels), place);
         // It lies window by window.

@@ -57,51 +57,43 @@ impl Builder {
     pub fn steps(&mut self, size: u32) {
         self.network.seed = self.random.bits() as u32;
         let mut current = self.first();
+        // Layers of one grid and number of channels, which may be summed up.
         let mut stream = vec![current];
         for _ in 0..self.random.size(0, 2 + size as usize / 2) {
-            let kind = self.random.between(0, 11);
-            let next = match kind {
-                0 => self.dense(current, None, Taps::TOKEN),
-                1 => {
-                    let channels = self.network.layer(stream[0]).channels;
-                    let next = self.dense(current, Some(channels), Taps::TOKEN);
-                    stream.push(next);
-                    current = next;
-                    continue;
-                }
-                2 => self.shortcut(&stream),
-                3 | 4 => {
-                    let Some(output) = self.attention(current, stream[0]) else { continue };
-                    stream.push(output);
-                    current = output;
-                    continue;
-                }
-                5 => {
-                    let Layer { grid, channels, .. } = *self.network.layer(current);
-                    if grid.rows % 2 != 0 || grid.columns % 2 != 0 || channels > 75 {
-                        continue;
-                    }
-                    self.dense(current, None, Taps::square(2, 2, 0))
-                }
-                6 | 7 => self.convolution(current),
-                8 => self.residual(current),
-                9 => self.pool(current),
-                10 => self.or_pool(current),
-                _ => self.second_look(current),
+            let Some((next, joins)) = self.step(current, &stream) else { continue };
+            let alike = |of: &LayerId| {
+                let (one, other) = (self.network.layer(*of), self.network.layer(next));
+                one.grid == other.grid && one.channels == other.channels
             };
-            if self.network.layer(next).grid != self.network.layer(stream[0]).grid {
+            if !joins || !stream.iter().all(alike) {
                 stream.clear();
             }
-            let channels = stream.first().map(|&first| self.network.layer(first).channels);
-            if channels != Some(self.network.layer(next).channels) || kind == 0 {
-                stream.clear();
-            }
-            if stream.is_empty() || self.random.chance(1, 2) {
-                stream.push(next);
-            }
+            stream.push(next);
             current = next;
         }
         self.readout(current);
+    }
+
+    /// One more layer, or several, and whether it may join the stream; `None` if what was drawn does not fit.
+    fn step(&mut self, current: LayerId, stream: &[LayerId]) -> Option<(LayerId, bool)> {
+        let Layer { grid, channels, .. } = *self.network.layer(current);
+        let of_stream = self.network.layer(stream[0]).channels;
+        let joins = self.random.chance(1, 2);
+        let next = match self.random.between(0, 13) {
+            0 => (self.dense(current, None, Taps::TOKEN), false),
+            1 => (self.dense(current, Some(of_stream), Taps::TOKEN), true),
+            2 | 3 => (self.shortcut(stream), joins),
+            4..=6 => (self.attention(current, stream[0])?, true),
+            7 if grid.rows % 2 == 0 && grid.columns % 2 == 0 && channels <= 75 => {
+                (self.dense(current, None, Taps::square(2, 2, 0)), false)
+            }
+            7..=9 => (self.convolution(current), joins),
+            10 => (self.residual(current), joins),
+            11 => (self.pool(current), joins),
+            12 => (self.or_pool(current), joins),
+            _ => (self.second_look(current), joins),
+        };
+        Some(next)
     }
 
     /// Cycles of a layer at 8 lanes.

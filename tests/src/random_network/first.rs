@@ -18,8 +18,11 @@ impl Builder {
             (self.positions(taps.rows, grid.rows), self.positions(taps.columns, grid.columns));
         self.network.image = ImageShape { height, width, channels };
         self.image = self.pixels(self.network.image.bytes());
-        let neuron = self.neuron();
-        self.look(taps, Place { grid, walk: Walk::Raster, neuron })
+        let place = Place { grid, walk: Walk::Raster, neuron: self.neuron() };
+        // Now and then with more channels than the row buffers of most cores hold.
+        let wide = self.shape == Shape::Ordinary && grid.tokens() <= 4 && self.random.chance(1, 2);
+        let channels = wide.then(|| self.random.size(400, 1100));
+        self.look(taps, channels, place)
     }
 
     /// A later layer that reads the image, too: of the grid of `like`, if taps take the image to it; else a convolution.
@@ -30,14 +33,14 @@ impl Builder {
         match self.taps_between(image.grid(), grid, room.clamp(1, 16)) {
             Some(taps) if taps.count() <= room => {
                 let place = self.raster_place(grid);
-                self.look(taps, place)
+                self.look(taps, None, place)
             }
             _ => self.convolution(like),
         }
     }
 
     /// A layer of one or more terms of the image, the first with these taps.
-    fn look(&mut self, taps: Taps, place: Place) -> LayerId {
+    fn look(&mut self, taps: Taps, channels: Option<usize>, place: Place) -> LayerId {
         let image = self.network.image;
         let mut readings = vec![Reading::dense(Source::Image, taps)];
         let room = ROOM / (255 * self.time_steps * image.channels);
@@ -54,11 +57,11 @@ impl Builder {
         if inputs * readings.len() * 255 * self.time_steps > ROOM {
             readings.truncate(1);
         }
-        let by_channel = self.shape == Shape::Ordinary && self.random.chance(1, 8);
+        let by_channel = channels.is_none() && self.shape == Shape::Ordinary && self.random.chance(1, 8);
         if by_channel {
             readings[0].diagonal = true;
         }
-        self.linear("image", &readings, by_channel.then_some(image.channels), place)
+        self.linear("image", &readings, if by_channel { Some(image.channels) } else { channels }, place)
     }
 
     /// A grid of tokens, how each samples the image, and the image's channels.
@@ -117,11 +120,15 @@ impl Builder {
         if self.shape != Shape::Ordinary {
             return (self.stretched_grid(), 1);
         }
-        if self.random.chance(1, 3) {
+        if self.random.chance(1, 4) {
             return (Grid { rows: self.random.size(1, 13), columns: self.random.size(1, 13) }, 5);
         }
+        if self.random.chance(1, 10) {
+            return (Grid { rows: self.random.size(1, 2), columns: self.random.size(1, 2) }, 3);
+        }
         let size = self.random.size(2, 8);
-        let windows = 8 / size;
+        let most = if self.budget > 40_000.0 { 12 } else { 8 };
+        let windows = most / size;
         (Grid { rows: size * self.random.size(1, windows), columns: size * self.random.size(1, windows) }, 5)
     }
 }

@@ -2,13 +2,16 @@
 
 use super::builder::{Builder, Fate, Place};
 use model::network::{
-    Grid, Layer, LayerId, Mask, Neuron, Operation, Source, Taps, Term, Walk, Weights, Windows,
+    Grid, Layer, LayerId, Mask, Neuron, Operation, Schedule, Source, Taps, Term, Walk, Weights, Windows,
 };
 
 /// Share of the membrane that the inputs of a sum may take.
 const ROOM: f64 = (1 << 23) as f64 / 8.0;
 /// Most inputs of a neuron.
-const MOST_INPUTS: usize = 2000;
+const MOST_INPUTS: usize = 4000;
+
+/// Most partial sums of a window of a layer that may have several passes: cores with fewer refuse it.
+pub(super) const MOST_SUMS: usize = 64;
 
 /// What a term reads, before it has weights.
 #[derive(Clone, Copy)]
@@ -158,13 +161,13 @@ impl Builder {
 
     /// Planes of the same channels, each with a gain a channel.
     pub fn shortcut(&mut self, stream: &[LayerId]) -> LayerId {
-        let most = self.random.pick(&[1, 3, 20]);
+        let most = self.random.pick(&[2, 4, 20]);
         let Layer { grid, channels, .. } = *self.network.layer(stream[0]);
         let flat: Vec<LayerId> = stream.iter().copied().filter(|&id| self.lies_flat(id)).collect();
         if flat.is_empty() {
             return self.dense(stream[0], None, Taps::TOKEN);
         }
-        let shifts = self.random.chance(1, 3);
+        let shifts = self.random.chance(1, 2);
         let readings: Vec<Reading> = (0..self.random.size(1, most))
             .map(|_| Reading {
                 shift: if shifts { self.random.size(0, 7) as u32 } else { 0 },
@@ -327,11 +330,19 @@ impl Builder {
         let place = self.raster_place(grid);
         let fits = |size: &usize| grid.rows.is_multiple_of(*size) && grid.columns.is_multiple_of(*size);
         let sizes: Vec<usize> = (1..=4).filter(fits).collect();
-        if !self.random.chance(1, 4) {
+        if !self.random.chance(1, if tokens { 2 } else { 4 }) {
             return place;
         }
         let size = sizes[self.random.size(0, sizes.len() - 1)];
         let shift = if tokens { self.random.size(0, size - 1) } else { 0 };
-        Place { walk: Walk::Windows(Windows { size, shift }), ..place }
+        let windowed = Place { walk: Walk::Windows(Windows { size, shift }), ..place };
+        if self.sums(windowed) > MOST_SUMS { place } else { windowed }
+    }
+
+    /// Partial sums that a window has between passes.
+    pub fn sums(&self, place: Place) -> usize {
+        let steps = if place.neuron.schedule == Schedule::EachStep { self.time_steps } else { 1 };
+        let tokens = if let Walk::Windows(windows) = place.walk { windows.tokens() } else { 1 };
+        steps * tokens
     }
 }

@@ -38,22 +38,33 @@ impl Builder {
         })
     }
 
-    /// Any taps over a grid, at most `most` of them.
+    /// Any taps over a grid, at most `most` of them. Of every second ones the tokens lie on the same grid.
     pub(super) fn any_taps(&mut self, grid: Grid, most: usize) -> Taps {
-        let mut axis = |size: usize| {
-            let padding = self.random.pick(&[0, 0, 1, 1, 2, PADDING]);
-            let kernel = self.random.size(1, KERNEL.min(size + 2 * padding));
-            let padding = padding.min(kernel - 1).min(kernel / 2 + self.random.size(0, 1));
-            let stride = self.random.pick(&[1, 1, 1, 2, 2, 3, STRIDE]);
-            Axis { kernel: kernel.min(size + 2 * padding), stride, padding }
-        };
-        let mut taps = Taps { rows: axis(grid.rows), columns: axis(grid.columns) };
+        let same = self.random.chance(1, 2);
+        let square = self.random.chance(1, 3);
+        let rows = self.axis(grid.rows, same);
+        let columns = if square && grid.rows == grid.columns { rows } else { self.axis(grid.columns, same) };
+        let mut taps = Taps { rows, columns };
         while taps.count() > most {
-            let longer =
-                if taps.rows.kernel >= taps.columns.kernel { &mut taps.rows } else { &mut taps.columns };
-            longer.kernel -= 1;
-            longer.padding = longer.padding.min(longer.kernel - 1);
+            let longer = if taps.rows.kernel >= taps.columns.kernel { &mut taps.rows } else { &mut taps.columns };
+            let shorter = if same && longer.kernel > 2 { 2 } else { 1 };
+            longer.kernel -= shorter;
+            longer.padding = if same { longer.kernel / 2 } else { longer.padding.min(longer.kernel - 1) };
         }
         taps
+    }
+
+    /// Any axis over `size` positions; with `same` one that takes them to as many.
+    fn axis(&mut self, size: usize, same: bool) -> Axis {
+        if same {
+            let padding = self.random.size(0, PADDING);
+            return Axis { kernel: 2 * padding + 1, stride: 1, padding };
+        }
+        let kernel = self.random.size(1, KERNEL.min(size + 2 * PADDING));
+        // Enough to have one token, and at most what leaves no position unread.
+        let least = kernel.saturating_sub(size).div_ceil(2);
+        let padding = self.random.pick(&[0, 0, 1, 2, PADDING]).min(kernel - 1).max(least);
+        let stride = if size <= 3 { self.random.size(1, 2) } else { self.random.pick(&[1, 1, 2, 2, 3, STRIDE]) };
+        Axis { kernel, stride, padding }
     }
 }
