@@ -168,14 +168,10 @@ impl<'a> Site<'a> {
 
     fn reading(&self, index: usize, term: &Term) -> Result<Reading, ProgramError> {
         match term.source {
-            // The host has gathered all taps in one row. Its bytes lie channel behind channel, not on the bytes of the output's channels, so
+            // All terms of the layer read the image, and the host has gathered all taps of each in one row. Its bytes lie channel behind channel, not on the bytes of the output's channels, so
             // that gains become rows of weights.
             Source::Image => {
-                let source = self.inputs.get(index).map(cut::Source::from);
-                let source = source.ok_or_else(|| ProgramError::Network {
-                    network: self.layer.name.clone(),
-                    reason: format!("term {index} reads the image, others read planes; split the layer in two"),
-                })?;
+                let source = (&self.inputs[index]).into();
                 Ok(Reading { source, taps: Taps::TOKEN, shift: term.shift, kind: Kind::Dense })
             }
             Source::Plane(id) => {

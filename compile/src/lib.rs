@@ -184,7 +184,15 @@ impl<'a> Compiler<'a> {
         }
         let (placements, total_bytes) = self.place(end, &stored, options)?;
         let layers = self.layers(&cuts, &stored, &placements)?;
-        Ok(Plan { compiler: self, layers, cuts, stored, stored_bytes: end, total_bytes, planes: options.planes })
+        Ok(Plan {
+            compiler: self,
+            layers,
+            cuts,
+            stored,
+            stored_bytes: end,
+            total_bytes,
+            planes: options.planes,
+        })
     }
 
     /// The layers with their records, when everything has its place.

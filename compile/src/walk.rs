@@ -1,6 +1,6 @@
 //! How a layer's tokens are visited, and with which strides that reads or writes a plane.
 
-use model::network::{Grid, Walk, Windows};
+use model::network::{Grid, Walk};
 
 /// The four nested counts of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,8 @@ fn pieces(height: u32, rows: u32, width: u32, columns: u32) -> impl Iterator<Ite
     let along = |size: u32, piece: u32| {
         (0..size).step_by(piece as usize).map(move |first| (first, piece.min(size - first)))
     };
-    along(height, rows).flat_map(move |(y, rows)| along(width, columns).map(move |(x, columns)| [y, rows, x, columns]))
+    along(height, rows)
+        .flat_map(move |(y, rows)| along(width, columns).map(move |(x, columns)| [y, rows, x, columns]))
 }
 
 /// Where a walk's tokens lie: bytes from a plane's base. See "Addresses" in [`isa::descriptor`].
@@ -176,6 +177,7 @@ impl Strides {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::network::Windows;
     use proptest::prelude::*;
 
     const GRID: Grid = Grid { rows: 6, columns: 10 };

@@ -1,9 +1,12 @@
 //! Shared stimuli of the tests that cross crates.
 
 pub mod cosim;
+#[cfg(any())]
 pub mod gate_level;
+#[cfg(any())]
 pub mod mutation;
 pub mod naive;
 pub mod random;
 pub mod random_network;
+#[cfg(any())]
 pub mod yosys;

@@ -10,11 +10,11 @@ mod limits;
 mod stretched;
 
 use crate::random::Random;
-use isa::Neuron;
+use isa::{Axis, Schedule, Taps};
 pub use limits::furthest;
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
-    Windows,
+    Grid, ImageShape, Layer, LayerId, Mask, Network, Neuron, Operation, SlotOrder, Source, Term, Walk,
+    Weights, Windows,
 };
 use model::{Configured, MaskRatio, RunOptions};
 use proptest::strategy::Strategy;
@@ -59,7 +59,7 @@ impl Case {
         let time_steps = if random.chance(3, 4) { random.between(1, 16) } else { random.between(1, 40) };
         let mut options = RunOptions::new(time_steps as u32);
         if random.chance(1, 3) {
-            options.neuron = Some(random.pick(&[Neuron::If, Neuron::TwoPhase]));
+            options.schedule = Some(random.pick(&[Schedule::EachStep, Schedule::AfterAll]));
         }
         if random.chance(1, 6) {
             options.mask = MaskRatio(random.pick(&[0, 1, 128, 255])).into();
@@ -117,6 +117,28 @@ struct Place {
     neuron: Neuron,
 }
 
+/// Numbers of a linear sum: `inputs` for each of `outputs`.
+struct Matrix {
+    outputs: usize,
+    inputs: usize,
+    data: Vec<i8>,
+}
+
+impl Matrix {
+    /// Columns `range`, output by output.
+    fn columns(&self, range: std::ops::Range<usize>) -> Vec<i8> {
+        self.data.chunks_exact(self.inputs).flat_map(|row| &row[range.clone()]).copied().collect()
+    }
+
+    /// Columns `range`, column by column.
+    fn transposed(&self, range: std::ops::Range<usize>) -> Vec<i8> {
+        range.flat_map(|i| (0..self.outputs).map(move |o| self.data[o * self.inputs + i])).collect()
+    }
+}
+
+/// Patch merging: the four tokens of a square.
+const MERGE: Taps = Taps::square(2, 2, 0);
+
 /// Share of the membrane that one term of a sum may take.
 const ROOM: f64 = (1 << 23) as f64 / 4.0;
 
@@ -134,12 +156,12 @@ impl Builder {
         for _ in 0..self.random.size(0, 1 + size as usize / 2) {
             match self.random.between(0, 5) {
                 0 => {
-                    current = self.dense(current, None, Gather::Token);
+                    current = self.dense(current, None, Taps::TOKEN);
                     stream = vec![current];
                 }
                 1 => {
                     let channels = self.network.layer(stream[0]).channels;
-                    current = self.dense(current, Some(channels), Gather::Token);
+                    current = self.dense(current, Some(channels), Taps::TOKEN);
                     stream.push(current);
                 }
                 2 => current = self.shortcut(&stream),
@@ -152,7 +174,7 @@ impl Builder {
                 _ => {
                     let Layer { grid, channels, .. } = *self.network.layer(current);
                     if grid.rows % 2 == 0 && grid.columns % 2 == 0 && channels <= 75 {
-                        current = self.dense(current, None, Gather::Merge);
+                        current = self.dense(current, None, MERGE);
                         stream = vec![current];
                     }
                 }
@@ -163,9 +185,9 @@ impl Builder {
 
     /// Cycles of a layer at 8 lanes.
     fn cost(&self, tokens: usize, channels: usize, fan_in: usize, neuron: Neuron) -> f64 {
-        let active = match neuron {
-            Neuron::TwoPhase => 1.6 * self.time_steps.div_ceil(8) as f64,
-            Neuron::If => 0.5 * self.time_steps as f64,
+        let active = match neuron.schedule {
+            Schedule::AfterAll => 1.6 * self.time_steps.div_ceil(8) as f64,
+            Schedule::EachStep => 0.5 * self.time_steps as f64,
         };
         (tokens * channels.div_ceil(8)) as f64 * (fan_in as f64 * active).max(self.time_steps as f64)
     }
@@ -181,7 +203,7 @@ impl Builder {
     }
 
     fn neuron(&mut self) -> Neuron {
-        self.random.pick(&[Neuron::If, Neuron::TwoPhase, Neuron::TwoPhase])
+        self.random.pick(&[Neuron::IF, Neuron::TWO_PHASE, Neuron::TWO_PHASE])
     }
 
     /// A grid, and the largest kernel of the patches on it.
@@ -202,7 +224,7 @@ impl Builder {
     fn analog(&mut self) -> LayerId {
         let (grid, most) = self.grid();
         let kernel = self.random.size(1, most);
-        let mut patch = Patch {
+        let mut patch = Axis {
             kernel,
             stride: self.random.size(1, kernel + 1),
             padding: self.random.size(0, kernel - 1),
@@ -230,25 +252,28 @@ impl Builder {
         let mean = self.image.iter().map(|&p| f64::from(p)).sum::<f64>() / self.image.len() as f64;
         let (theta, bias, rate) = self.thresholds(&weights, mean, 128.0);
         let place = Place { grid, walk: Walk::Raster, neuron };
-        self.push("analog", Operation::Analog { patch, weights, bias }, channels, place, theta, rate)
-    }
-
-    fn dense(&mut self, input: LayerId, channels: Option<usize>, gather: Gather) -> LayerId {
-        let Grid { rows, columns } = self.network.layer(input).grid;
-        let grid = match gather {
-            Gather::Token => Grid { rows, columns },
-            Gather::Merge => Grid { rows: rows / 2, columns: columns / 2 },
+        let term = Term {
+            source: Source::Image,
+            taps: Taps { rows: patch, columns: patch },
+            weights: Weights::Dense(weights.data),
+            shift: 0,
         };
-        let neuron = self.neuron();
-        self.dense_at(input, channels, gather, Place { grid, walk: Walk::Raster, neuron })
+        self.push("analog", Operation::Linear { terms: vec![term], bias }, channels, place, theta, rate)
     }
 
-    fn dense_at(&mut self, input: LayerId, channels: Option<usize>, gather: Gather, place: Place) -> LayerId {
-        let fan_in = self.network.layer(input).channels * if gather == Gather::Merge { 4 } else { 1 };
+    fn dense(&mut self, input: LayerId, channels: Option<usize>, taps: Taps) -> LayerId {
+        let grid = taps.grid(self.network.layer(input).grid).expect("the caller has looked");
+        let neuron = self.neuron();
+        self.dense_at(input, channels, taps, Place { grid, walk: Walk::Raster, neuron })
+    }
+
+    fn dense_at(&mut self, input: LayerId, channels: Option<usize>, taps: Taps, place: Place) -> LayerId {
+        let fan_in = self.network.layer(input).channels * taps.count();
         let channels = channels.unwrap_or_else(|| self.channels(place.grid.tokens(), fan_in, place.neuron));
         let weights = self.weights(channels, fan_in, 127);
         let (theta, bias, rate) = self.thresholds(&weights, self.rates[input.0], 0.5);
-        let operation = Operation::Dense { input, gather, weights, bias };
+        let term = Term { taps, ..Term::dense(input, weights.data) };
+        let operation = Operation::Linear { terms: vec![term], bias };
         self.push("dense", operation, channels, place, theta, rate)
     }
 
@@ -259,10 +284,10 @@ impl Builder {
         let by_channel = self.weights(channels, inputs.len(), 127);
         let rate = inputs.iter().map(|id| self.rates[id.0]).sum::<f64>() / inputs.len() as f64;
         let (theta, bias, rate) = self.thresholds(&by_channel, rate, 0.5);
-        let gain = |n: usize| by_channel.data[n % channels * inputs.len() + n / channels];
-        let gains = (0..inputs.len() * channels).map(gain).collect();
+        let term = |(k, &id): (usize, &LayerId)| Term::diagonal(id, by_channel.transposed(k..k + 1));
+        let terms = inputs.iter().enumerate().map(term).collect();
         let place = Place { grid, walk: Walk::Raster, neuron: self.neuron() };
-        self.push("shortcut", Operation::Shortcut { inputs, gains, bias }, channels, place, theta, rate)
+        self.push("shortcut", Operation::Linear { terms, bias }, channels, place, theta, rate)
     }
 
     /// Keys, values, queries, scores, context and projection; `None` if no window fits the grid or the budget.
@@ -287,7 +312,7 @@ impl Builder {
         };
         let (heads, head_size) = tries.into_iter().find(affordable)?;
         let channels = heads * head_size;
-        let mut site = || self.dense_at(input, Some(channels), Gather::Token, place);
+        let mut site = || self.dense_at(input, Some(channels), Taps::TOKEN, place);
         let (key, value, query) = (site(), site(), site());
         let fraction = self.random.size(0, 7) as u32;
         let coincidences =
@@ -305,7 +330,7 @@ impl Builder {
         let operation = Operation::Context { scores, value, heads, fraction };
         let context = self.push("context", operation, channels, place, theta, 0.6);
         let outputs = self.network.layer(stream).channels;
-        Some(self.dense(context, Some(outputs), Gather::Token))
+        Some(self.dense(context, Some(outputs), Taps::TOKEN))
     }
 
     /// Attention heads, and the channels of each.
@@ -327,13 +352,13 @@ impl Builder {
         let weights = self.weights(classes, inputs, largest);
         let bias = (0..classes).map(|_| self.random.between(-1000, 1000) as i32).collect();
         self.network.classes = classes;
-        let operation = Operation::Readout { input, weights, bias };
-        let place = Place { grid, walk: Walk::Raster, neuron: Neuron::TwoPhase };
+        let operation = Operation::Linear { terms: vec![Term::dense(input, weights.data)], bias };
+        let place = Place { grid, walk: Walk::Raster, neuron: Neuron::TWO_PHASE };
         self.push("readout", operation, classes, place, Vec::new(), 0.0);
     }
 
     /// Weights of one of several kinds, up to `largest`.
-    fn weights(&mut self, outputs: usize, inputs: usize, largest: i64) -> Weights {
+    fn weights(&mut self, outputs: usize, inputs: usize, largest: i64) -> Matrix {
         let reach = self.random.pick(&[largest, largest, 3.min(largest), 1]);
         let (low, high) =
             self.random.pick(&[(-reach, reach), (-reach, reach), (0, reach), (-reach, reach / 4)]);
@@ -344,12 +369,12 @@ impl Builder {
         if reach == 127 {
             data[0] = i8::MIN;
         }
-        Weights { outputs, inputs, data }
+        Matrix { outputs, inputs, data }
     }
 
     /// Thresholds and biases for inputs of mean `rate`, such that the mean drive is a random share of the threshold. Also
     /// the mean rate that follows.
-    fn thresholds(&mut self, weights: &Weights, rate: f64, spread: f64) -> (Vec<i32>, Vec<i32>, f64) {
+    fn thresholds(&mut self, weights: &Matrix, rate: f64, spread: f64) -> (Vec<i32>, Vec<i32>, f64) {
         let aim = self.random.pick(&[-0.1, 0.1, 0.3, 0.5, 0.7, 1.1]);
         let (mut theta, mut bias, mut sum) = (Vec::new(), Vec::new(), 0.0);
         for row in weights.data.chunks_exact(weights.inputs) {
@@ -387,9 +412,7 @@ impl Builder {
         rate: f64,
     ) -> LayerId {
         let fan_in = match &operation {
-            Operation::Analog { weights, .. } => 4 * weights.inputs,
-            Operation::Dense { weights, .. } | Operation::Readout { weights, .. } => weights.inputs,
-            Operation::Shortcut { inputs, .. } => inputs.len(),
+            Operation::Linear { terms, .. } => terms.iter().map(|term| events(term, channels)).sum(),
             Operation::Scores { query, heads, .. } => self.network.layer(*query).channels / heads,
             Operation::Context { .. } => channels,
         };
@@ -403,17 +426,11 @@ impl Builder {
                 .map(|&theta| self.random.between(-i64::from(theta), i64::from(theta) * 3 / 2) as i32)
                 .collect()
         };
-        let readout = matches!(operation, Operation::Readout { .. });
-        let mask_ratio =
-            if readout || self.random.chance(2, 3) { 0 } else { self.random.pick(&[1, 128, 255]) };
-        let sites = [
-            None,
-            Some(MaskSite::Query),
-            Some(MaskSite::Key),
-            Some(MaskSite::Attention),
-            Some(MaskSite::Fc1),
-        ];
-        self.rates.push(rate * (1.0 - f64::from(mask_ratio) / 256.0));
+        let readout = name == "readout";
+        let ratio = if readout || self.random.chance(2, 3) { 0 } else { self.random.pick(&[1, 128, 255]) };
+        let label = self.random.pick(&[None, Some("q"), Some("k"), Some("attn"), Some("fc1")]);
+        let mask = Mask { label: label.map(str::to_owned), ratio, shared: false };
+        self.rates.push(rate * (1.0 - f64::from(ratio) / 256.0));
         let id = LayerId(self.network.layers.len());
         let layer = Layer {
             name: format!("{name}{}", id.0),
@@ -421,15 +438,23 @@ impl Builder {
             grid,
             channels,
             walk,
-            neuron,
+            neuron: (!readout).then_some(neuron),
             theta,
             v0,
             order: self.order(),
             rotate: self.random.pick(&[0, 1, 3, 7, 1_000_003]),
-            mask_site: if readout { None } else { self.random.pick(&sites) },
-            mask_ratio,
+            mask: if readout { Mask::default() } else { mask },
         };
         self.network.layers.push(layer);
         id
     }
+}
+
+/// About how many active inputs of a token cost what a spike costs.
+fn events(term: &Term, outputs: usize) -> usize {
+    let inputs = match &term.weights {
+        Weights::Dense(data) => data.len() / outputs,
+        Weights::Diagonal(data) => data.len() / outputs,
+    };
+    if term.source == Source::Image { 4 * inputs } else { inputs }
 }

@@ -6,6 +6,7 @@ use isa::pass::{START_BITS, Segment};
 use isa::{CoreConfig, MAX_SEGMENTS};
 
 use super::fields::{Fields, Record, bits, pass_bits};
+use super::spike_buffer::segment_word_bits;
 use super::terminal_count::terminal_count;
 use super::token_walker::{SHAPE, STRIDES, token_walker};
 use super::{layer_bits, shaped};
@@ -31,8 +32,8 @@ pub(super) const PASS_FIELDS: [&str; 11] = [
 ];
 
 /// Bits of an entry of the segment queue.
-pub(super) fn entry_bits() -> u32 {
-    pass_bits("segment_words") + 5
+pub(super) fn entry_bits(config: &CoreConfig) -> u32 {
+    segment_word_bits(config) + 5
 }
 
 /// Walks group → tile → pass → token → chunk → segment and requests one segment every second cycle.
@@ -53,7 +54,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let walk = walk(m, &walker, &ports, &pass, &steps);
         let jobs = jobs(m, config, &ports, &pass, &steps, &walk);
         let inside = positions(m, &ports, &pass, &steps, &walk);
-        requests(m, &ports, &pass, &steps, &walk, &jobs, &inside);
+        requests(m, config, &ports, &pass, &steps, &walk, &jobs, &inside);
     })
 }
 
@@ -319,8 +320,10 @@ fn positions(m: &mut Builder, ports: &Ports, pass: &Pass, steps: &Steps, walk: &
     row & column
 }
 
+#[allow(clippy::too_many_arguments)]
 fn requests(
     m: &mut Builder,
+    config: &CoreConfig,
     ports: &Ports,
     pass: &Pass,
     steps: &Steps,
@@ -349,8 +352,9 @@ fn requests(
     m.output("request_words", &words);
     let valid = &steps.held & (&ports.request_ready | !&requested);
     m.output_doc("entry_valid", &valid, "the segment enters the queue");
-    let entry = cat(&[job_end, token_end, row_end, !&requested, wide, words]);
-    m.fits("entry", 0, entry_bits());
+    m.comment("A record that was checked has no more words than a row.");
+    let kept = words.slice(0, segment_word_bits(config));
+    let entry = cat(&[job_end, token_end, row_end, !&requested, wide, kept]);
     m.output_doc("entry", &entry, "job end, token end, row end, nothing was requested, diagonal, words");
     m.output_doc("row_words", &pass.fields["segment_words"], "64-bit words of a segment of the pass");
     let waits = &pass.active & !&pass.released;

@@ -400,14 +400,15 @@ fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission
     let bytes_last = m.reg("bytes_last", 1);
     let bytes_offset = m.reg("bytes_offset", 32);
     let completes = m.named("bytes_complete", &((&emission.emit & &emission.chunk_end) | &fire.raw));
-    m.set_if(&bytes_valid, &fire.advances, &completes);
+    let taken = m.named("bytes_taken", &!(&bytes_valid & !&ports.packer_ready));
+    m.set_if(&bytes_valid, &taken, &completes);
     m.set_if(&bytes_last, &completes, &mux(&ports.readout, &fire.last_raw, &emission.emit_last));
     m.set_if(&bytes_offset, &completes, &mux(&ports.readout, &emission.offset, &emission.emit_offset));
     let ends = &emission.emit & &emission.emit_last & &ports.layer["mask_shared"];
     let reseed_low = m.delay_reset("reseed_low", &ends);
     let reseed_high = m.delay_reset("reseed_high", &reseed_low);
     let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high));
-    m.assign(&fire.advances, &!((&bytes_valid & !&ports.packer_ready) | &reseeding));
+    m.assign(&fire.advances, &(&taken & !&reseeding));
     RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed: [reseed_low, reseed_high], reseeding }
 }
 

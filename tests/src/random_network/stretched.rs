@@ -3,7 +3,8 @@
 use super::{Builder, Case};
 use crate::random::Random;
 use model::RunOptions;
-use model::network::{Gather, Grid};
+use isa::Taps;
+use model::network::Grid;
 
 /// In which way a network is large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Case {
             let input = builder.analog();
             let attends = shape == Shape::Heads || shape == Shape::Long && builder.random.chance(1, 2);
             let attention = if attends { builder.attention(input, input) } else { None };
-            let output = attention.unwrap_or_else(|| builder.dense(input, None, Gather::Token));
+            let output = attention.unwrap_or_else(|| builder.dense(input, None, Taps::TOKEN));
             let output = if shape == Shape::Wide { builder.shortcut(&[output]) } else { output };
             builder.readout(output);
         })
@@ -57,7 +58,7 @@ impl Case {
         Case::shaped(layers as u64, Shape::Ordinary, 2, |builder| {
             let mut current = builder.analog();
             for _ in 2..layers {
-                current = builder.dense(current, Some(3), Gather::Token);
+                current = builder.dense(current, Some(3), Taps::TOKEN);
             }
             builder.readout(current);
         })
