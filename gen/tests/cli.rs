@@ -117,7 +117,11 @@ fn impossible_cores_are_refused_and_write_nothing() {
         refuses(&["verilog", option, value, "--out", text(&out)], &[&field, value, allowed]);
     }
     for (option, value, found) in [
-        ("--weight-rows", "65", "--weight-rows is 65, allowed: a power of two from the inputs of a pass (512"),
+        (
+            "--weight-rows",
+            "65",
+            "--weight-rows is 65, allowed: a power of two from the inputs of a pass (512",
+        ),
         ("--weight-rows", "2048", "--weight-rows is 2048, allowed: a power of two"),
         (
             "--max-fan-in",
