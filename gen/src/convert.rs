@@ -48,8 +48,11 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
         eprintln!("warning: {}", names::printable_lines(warning));
     }
     let example = origin::check_example(&checkpoint, &args.checkpoint)?;
-    let options =
-        ConvertOptions { schedule: args.neuron.into(), time_steps: args.room_for, ..ConvertOptions::new(name) };
+    let options = ConvertOptions {
+        schedule: args.neuron.into(),
+        time_steps: args.room_for,
+        ..ConvertOptions::new(name)
+    };
     let mut converted = model::convert::convert_and_measure(&checkpoint, &options)
         .map_err(|error| error.in_file(&args.checkpoint))?;
     files::make_folder_of(&args.out)?;

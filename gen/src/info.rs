@@ -143,7 +143,13 @@ fn core(network: &Configured, preset: &'static str) -> CoreReport {
         Ok(needs) => {
             let each = |of: fn(&LayerCut) -> usize| needs.layers.iter().map(of).collect();
             let memory_bytes = Some(needs.memory_bytes);
-            CoreReport { preset, memory_bytes, passes: each(|cut| cut.passes), strips: each(|cut| cut.strips), refused: None }
+            CoreReport {
+                preset,
+                memory_bytes,
+                passes: each(|cut| cut.passes),
+                strips: each(|cut| cut.strips),
+                refused: None,
+            }
         }
         Err(error) => {
             let refused = Some(error.to_string());
@@ -209,7 +215,10 @@ fn cuts(report: &Report) -> String {
     if rows == 0 {
         return String::new();
     }
-    format!("\nPasses of the layers that take several, and strips of tokens if more than one:\n{}", table.text())
+    format!(
+        "\nPasses of the layers that take several, and strips of tokens if more than one:\n{}",
+        table.text()
+    )
 }
 
 fn table(layers: &[LayerReport]) -> Table {

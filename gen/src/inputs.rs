@@ -296,7 +296,8 @@ mod tests {
     #[test]
     fn masks_are_told_by_label_and_else_by_layer() {
         let of = |layers: &[(Option<&str>, u8)]| {
-            let layers: Vec<_> = layers.iter().map(|&(label, ratio)| (label, ratio, Neuron::TWO_PHASE)).collect();
+            let layers: Vec<_> =
+                layers.iter().map(|&(label, ratio)| (label, ratio, Neuron::TWO_PHASE)).collect();
             mask(&network(&layers))
         };
         assert_eq!(of(&[(None, 0)]), "0");

@@ -102,7 +102,10 @@ mod tests {
         let layer = |name: &str, terms, side| {
             Layer::new(name, Operation::Linear { terms, bias: vec![0; 2] }, grid(side), vec![1; 2])
         };
-        let taps = |term: Term, kernel, stride, padding| Term { taps: Taps::square(kernel, stride, padding), ..term };
+        let taps = |term: Term, kernel, stride, padding| Term {
+            taps: Taps::square(kernel, stride, padding),
+            ..term
+        };
         let dense = |id, weights| Term::dense(LayerId(id), vec![0; weights]);
         let diagonal = |id, weights| Term::diagonal(LayerId(id), vec![0; weights]);
         let pixels = Term { source: Source::Image, ..dense(0, 2 * 4 * 3) };

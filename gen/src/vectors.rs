@@ -83,7 +83,12 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
         before[place.clone()].fill(STALE);
         after[place].copy_from_slice(&expected);
         let (offset, bytes) = (start, expected.len());
-        outputs.push(Output { layer: layer.name.clone(), op: operation::kind(&network.layers[index]), offset, bytes });
+        outputs.push(Output {
+            layer: layer.name.clone(),
+            op: operation::kind(&network.layers[index]),
+            offset,
+            bytes,
+        });
     }
     let run = Run {
         network: network.name.clone(),

@@ -117,7 +117,11 @@ fn impossible_cores_are_refused_and_write_nothing() {
         refuses(&["verilog", option, value, "--out", text(&out)], &[&field, value, allowed]);
     }
     for (option, value, found) in [
-        ("--weight-rows", "65", "--weight-rows is 65, allowed: a power of two from the inputs of a pass (512"),
+        (
+            "--weight-rows",
+            "65",
+            "--weight-rows is 65, allowed: a power of two from the inputs of a pass (512",
+        ),
         ("--weight-rows", "2048", "--weight-rows is 2048, allowed: a power of two"),
         (
             "--max-fan-in",
@@ -267,7 +271,7 @@ fn mask_rules_name_matrices_and_blocks() {
         "--mask",
         "q=0.75,stages.0.blocks.1:q=0,stages.1:fc1=0.5",
     ]);
-    assert_eq!(said["mask"], "q 0..0.75, k 0, attn 0, fc1 0..0.5");
+    assert_eq!(said["mask"], "k 0, q 0..0.75, attn 0, fc1 0..0.5");
     let layers = said["layers"].as_array().unwrap();
     let layer = |name: &str| layers.iter().find(|layer| layer["layer"] == name).unwrap();
     for (name, mask) in [
@@ -283,7 +287,7 @@ fn mask_rules_name_matrices_and_blocks() {
     }
     for command in ["run", "cosim", "info"] {
         let refuse = |rules: &str, words: &[&str]| refuses(&[command, text(&net), "--mask", rules], words);
-        refuse("v=0.5", &["`v=0.5`", "q, k, attn, fc1"]);
+        refuse("v=0.5", &["`v=0.5`", "k, q, attn, fc1"]);
         refuse("q=often", &["`q=often`", "`often`", "0 to 255/256"]);
         refuse(
             "stages.9:0.5",

@@ -4,7 +4,9 @@ mod support;
 
 use driver::{Accelerator, Link};
 use isa::registers::{self, control, status};
-use model::network::{Axis, Grid, ImageShape, Mask, Neuron, Operation, SlotOrder, Source, Taps, Term, Weights};
+use model::network::{
+    Axis, Grid, ImageShape, Mask, Neuron, Operation, SlotOrder, Source, Taps, Term, Weights,
+};
 use model::{Layer, LayerId, Network};
 use serde_json::Value;
 use sim::SoftCore;
@@ -154,11 +156,11 @@ fn points_and_a_report_are_made_of_it() {
     let (folder, net, data) = saved();
     let (points, page) = (folder.path().join("points.csv"), folder.path().join("page.html"));
     let data = ["--data", text(&data)];
-    let sweep = ["sweep", text(&net), "--neuron", "if,two_phase", "--mask", "conv=0.25", "--out", text(&points)];
+    let sweep =
+        ["sweep", text(&net), "--neuron", "if,two_phase", "--mask", "conv=0.25", "--out", text(&points)];
     let rows = json(&[&sweep[..], &data].concat());
-    let of = |name: &str| -> Vec<Value> {
-        rows.as_array().unwrap().iter().map(|row| row[name].clone()).collect()
-    };
+    let of =
+        |name: &str| -> Vec<Value> { rows.as_array().unwrap().iter().map(|row| row[name].clone()).collect() };
     assert_eq!(of("neuron"), ["if", "two_phase"], "points of a network whose pools stay as they are");
     assert_ne!(of("spikes")[0], of("spikes")[1]);
     let report = ["report", text(&net), "--out", text(&page), "--preset", "tiny"];

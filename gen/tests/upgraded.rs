@@ -2,6 +2,7 @@
 
 mod support;
 
+use model::Network;
 use sha2::{Digest, Sha256};
 use support::{succeeds, text, workspace};
 
@@ -37,11 +38,37 @@ fn spikes(network: &str, options: &[&str]) -> String {
 #[test]
 fn shipped_networks_spike_as_before() {
     const MASKED: [&str; 12] = [
-        "--images", "2", "--first", "7", "--neuron", "if", "--time-steps", "12", "--mask", "0.25,q=0.5",
-        "--seed", "9",
+        "--images",
+        "2",
+        "--first",
+        "7",
+        "--neuron",
+        "if",
+        "--time-steps",
+        "12",
+        "--mask",
+        "0.25,q=0.5",
+        "--seed",
+        "9",
     ];
     for (network, expected) in RUNS {
         let found = [spikes(network, &["--images", "4"]), spikes(network, &MASKED)];
         assert_eq!(found, expected, "{network}");
+    }
+}
+
+#[test]
+fn shipped_networks_are_their_converted_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, _) in RUNS {
+        let (shipped, out) = (workspace().join("models").join(name), folder.path().join("net.mst"));
+        succeeds(&["convert", text(&shipped.join("checkpoint.safetensors")), "--out", text(&out)]);
+        let of = |path: &std::path::Path| {
+            let network = Network::load(path).unwrap();
+            // The path in it is seen from its file.
+            let hash = network.checkpoint.as_ref().map(|origin| origin.sha256.clone());
+            (hash, Network { checkpoint: None, ..network })
+        };
+        assert!(of(&out) == of(&shipped.join("net.mst")), "{name}: convert it again");
     }
 }

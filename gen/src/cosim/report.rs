@@ -52,7 +52,9 @@ impl Heading {
         };
         let layers = match self.layers_run.as_deref() {
             Some([only]) => format!("layer `{only}` alone, on the reference's planes\n"),
-            Some([first, .., last]) => format!("layers `{first}` to `{last}` alone, on the reference's planes\n"),
+            Some([first, .., last]) => {
+                format!("layers `{first}` to `{last}` alone, on the reference's planes\n")
+            }
             _ => String::new(),
         };
         format!(

@@ -77,7 +77,8 @@ pub fn figures(
     time_steps: u32,
     long: u32,
 ) -> Result<Vec<Figure>, GenError> {
-    let mut runs = vec![("two_phase", Schedule::AfterAll, time_steps), ("if", Schedule::EachStep, time_steps)];
+    let mut runs =
+        vec![("two_phase", Schedule::AfterAll, time_steps), ("if", Schedule::EachStep, time_steps)];
     if long != time_steps {
         runs.push(("if", Schedule::EachStep, long));
     }

@@ -88,7 +88,8 @@ impl Subject<'_> {
 
     /// The rules with which nothing is dropped: of all labels, and of the layers that have none.
     pub fn unmasked(&self) -> String {
-        let masked = self.network().layers.iter().filter(|layer| layer.mask.ratio > 0 && layer.mask.label.is_none());
+        let masked =
+            self.network().layers.iter().filter(|layer| layer.mask.ratio > 0 && layer.mask.label.is_none());
         std::iter::once("0".to_owned()).chain(masked.map(|layer| format!(",{}:0", layer.name))).collect()
     }
 

@@ -90,9 +90,15 @@ pub fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, GenError> {
         let masks = if subject.labels().is_empty() { &MASKS[..1] } else { &MASKS };
         for &mask in masks {
             let rules: MaskRules = mask.parse()?;
-            let settings =
-                Settings { time_steps: TIME_STEPS, neuron: Some(Schedule::EachStep), mask: Some(rules), seed: None };
-            let Some(configured) = if_it_runs(settings.configure(subject.file))? else { return Ok(Vec::new()) };
+            let settings = Settings {
+                time_steps: TIME_STEPS,
+                neuron: Some(Schedule::EachStep),
+                mask: Some(rules),
+                seed: None,
+            };
+            let Some(configured) = if_it_runs(settings.configure(subject.file))? else {
+                return Ok(Vec::new());
+            };
             let shown = shown_layer(&configured);
             let plane = Executor::new(&configured).trace(images.image(image))?.planes.swap_remove(shown);
             layer.clone_from(&configured.layers[shown].name);

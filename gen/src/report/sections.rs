@@ -152,13 +152,7 @@ pub fn masks(subjects: &[Subject<'_>], store: &Store) -> Result<Section, GenErro
     };
     let text = "The layers of one label are masked wherever they are, the others transmit everything; “all” masks every label. A masked \
                 spike is fired but not transmitted. Compare the paper's Fig. 5.";
-    mask_section(
-        subjects,
-        store,
-        ("masks", "Mask ratio of each label", "mask ratio"),
-        text.to_owned(),
-        lines,
-    )
+    mask_section(subjects, store, ("masks", "Mask ratio of each label", "mask ratio"), text.to_owned(), lines)
 }
 
 /// Accuracy and spikes against the number of masked blocks: the paper's Fig. 6.
