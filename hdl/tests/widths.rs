@@ -52,8 +52,7 @@ fn what_a_signal_cannot_carry_is_refused_with_its_name_and_bits() {
         Fault::TooNarrow { signal: "matrix_rows".into(), largest: 4096, needed: 13, available: 12 };
     assert_eq!((module.as_str(), fault), ("pass_check", expected));
     let (module, fault) = refusal(&CoreConfig { bias_rows: 5000, ..tiny.clone() });
-    let expected =
-        Fault::TooNarrow { signal: "keys".into(), largest: 5000, needed: 13, available: 12 };
+    let expected = Fault::TooNarrow { signal: "keys".into(), largest: 5000, needed: 13, available: 12 };
     assert_eq!((module.as_str(), fault), ("descriptor_check", expected));
     // A burst of the writer has as many words as eight lanes have groups; its queue says so in 4 bits.
     let (module, fault) = refusal(&CoreConfig { lanes: 128, ..ecp5() });
@@ -98,8 +97,14 @@ fn rows_of_partial_sums_are_addressed_whatever_their_number() {
 fn every_signal_holds_what_the_largest_allowed_core_gives_it() {
     for lanes in [16, 64] {
         for bias_rows in [16, 196, 1024] {
-            let core =
-                CoreConfig { lanes, max_fan_in: 1024, weight_rows: 1024, bias_rows, sum_rows: 4096, ..ecp5() };
+            let core = CoreConfig {
+                lanes,
+                max_fan_in: 1024,
+                weight_rows: 1024,
+                bias_rows,
+                sum_rows: 4096,
+                ..ecp5()
+            };
             core.validate().unwrap_or_else(|error| panic!("{error}"));
             mst_core_of_any_size(&core)
                 .unwrap_or_else(|error| panic!("{lanes} lanes, {bias_rows} bias rows: {error}"));

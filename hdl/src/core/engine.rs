@@ -400,7 +400,8 @@ impl Engine<'_> {
             "job_last_pass_1",
         ];
         inputs.extend(self.same("loader", &of_passes));
-        inputs.extend(self.same("control", &["token_step", "advance", "reseed", "reseed_row", "reread_bias"]));
+        inputs
+            .extend(self.same("control", &["token_step", "advance", "reseed", "reseed_row", "reread_bias"]));
         inputs.extend([
             ("loader_index", self.of("loader", "index")),
             ("array_idle", self.of("control", "idle")),

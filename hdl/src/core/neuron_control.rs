@@ -419,7 +419,14 @@ fn row_of_bytes(
     let rereads_bias = m.delay_reset("rereads_bias", &bias_lost);
     let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high | &rereads_bias));
     m.assign(&fire.advances, &(&taken & !&reseeding));
-    RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed: [reseed_low, reseed_high], rereads_bias, reseeding }
+    RowOfBytes {
+        bytes_valid,
+        bytes_last,
+        bytes_offset,
+        reseed: [reseed_low, reseed_high],
+        rereads_bias,
+        reseeding,
+    }
 }
 
 /// A pass's partial sums, on their way from and to the sum buffer.
@@ -461,7 +468,11 @@ fn reseed(m: &mut Builder, integrate: &Integrate, row_of_bytes: &RowOfBytes) {
         "the lower, the upper half of the seeds is read",
     );
     m.output_doc("reseed_row", &mux(high, &rows[1], &rows[0]), "its row of the parameter block");
-    m.output_doc("reread_bias", &row_of_bytes.rereads_bias, "the bias row of the event in stage 1 is read again");
+    m.output_doc(
+        "reread_bias",
+        &row_of_bytes.rereads_bias,
+        "the bias row of the event in stage 1 is read again",
+    );
 }
 
 fn outputs_of_events(

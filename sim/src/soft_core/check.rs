@@ -64,7 +64,8 @@ pub fn pass(pass: &Pass, d: &Descriptor, op: Op, core: &CoreConfig) -> Result<()
     let row = 8 * pass.segments * pass.segment_words;
     let inputs = if pass.diagonal == 1 { pass.segments } else { row };
     let differs = if op.is_attention() { pass.diagonal == 1 } else { pass.matrix_rows != inputs };
-    refuse(empty || differs, ErrorCode::BadShape)?;
+    let other_words = pass.diagonal == 1 && pass.segment_words != d.output_words;
+    refuse(empty || differs || other_words, ErrorCode::BadShape)?;
 
     // A diagonal row is read lane by lane: no buffer holds it.
     let row_too_long = (op.is_attention() || pass.diagonal == 0) && row > core.max_fan_in;
