@@ -150,7 +150,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn reading(row_bytes: u32, kernel: usize, shift: u32, kind: Kind) -> Reading {
-        let source = Source { grid: Grid { rows: 8, columns: 8 }, order: TokenOrder::Raster, row_bytes, chunks: 1 };
+        let source =
+            Source { grid: Grid { rows: 8, columns: 8 }, order: TokenOrder::Raster, row_bytes, chunks: 1 };
         Reading { source, taps: Taps::square(kernel, 1, 0), shift, kind }
     }
 

@@ -52,6 +52,38 @@ pub fn compile(
     Compiler::plan_for(network, core, options)?.program()
 }
 
+/// What a network takes of a core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes of the accelerator's memory.
+    pub memory_bytes: u64,
+    /// How each layer is cut.
+    pub layers: Vec<LayerCut>,
+}
+
+/// Into how much a layer is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerCut {
+    /// Slices of its inputs, 1 or more.
+    pub passes: usize,
+    /// Parts of its tokens, 1 or more: a descriptor each.
+    pub strips: usize,
+}
+
+/// What `network` takes of `core`; asks next to no memory of the host.
+///
+/// # Errors
+/// Those of [`compile`].
+pub fn needs(
+    network: &Configured,
+    core: &CoreConfig,
+    options: &ProgramOptions,
+) -> Result<Needs, ProgramError> {
+    let plan = Compiler::plan_for(network, core, options)?;
+    let cut = |cut: &Cut| LayerCut { passes: cut.passes.len(), strips: cut.strips.len() };
+    Ok(Needs { memory_bytes: plan.total_bytes, layers: plan.cuts.iter().map(cut).collect() })
+}
+
 /// How many bytes of the accelerator's memory `network` needs on `core`; takes next to none of the host's.
 ///
 /// # Errors
@@ -152,7 +184,15 @@ impl<'a> Compiler<'a> {
         }
         let (placements, total_bytes) = self.place(end, &stored, options)?;
         let layers = self.layers(&cuts, &stored, &placements)?;
-        Ok(Plan { compiler: self, layers, cuts, stored, stored_bytes: end, total_bytes, planes: options.planes })
+        Ok(Plan {
+            compiler: self,
+            layers,
+            cuts,
+            stored,
+            stored_bytes: end,
+            total_bytes,
+            planes: options.planes,
+        })
     }
 
     /// The layers with their records, when everything has its place.

@@ -142,7 +142,12 @@ pub fn too_few_sums(site: &Site<'_>, token: u32) -> ProgramError {
 ///
 /// # Errors
 /// [`ProgramError::Limit`] with the first layer that has too many passes or too long rows, or with the layer that has most strips.
-pub fn check_cuts(network: &Network, core: &CoreConfig, cuts: &[Cut], chunks: u32) -> Result<(), ProgramError> {
+pub fn check_cuts(
+    network: &Network,
+    core: &CoreConfig,
+    cuts: &[Cut],
+    chunks: u32,
+) -> Result<(), ProgramError> {
     let limit = |index: usize, what: &str, found: usize, max: usize, advice: &dyn Fn() -> String| {
         if found <= max {
             return Ok(());
@@ -159,16 +164,22 @@ pub fn check_cuts(network: &Network, core: &CoreConfig, cuts: &[Cut], chunks: u3
     for (index, cut) in cuts.iter().enumerate() {
         limit(index, "passes of a tile", cut.passes.len(), COUNT_MAX, &|| {
             if core.max_fan_in < LARGEST_FAN_IN {
-                format!("generate a core with `--max-fan-in {LARGEST_FAN_IN}` and `--weight-rows {LARGEST_WEIGHT_ROWS}`, or use a narrower layer")
+                format!(
+                    "generate a core with `--max-fan-in {LARGEST_FAN_IN}` and `--weight-rows {LARGEST_WEIGHT_ROWS}`, or use a narrower layer"
+                )
             } else {
                 "use a narrower layer or smaller kernels".to_owned()
             }
         })?;
         let Operation::Linear { .. } = network.layers[index].operation else {
             let row = cut.passes.iter().map(|pass| pass.bytes).max().unwrap_or(0);
-            limit(index, "padded bytes of a row that attends", row as usize, core.max_fan_in as usize, &|| {
-                longer_row(row, core)
-            })?;
+            limit(
+                index,
+                "padded bytes of a row that attends",
+                row as usize,
+                core.max_fan_in as usize,
+                &|| longer_row(row, core),
+            )?;
             let rows = chunks * row;
             limit(index, "matrix rows of a job", rows as usize, core.weight_rows as usize, &|| {
                 more_weight_rows(rows, chunks)
@@ -178,19 +189,28 @@ pub fn check_cuts(network: &Network, core: &CoreConfig, cuts: &[Cut], chunks: u3
     }
     let strips = |cut: &Cut| cut.strips.len();
     let most = (0..cuts.len()).rev().max_by_key(|&index| strips(&cuts[index])).unwrap_or(0);
-    limit(most, "descriptors of the network, most of which are strips of this layer,", cuts.iter().map(strips).sum(), COUNT_MAX, &|| {
-        if core.sum_rows < LARGEST_SUM_ROWS {
-            format!("generate a core with `--sum-rows` beyond {}, or use a smaller image", core.sum_rows)
-        } else {
-            "use a smaller image".to_owned()
-        }
-    })
+    limit(
+        most,
+        "descriptors of the network, most of which are strips of this layer,",
+        cuts.iter().map(strips).sum(),
+        COUNT_MAX,
+        &|| {
+            if core.sum_rows < LARGEST_SUM_ROWS {
+                format!("generate a core with `--sum-rows` beyond {}, or use a smaller image", core.sum_rows)
+            } else {
+                "use a smaller image".to_owned()
+            }
+        },
+    )
 }
 
 fn longer_row(row: u32, core: &CoreConfig) -> String {
     match larger_core("--max-fan-in", row.next_multiple_of(64).into(), LARGEST_FAN_IN) {
         Some(larger) if row > core.weight_rows => {
-            format!("{larger} and `--weight-rows {}`, or use smaller heads or windows", row.next_power_of_two())
+            format!(
+                "{larger} and `--weight-rows {}`, or use smaller heads or windows",
+                row.next_power_of_two()
+            )
         }
         Some(larger) => format!("{larger}, or use smaller heads or windows"),
         None => format!("use smaller heads or windows, as no core takes more than {LARGEST_FAN_IN}"),
@@ -239,7 +259,8 @@ fn misfit(
     [wanted, written]: [serde_json::Value; 2],
 ) -> ProgramError {
     let field = fields.iter().find(|field| wanted[field.name] != written[field.name]);
-    let (name, largest) = field.map_or(("table", u64::from(MAX_COUNT)), |field| (field.name, field.largest()));
+    let (name, largest) =
+        field.map_or(("table", u64::from(MAX_COUNT)), |field| (field.name, field.largest()));
     ProgramError::Limit {
         index,
         layer: layer.to_owned(),

@@ -108,7 +108,8 @@ fn pieces(height: u32, rows: u32, width: u32, columns: u32) -> impl Iterator<Ite
     let along = |size: u32, piece: u32| {
         (0..size).step_by(piece as usize).map(move |first| (first, piece.min(size - first)))
     };
-    along(height, rows).flat_map(move |(y, rows)| along(width, columns).map(move |(x, columns)| [y, rows, x, columns]))
+    along(height, rows)
+        .flat_map(move |(y, rows)| along(width, columns).map(move |(x, columns)| [y, rows, x, columns]))
 }
 
 /// Where a walk's tokens lie: bytes from a plane's base. See "Addresses" in [`isa::descriptor`].

@@ -19,7 +19,8 @@ pub fn push(bytes: &mut Vec<u8>, site: &Site<'_>, cut: &Cut) -> Result<(), Progr
     let columns: Vec<Columns> =
         (0..site.terms().len()).map(|term| Columns::of(site, term)).collect::<Result<_, _>>()?;
     for tile in 0..site.tiles()? as usize {
-        let outputs: Vec<Option<usize>> = (0..lanes).map(|lane| row.channel_at(tile * lanes + lane)).collect();
+        let outputs: Vec<Option<usize>> =
+            (0..lanes).map(|lane| row.channel_at(tile * lanes + lane)).collect();
         for pass in &cut.passes {
             for segment in &pass.segments {
                 let columns = &columns[segment.term];
@@ -42,7 +43,8 @@ fn push_segment(
     let Columns { taps, channels, .. } = *columns;
     match (pass.reading.kind, weights) {
         (Kind::Diagonal, weights) => {
-            let gains = weights.data().chunks(weights.data().len() / taps).nth(segment.tap).unwrap_or_default();
+            let gains =
+                weights.data().chunks(weights.data().len() / taps).nth(segment.tap).unwrap_or_default();
             bytes.extend(outputs.iter().map(|output| output.map_or(0, |output| gains[output] as u8)));
         }
         (Kind::Dense, weights) => {

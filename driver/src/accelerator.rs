@@ -186,10 +186,28 @@ impl<L: Link> Accelerator<L> {
     /// too few descriptors, an impossible logit, another identity, a memory without the program. After all but the first two, [`reset`](Accelerator::reset) makes it
     /// usable again. A core that computes wrong but possible logits is found by comparison with the reference only.
     pub fn infer(&mut self, image: &[u8]) -> Result<Inference, DriverError> {
-        let place = self.program()?.first();
+        let counters = self.run_image(image)?;
+        self.answer(counters)
+    }
+
+    /// Writes one image and runs the program on it, like [`infer`](Accelerator::infer), but reads no logits: what there is to do for a program that has some of a network's
+    /// layers, without the readout. What its layers read of others must be in memory.
+    ///
+    /// # Errors
+    /// Those of [`infer`](Accelerator::infer), but for impossible logits.
+    pub fn run_image(&mut self, image: &[u8]) -> Result<Counters, DriverError> {
+        let program = self.program()?;
+        let (place, count) = (program.first(), program.descriptors() as u32);
         self.write_image(&place, image)?;
-        let count = self.program()?.descriptors() as u32;
-        let counters = self.run(place.descriptor_base, count)?;
+        self.run(place.descriptor_base, count)
+    }
+
+    /// Reads the answer of a run that counted `counters`: the logits that it left in the first place.
+    ///
+    /// # Errors
+    /// If no program is loaded, or what memory holds is no answer: an impossible logit, another identity, a memory without the program.
+    pub fn answer(&mut self, counters: Counters) -> Result<Inference, DriverError> {
+        let place = self.program()?.first();
         self.inference(&place, counters)
     }
 
@@ -251,6 +269,15 @@ impl<L: Link> Accelerator<L> {
     /// # Errors
     /// Those of [`infer`](Accelerator::infer).
     pub fn run_profiled(&mut self, image: &[u8]) -> Result<(Inference, Vec<LayerProfile>), DriverError> {
+        let (counters, profile) = self.profile(image)?;
+        Ok((self.answer(counters)?, profile))
+    }
+
+    /// Counts each layer as [`run_profiled`](Accelerator::run_profiled) does, and all of them together, but reads no logits.
+    ///
+    /// # Errors
+    /// Those of [`run_image`](Accelerator::run_image).
+    pub fn profile(&mut self, image: &[u8]) -> Result<(Counters, Vec<LayerProfile>), DriverError> {
         let place = self.program()?.first();
         self.write_image(&place, image)?;
         let layers: Vec<(String, Op, u32)> = self.program()?.layers.iter().map(profiled).collect();
@@ -263,7 +290,7 @@ impl<L: Link> Accelerator<L> {
             profile.push(LayerProfile { name, op, counters: total.beyond(&before) });
             before = total;
         }
-        Ok((self.inference(&place, before)?, profile))
+        Ok((before, profile))
     }
 
     /// The counters since the last start of a run.

@@ -140,7 +140,8 @@ pub enum Command {
         gen cosim                              three images on the core for an ECP5 board\n  \
         gen cosim --per-layer                  where the cycles go\n  \
         gen cosim --stalls 7 --preset tiny     with random stalls on all bus channels\n  \
-        gen cosim --images 1 --trace out.fst   with waves of every signal\n\n\
+        gen cosim --images 1 --trace out.fst   with waves of every signal\n  \
+        gen cosim large.mst --layers 3..5      two layers of a large network alone\n\n\
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
         `useful` is the share of busy cycles that the network's spikes need on that many lanes: their events, a cycle for each\n\
         row without one (null events), and T cycles a token at least. The shares of the busy cycles are another cut of the same\n\
@@ -309,6 +310,10 @@ pub struct CosimArgs {
     /// Sizes.
     #[command(flatten)]
     pub core: CoreArgs,
+    /// Run these layers alone, on the planes that the reference gives them: indices or names as `gen info` shows them, `7`, `3..9` (without 9), `conv1..=conv4` (with conv4), `3..`
+    /// [default: all]
+    #[arg(long, value_name = "A..B")]
+    pub layers: Option<String>,
     /// How the simulation goes.
     #[command(flatten)]
     pub simulation: SimulationArgs,

@@ -4,12 +4,12 @@ use crate::cli::ConvertArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs::neuron_name;
+use crate::operation;
 use crate::origin;
 use crate::precision::{self, PrecisionReport};
 use crate::screen::{Format, count, grouped, json_path, print, print_json};
 use isa::names::{self, NameFault};
 use model::checkpoint::Agreement;
-use model::network::Operation;
 use model::{Checkpoint, ConvertOptions, Network};
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
@@ -48,8 +48,11 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
         eprintln!("warning: {}", names::printable_lines(warning));
     }
     let example = origin::check_example(&checkpoint, &args.checkpoint)?;
-    let options =
-        ConvertOptions { neuron: args.neuron.into(), time_steps: args.room_for, ..ConvertOptions::new(name) };
+    let options = ConvertOptions {
+        schedule: args.neuron.into(),
+        time_steps: args.room_for,
+        ..ConvertOptions::new(name)
+    };
     let mut converted = model::convert::convert_and_measure(&checkpoint, &options)
         .map_err(|error| error.in_file(&args.checkpoint))?;
     files::make_folder_of(&args.out)?;
@@ -125,14 +128,7 @@ fn name_of(checkpoint: &Path) -> OsString {
 }
 
 fn weights(network: &Network) -> usize {
-    let of = |operation: &Operation| match operation {
-        Operation::Analog { weights, .. }
-        | Operation::Dense { weights, .. }
-        | Operation::Readout { weights, .. } => weights.data.len(),
-        Operation::Shortcut { gains, .. } => gains.len(),
-        Operation::Scores { .. } | Operation::Context { .. } => 0,
-    };
-    network.layers.iter().map(|layer| of(&layer.operation)).sum()
+    network.layers.iter().map(|layer| operation::stored(&layer.operation).0).sum()
 }
 
 #[cfg(test)]

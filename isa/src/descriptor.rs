@@ -86,7 +86,7 @@ record! {
     schedule @ 0 [4 +: 1] "When neurons fire, a code of [`Schedule`].";
     hard_reset @ 0 [5 +: 1] "1: a neuron that fires starts again from 0 (each step only); 0: its threshold is subtracted.";
     sum @ 0 [6 +: 1] "1: no neuron; the sum over all tokens and time steps is stored (`linear` only): logits.";
-    bytes @ 0 [7 +: 1] "1: inputs are unsigned bytes, constant over time (`linear` only); 0: spikes.";
+    bytes @ 0 [7 +: 1] "1: inputs are unsigned bytes, constant over time (`linear` without `sum` only); 0: spikes.";
     mask_ratio @ 0 [8 +: 8] "A spike is transmitted when 8 fresh LFSR bits are >= this; 0 transmits all.";
     time_steps @ 0 [16 +: 7] "Time steps T, 1..=64.";
     mask_shared @ 0 [23 +: 1] "1: the LFSR starts over at each token, so that all tokens drop alike; 0: only at the first.";

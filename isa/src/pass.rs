@@ -62,10 +62,10 @@ record! {
         table: Vec<Segment>,
     }
 
-    diagonal @ 0 [0 +: 1] "1: each lane reads its own channel of a segment; 0: dense.";
+    diagonal @ 0 [0 +: 1] "1: each lane reads its own channel of a segment; 0: dense, and attention.";
     shift @ 0 [4 +: 3] "Every product of the pass counts times 2^shift, 0..=7.";
-    segments @ 0 [8 +: 5] "Segments that an input row is gathered from, 1..=16.";
-    segment_words @ 0 [16 +: 12] "64-bit words of one segment (of a whole channel row for a diagonal pass), 1 or more.";
+    segments @ 0 [8 +: 5] "Segments that an input row is gathered from, 1..=16; 1 for attention.";
+    segment_words @ 0 [16 +: 12] "64-bit words of one segment, 1 or more; of a diagonal pass those of a whole channel row, `output_words`.";
     matrix_rows @ 0 [32 +: 12] "Rows of weights: bytes of the row, or (diagonal) segments. Not used by attention.";
 
     start_y @ 1 [0 +: 14] "Row of the source that the first token's row 0 of taps reads; two's complement.";

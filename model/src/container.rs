@@ -30,6 +30,15 @@ pub(crate) const CHECKPOINT: Kind = Kind {
     mistaken: ["mst-network", "a converted network", "it needs no conversion: `gen run NET`"],
 };
 
+/// Float graphs.
+pub(crate) const GRAPH: Kind = Kind {
+    key: "mst-graph",
+    what: "a graph of this project",
+    remedy: "tensors alone do not say what is computed: write them with `save_file(tensors, path, {\"mst-graph\": json.dumps(header)})`; \
+             docs/checkpoint.md lists operations, attributes and names",
+    mistaken: ["mst-network", "a converted network", "it needs no conversion: `gen run NET`"],
+};
+
 /// Integer networks.
 pub(crate) const NETWORK: Kind = Kind {
     key: "mst-network",
@@ -76,6 +85,14 @@ pub(crate) fn open<'f>(bytes: &'f [u8], kind: &Kind) -> Result<(String, Tensors<
         (name, Stored { dtype: view.dtype(), shape: view.shape().to_vec(), data: view.data() })
     });
     Ok((header.clone(), Tensors(stored.collect())))
+}
+
+/// Whether the bytes are a file with a header of this key.
+pub(crate) fn has_header(bytes: &[u8], key: &str) -> bool {
+    let metadata = SafeTensors::read_metadata(bytes);
+    metadata.is_ok_and(|(_, metadata)| {
+        metadata.metadata().as_ref().is_some_and(|entries| entries.contains_key(key))
+    })
 }
 
 /// The version of a header, one of `known`.

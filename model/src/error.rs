@@ -304,6 +304,18 @@ pub enum ModelError {
         /// What does not fit.
         source: Box<ModelError>,
     },
+    /// A node of a graph has a value that is out of range or does not fit its inputs.
+    #[error("node `{node}`: {what} is {found}, allowed: {allowed}")]
+    Node {
+        /// The node's name.
+        node: String,
+        /// The value's name.
+        what: String,
+        /// The value.
+        found: String,
+        /// The allowed values, in words.
+        allowed: String,
+    },
     /// Another error, with the file that it lies in.
     #[error("{path}: {source}")]
     InFile {

@@ -124,7 +124,7 @@ impl Jitter {
     }
 
     /// How far the next activation is moved, in units of the most that it is moved.
-    fn next(&mut self) -> f32 {
+    pub fn next(&mut self) -> f32 {
         let Some(state) = &mut self.0 else { return 0.0 };
         // A linear congruential generator; its upper bits are the better ones.
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -230,8 +230,8 @@ impl Counter<'_> {
         events
     }
 
-    /// The bytes of a layer's row as it is stored, and tiles are cut from: its channels, with none where a byte pads. Rows that attention
-    /// reads are padded head by head.
+    /// The bytes of a layer's row as it is stored, and tiles are cut from: its channels, with none where a byte pads. Rows are padded to the
+    /// bus, those that attention reads head by head.
     fn stored(&self, id: LayerId) -> Vec<Option<usize>> {
         let layer = self.configured.layer(id);
         let heads = self.configured.layers.iter().find_map(|reader| match reader.operation {
@@ -239,7 +239,7 @@ impl Counter<'_> {
             Operation::Context { value, heads, .. } if value == id => Some(heads),
             _ => None,
         });
-        let Some(heads) = heads else { return (0..layer.channels).map(Some).collect() };
+        let heads = heads.unwrap_or(1);
         let size = layer.channels / heads;
         let padded = size.next_multiple_of(self.pad);
         let of_head = |head| (0..padded).map(move |c| (c < size).then_some(head * size + c));
@@ -263,53 +263,61 @@ fn windows(layer: &Layer) -> Windows {
 mod tests {
     use super::*;
     use crate::RunOptions;
-    use crate::network::{Gather, ImageShape, Network, Weights};
+    use crate::network::{Grid, ImageShape, Network, Neuron, Taps, Weights};
 
-    /// One pixel that makes `counts[c]` spikes in channel c of the first layer, which dense and shortcut read.
+    fn layer(name: &str, terms: Vec<Term>, bias: Vec<i32>, grid: Grid, neuron: Neuron) -> Layer {
+        let channels = bias.len();
+        Layer {
+            neuron: Some(neuron),
+            v0: vec![0; channels],
+            rotate: 0,
+            ..Layer::new(name, Operation::Linear { terms, bias }, grid, vec![16; channels])
+        }
+    }
+
+    /// One pixel that makes `counts[c]` spikes in channel c of the first layer, which all others read.
     fn network(counts: &[i32], neuron: Neuron) -> Network {
         let grid = Grid { rows: 1, columns: 1 };
         let channels = counts.len();
-        let layer = |name: &str, operation, channels: usize| Layer {
-            neuron,
-            v0: vec![0; channels],
-            rotate: 0,
-            ..Layer::new(name, operation, grid, vec![16; channels])
-        };
-        let weights = |outputs, inputs| Weights { outputs, inputs, data: vec![0; outputs * inputs] };
-        let patch = Patch { kernel: 1, stride: 1, padding: 0 };
-        let analog = Operation::Analog { patch, weights: weights(channels, 1), bias: counts.to_vec() };
-        let input = LayerId(0);
-        let dense = Operation::Dense {
-            input,
-            gather: Gather::Token,
-            weights: weights(9, channels),
-            bias: vec![0; 9],
-        };
-        let gains = vec![0; 2 * channels];
-        let shortcut = Operation::Shortcut { inputs: vec![input, input], gains, bias: vec![0; channels] };
-        let readout = Operation::Readout { input, weights: weights(2, channels), bias: vec![0; 2] };
-        let last = Layer { theta: Vec::new(), v0: Vec::new(), ..layer("readout", readout, 2) };
-        let image = ImageShape { height: 1, width: 1, channels: 1 };
+        let image = Term { source: Source::Image, ..Term::dense(LayerId(0), vec![0; channels]) };
+        let dense = |outputs: usize| Term::dense(LayerId(0), vec![0; outputs * channels]);
+        let diagonal = || Term::diagonal(LayerId(0), vec![0; channels]);
+        let shifted = Term { shift: 1, ..diagonal() };
         let layers = vec![
-            layer("analog", analog, channels),
-            layer("dense", dense, 9),
-            layer("shortcut", shortcut, channels),
-            last,
+            layer("image", vec![image], counts.to_vec(), grid, neuron),
+            layer("dense", vec![dense(9)], vec![0; 9], grid, neuron),
+            layer("shortcut", vec![diagonal(), diagonal()], vec![0; channels], grid, neuron),
+            layer(
+                "three passes",
+                vec![dense(channels), diagonal(), shifted],
+                vec![0; channels],
+                grid,
+                neuron,
+            ),
+            Layer::readout("readout", vec![dense(2)], vec![0; 2], grid),
         ];
-        Network::new("work", image, 2, layers, 1)
+        Network::new("work", ImageShape { height: 1, width: 1, channels: 1 }, 2, layers, 1)
+    }
+
+    fn core(max_fan_in: u32) -> CoreConfig {
+        CoreConfig { max_fan_in, ..CoreConfig::preset("tiny").unwrap() }
+    }
+
+    fn numbers(network: &Network, image: &[u8], core: &CoreConfig) -> Vec<[u64; 4]> {
+        let configured = network.configure(&RunOptions::new(16)).unwrap();
+        let trace = crate::Executor::new(&configured).trace(image).unwrap();
+        let layers = work(&configured, image, &trace, core);
+        layers.iter().map(|w| [w.events, w.step_events, w.null_events, w.needed_cycles]).collect()
     }
 
     fn work_of(counts: &[i32], neuron: Neuron) -> Vec<[u64; 4]> {
-        let configured = network(counts, neuron).configure(&RunOptions::new(16)).unwrap();
-        let trace = crate::Executor::new(&configured).trace(&[0x55]).unwrap();
-        let layers = work(&configured, &[0x55], &trace, 8, 8);
-        layers.iter().map(|w| [w.events, w.step_events, w.null_events, w.needed_cycles]).collect()
+        numbers(&network(counts, neuron), &[0x55], &core(512))
     }
 
     #[test]
     fn merged_events_are_bits_of_counts_and_tokens_take_t_cycles() {
         // Counts 3 and 11 of 16 steps: chunks of 3 and 0, of 8 and 3 spikes.
-        let layers = work_of(&[3, 11], Neuron::TwoPhase);
+        let layers = work_of(&[3, 11], Neuron::TWO_PHASE);
         assert_eq!(layers[0], [4, 4, 0, 16], "set bits of the pixel");
         assert_eq!(layers[1], [2 * 5, 2 * 14, 0, 2 * 16], "two tiles, bits 2 and 1 + 2");
         assert_eq!(
@@ -317,24 +325,67 @@ mod tests {
             [2 * 5, 2 * 11, 0, 16],
             "two segments, bits 0, 1, 3 in the first chunk and 0, 1 in the second"
         );
-        assert_eq!(layers[3], [5, 14, 0, 5]);
+        assert_eq!(layers[3], [5 + 5 + 5, 14 + 11 + 11, 0, 5 + 5 + 16], "only the last pass fires");
+        assert_eq!(layers[4], [5, 14, 0, 5]);
     }
 
     #[test]
     fn silence_costs_null_events() {
-        let layers = work_of(&[0, 0], Neuron::TwoPhase);
+        let layers = work_of(&[0, 0], Neuron::TWO_PHASE);
         assert_eq!(layers[1], [0, 0, 4, 32], "one a chunk and tile");
         assert_eq!(layers[2], [0, 0, 2, 16]);
-        assert_eq!(layers[3], [0, 0, 2, 2]);
-        let layers = work_of(&[0, 0], Neuron::If);
+        assert_eq!(layers[3], [0, 0, 6, 2 + 2 + 16], "one a chunk and pass");
+        assert_eq!(layers[4], [0, 0, 2, 2]);
+        let layers = work_of(&[0, 0], Neuron::IF);
         assert_eq!(layers[1], [0, 0, 32, 32], "one a time step and tile");
     }
 
     #[test]
     fn if_layers_walk_steps() {
         // A drive of 8 fires in every other step, 16 in every step.
-        let layers = work_of(&[8, 16], Neuron::If);
+        let layers = work_of(&[8, 16], Neuron::IF);
         assert_eq!(layers[1], [2 * 24, 2 * 24, 0, 2 * 24]);
         assert_eq!(layers[2], [2 * 16, 2 * 16, 0, 32]);
+        assert_eq!(layers[3], [24 + 16 + 16, 24 + 16 + 16, 0, 24 + 16 + 16]);
+    }
+
+    /// 3x3 taps over 2x2 tokens, all of which spike in every step: the border costs nothing, and a pass that sees nothing else a null event.
+    #[test]
+    fn taps_outside_cost_nothing() {
+        let (grid, taps) = (Grid { rows: 2, columns: 2 }, Taps::square(3, 1, 1));
+        let image = Term { source: Source::Image, ..Term::dense(LayerId(0), vec![1]) };
+        let conv = |weights| Term { taps, ..Term { weights, ..Term::dense(LayerId(0), Vec::new()) } };
+        let bias = vec![0];
+        let layers = vec![
+            layer("image", vec![image.clone()], vec![16], grid, Neuron::IF),
+            layer("dense", vec![conv(Weights::Dense(vec![0; 9]))], bias.clone(), grid, Neuron::IF),
+            layer("diagonal", vec![conv(Weights::Diagonal(vec![0; 9]))], bias.clone(), grid, Neuron::IF),
+            layer("image", vec![Term { taps, ..image }], bias.clone(), grid, Neuron::IF),
+        ];
+        let mut layers: Vec<Layer> = layers;
+        if let Operation::Linear { terms, .. } = &mut layers[3].operation {
+            terms[0].weights = Weights::Dense(vec![0; 9]);
+        }
+        layers.push(Layer::readout("readout", vec![Term::dense(LayerId(0), vec![0])], bias, grid));
+        layers[3].name = "image through taps".to_owned();
+        let network = Network::new("taps", ImageShape { height: 2, width: 2, channels: 1 }, 1, layers, 1);
+        let image = [1, 3, 0, 0];
+        let whole = numbers(&network, &image, &core(512));
+        let steps = 4 * 4 * 16;
+        assert_eq!(whole[1], [steps, steps, 0, steps], "four taps of each of four tokens are inside");
+        assert_eq!(whole[2], [steps, steps, 0, steps]);
+        assert_eq!(whole[3], [4 * 3, 4 * 3, 0, 4 * 16], "bits of the bytes, which each token sees");
+        // Rows of 8 bytes and of 24: three passes of three taps, the outer rows of which lie outside for half of the tokens.
+        let cut = numbers(&network, &image, &core(24));
+        assert_eq!(cut[1], [steps, steps, 4 * 16, steps + 4 * 16]);
+        assert_eq!(cut[2], whole[2], "diagonal rows have one byte a segment");
+    }
+
+    #[test]
+    fn long_rows_are_cut_into_slices_of_channels() {
+        let counts: Vec<i32> = (0..24).map(|c| if c < 16 { 1 } else { 0 }).collect();
+        let cut = numbers(&network(&counts, Neuron::TWO_PHASE), &[0], &core(16));
+        // A drive of 1 in 16 steps is one spike, in one chunk.
+        assert_eq!(cut[1], [2 * 16, 2 * 16, 2 + 2 * 2, 2 * (16 + 1 + 16)], "the second slice is silent");
     }
 }

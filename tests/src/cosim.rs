@@ -201,7 +201,7 @@ impl Session<'_> {
     /// Checks that a run changed nothing but planes and logits; `before` is the memory before the image was written.
     fn check_writes(&mut self, mut before: Vec<u8>) -> Result<(), String> {
         let outputs = self.outputs();
-        let inputs = self.program.layers.iter().filter_map(|layer| layer.input.as_ref());
+        let inputs = self.program.layers.iter().flat_map(|layer| &layer.inputs);
         let inputs: Vec<_> = inputs.map(|i| i.base as usize..i.base as usize + i.bytes()).collect();
         let after = self.accelerator.link().memory().bytes();
         for range in outputs.into_iter().chain(inputs) {

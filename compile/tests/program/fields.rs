@@ -37,7 +37,16 @@ fn sizes(pass: &Pass) -> [u32; 3] {
 
 /// Block rows, block columns, token rows, token columns, both wraps, chunks, groups.
 fn input_strides(p: &Pass) -> [u32; 8] {
-    [p.block_y_stride, p.block_x_stride, p.y_stride, p.x_stride, p.wrap_y, p.wrap_x, p.chunk_stride, p.group_stride]
+    [
+        p.block_y_stride,
+        p.block_x_stride,
+        p.y_stride,
+        p.x_stride,
+        p.wrap_y,
+        p.wrap_x,
+        p.chunk_stride,
+        p.group_stride,
+    ]
 }
 
 /// Start, step and size of the source, each down and across.

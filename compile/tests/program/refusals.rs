@@ -60,7 +60,10 @@ fn a_token_whose_time_steps_do_not_fit_is_refused() {
     };
     compile(16).unwrap();
     let message = compile(17).unwrap_err();
-    assert!(message.contains("partial sums of a token between passes is 17, allowed: at most 16"), "{message}");
+    assert!(
+        message.contains("partial sums of a token between passes is 17, allowed: at most 16"),
+        "{message}"
+    );
     assert!(message.contains("`--sum-rows 17`, or run fewer time steps (`--time-steps`)"), "{message}");
 }
 
@@ -94,8 +97,12 @@ fn heads_that_a_row_cannot_hold_are_refused() {
         }
     }
     network.layers[MERGE].operation = linear(vec![dense(plane(NORM), Taps::square(2, 2, 0), 10, 144)], 10);
-    let message = refused(&network, &CoreConfig { max_fan_in: 64, weight_rows: 128, membrane_bits: 32, ..tiny() });
-    assert!(message.contains("layer 4 `scores`: padded bytes of a row that attends is 72, allowed: at most 64"), "{message}");
+    let message =
+        refused(&network, &CoreConfig { max_fan_in: 64, weight_rows: 128, membrane_bits: 32, ..tiny() });
+    assert!(
+        message.contains("layer 4 `scores`: padded bytes of a row that attends is 72, allowed: at most 64"),
+        "{message}"
+    );
     assert!(message.contains("`--max-fan-in 128`"), "{message}");
 }
 

@@ -5,7 +5,8 @@ use isa::CoreConfig;
 use isa::program::{Planes, Program};
 use model::RunOptions;
 use model::network::{
-    Grid, ImageShape, Layer, LayerId, Network, Operation, SlotOrder, Source, Taps, Term, Walk, Weights, Windows,
+    Grid, ImageShape, Layer, LayerId, Network, Operation, SlotOrder, Source, Taps, Term, Walk, Weights,
+    Windows,
 };
 
 pub const WINDOWS: Windows = Windows { size: 2, shift: 1 };

@@ -60,7 +60,11 @@ fn taps_beyond_a_pass_are_read_in_the_next() {
     assert_eq!((first.segments, second.segments, strip.descriptor.pass_words), (8, 1, 15));
     assert_eq!((first.matrix_rows, second.matrix_rows), (64, 8));
     let embed = base(&program, 0);
-    assert_eq!(first.table[0].base, embed.wrapping_sub(5 * 16 + 16), "the tap up and left of the first token");
+    assert_eq!(
+        first.table[0].base,
+        embed.wrapping_sub(5 * 16 + 16),
+        "the tap up and left of the first token"
+    );
     assert_eq!((first.table[4].base, first.table[4].dy, first.table[4].dx), (embed, 1, 1));
     assert_eq!((second.table[0].base, second.table[0].dy, second.table[0].dx), (embed + 5 * 16 + 16, 2, 2));
     assert_eq!((starts(first), first.step_y, first.step_x), ([-1, -1], 1, 1));
@@ -90,7 +94,9 @@ fn strips_of_rows_start_where_the_rows_before_end() {
     let block = PARAMETER_ROWS * 16;
     assert_eq!(second.descriptor.parameter_base, first.descriptor.parameter_base + 2 * block);
     let mut lfsr = Lfsr::new(9, CONV, 9);
-    (0..12 * 12).for_each(|_| drop(lfsr.draw()));
+    for _ in 0..12 * 12 {
+        lfsr.draw();
+    }
     let half = |row: u32| {
         let at = (second.descriptor.parameter_base + block + row * 16 + 2) as usize;
         u32::from(u16::from_le_bytes(program.image[0].bytes[at..at + 2].try_into().unwrap()))
@@ -136,10 +142,8 @@ fn a_row_that_does_not_fit_is_cut_into_pieces() {
 /// Windows of a layer that reads its own tokens in two passes.
 fn windowed(shift: usize) -> Network {
     let mut network = network(GRID_OF_WINDOWS);
-    let terms = vec![
-        dense(plane(0), Taps::TOKEN, 10, 2),
-        Term { shift: 3, ..dense(plane(0), Taps::TOKEN, 10, 2) },
-    ];
+    let terms =
+        vec![dense(plane(0), Taps::TOKEN, 10, 2), Term { shift: 3, ..dense(plane(0), Taps::TOKEN, 10, 2) }];
     network.layers[CONV].operation = linear(terms, 10);
     network.layers[CONV].walk = Walk::Windows(Windows { size: 2, shift });
     network
@@ -186,14 +190,23 @@ fn rows_of_the_image_are_cut_into_slices_and_their_gains_are_rows_of_weights() {
     let diagonal = Term { weights: Weights::Diagonal(gains), ..dense.clone() };
     let layers = vec![
         layer("embed", linear(vec![dense, diagonal], 3), grid, 3, Walk::Raster),
-        Layer::readout("readout", vec![Term { source: plane(0), ..self::dense(plane(0), Taps::TOKEN, 3, 3) }], vec![0; 3], grid),
+        Layer::readout(
+            "readout",
+            vec![Term { source: plane(0), ..self::dense(plane(0), Taps::TOKEN, 3, 3) }],
+            vec![0; 3],
+            grid,
+        ),
     ];
     let network = Network::new("image", image, 3, layers, 0);
     let program = compile(&network, &narrow(), Planes::Keep).unwrap();
     let layer = &program.layers[0];
-    assert_eq!(layer.inputs.iter().map(|input| (input.row_bytes, input.taps)).collect::<Vec<_>>(), [(80, taps); 2]);
+    assert_eq!(
+        layer.inputs.iter().map(|input| (input.row_bytes, input.taps)).collect::<Vec<_>>(),
+        [(80, taps); 2]
+    );
     let strip = &layer.strips[0];
-    let cut: Vec<_> = strip.passes.iter().map(|pass| (pass.table[0].base, pass.segments, pass.segment_words)).collect();
+    let cut: Vec<_> =
+        strip.passes.iter().map(|pass| (pass.table[0].base, pass.segments, pass.segment_words)).collect();
     let [a, b] = [layer.inputs[0].base, layer.inputs[1].base];
     assert_eq!(cut, [(a, 1, 8), (b, 1, 8), (a + 64, 2, 2)]);
     assert_eq!(strip.passes[2].table[1].base, b + 64);
@@ -202,7 +215,10 @@ fn rows_of_the_image_are_cut_into_slices_and_their_gains_are_rows_of_weights() {
         let at = (strip.descriptor.matrix_base + (64 + 64 + 16 + number) * 8) as usize;
         program.image[0].bytes[at..at + 4].to_vec()
     };
-    assert_eq!([row(2), row(3), row(10), row(11)], [vec![67, 0, 0, 0], vec![0, 68, 0, 0], vec![0, 0, 75, 0][..].to_vec(), vec![0; 4]]);
+    assert_eq!(
+        [row(2), row(3), row(10), row(11)],
+        [vec![67, 0, 0, 0], vec![0, 68, 0, 0], vec![0, 0, 75, 0][..].to_vec(), vec![0; 4]]
+    );
 }
 
 #[test]
@@ -216,6 +232,7 @@ fn terms_that_read_alike_share_passes() {
     terms[0].source = plane(2);
     let program = compile(&network, &narrow(), Planes::Keep).unwrap();
     let passes = &program.layers[2].strips[0].passes;
-    let cut: Vec<_> = passes.iter().map(|pass| (pass.diagonal, pass.shift, pass.segments, pass.segment_words)).collect();
+    let cut: Vec<_> =
+        passes.iter().map(|pass| (pass.diagonal, pass.shift, pass.segments, pass.segment_words)).collect();
     assert_eq!(cut, [(1, 0, 2, 2), (1, 7, 1, 2)]);
 }

@@ -124,7 +124,7 @@ fn mistakes(subject: &Subject<'_>, pairs: &[Pair], classes: usize, caption: Stri
 pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
     let text = [
         format!(
-            "Neurons of {} in mode if, T = {}, with masks on all maskable matrices. A neuron's score at time t is the sum of \
+            "Neurons of {} in mode if, T = {}, with masks on all labels. A neuron's score at time t is the sum of \
              exp(−γ·(t − t′)) over its earlier spikes t′, γ = {}, and a token's activation is the sum of the scores of the channels \
              that spike at t.",
             subject.name(),
@@ -136,8 +136,12 @@ pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
             .to_owned(),
     ];
     let figures = maps::figures(subject)?;
+    let mut text = text.to_vec();
+    if figures.is_empty() {
+        text.push(format!("{} cannot run so: a sum could leave the 24-bit membrane.", subject.name()));
+    }
     let (id, title) = ("maps", "Spike activation maps");
-    Ok(Section { id, title, text: text.to_vec(), figures, tables: Vec::new() })
+    Ok(Section { id, title, text, figures, tables: Vec::new() })
 }
 
 /// Membranes and rates: the paper's Fig. 3.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use isa::{CoreConfig, Op};
 
 use super::dma_write::BURST_WORD_BITS;
-use super::fields::{Fields, pass_bits};
+use super::fields::Fields;
 use super::if_neuron_array::if_neuron_array;
 use super::input_fetcher::{self, PASS_FIELDS, entry_bits, input_fetcher};
 use super::job_control::{self, job_control};
@@ -15,7 +15,7 @@ use super::layer_loader::layer_loader;
 use super::neuron_control::{self, neuron_control};
 use super::parameter_buffer::parameter_buffer;
 use super::shaped;
-use super::spike_buffer::spike_buffer;
+use super::spike_buffer::{segment_word_bits, spike_buffer};
 use super::spike_packer::spike_packer;
 use super::spike_scanner::spike_scanner;
 use super::stream_fifo::stream_fifo;
@@ -63,7 +63,7 @@ pub fn engine(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let parts = [
         ("loader", layer_loader(config, &names)?),
         ("fetcher", input_fetcher(config)?),
-        ("segments", stream_fifo(entry_bits(), SEGMENTS)?),
+        ("segments", stream_fifo(entry_bits(config), SEGMENTS)?),
         ("buffer", spike_buffer(config)?),
         ("scanner", spike_scanner(config)?),
         ("weights", weight_buffer(config)?),
@@ -212,7 +212,7 @@ impl Engine<'_> {
         ];
         self.place("segments", &inputs);
         let segment = self.of("segments", "pop_data");
-        let words = pass_bits("segment_words");
+        let words = segment_word_bits(self.config);
         let mut inputs = vec![
             ("count_spikes", layer.count_spikes.clone()),
             ("whole_bytes", layer.whole_bytes.clone()),
@@ -401,7 +401,8 @@ impl Engine<'_> {
             "job_last_pass_1",
         ];
         inputs.extend(self.same("loader", &of_passes));
-        inputs.extend(self.same("control", &["token_step", "advance", "reseed", "reseed_row"]));
+        inputs
+            .extend(self.same("control", &["token_step", "advance", "reseed", "reseed_row", "reread_bias"]));
         inputs.extend([
             ("loader_index", self.of("loader", "index")),
             ("array_idle", self.of("control", "idle")),

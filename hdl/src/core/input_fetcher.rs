@@ -6,6 +6,7 @@ use isa::pass::{START_BITS, Segment};
 use isa::{CoreConfig, MAX_SEGMENTS};
 
 use super::fields::{Fields, Record, bits, pass_bits};
+use super::spike_buffer::segment_word_bits;
 use super::terminal_count::terminal_count;
 use super::token_walker::{SHAPE, STRIDES, token_walker};
 use super::{layer_bits, shaped};
@@ -31,8 +32,8 @@ pub(super) const PASS_FIELDS: [&str; 11] = [
 ];
 
 /// Bits of an entry of the segment queue.
-pub(super) fn entry_bits() -> u32 {
-    pass_bits("segment_words") + 5
+pub(super) fn entry_bits(config: &CoreConfig) -> u32 {
+    segment_word_bits(config) + 5
 }
 
 /// Walks group → tile → pass → token → chunk → segment and requests one segment every second cycle.
@@ -220,6 +221,8 @@ fn walk(m: &mut Builder, walker: &Rc<Module>, ports: &Ports, pass: &Pass, steps:
 /// The words of a segment.
 struct Jobs {
     words: Expr,
+    /// As many bits of them as the spike buffer takes.
+    word_bits: u32,
 }
 
 fn jobs(
@@ -279,7 +282,7 @@ fn jobs(
     m.set_if(&left, &tile_done, &(&left - &tile_size));
     let tile_words = mux(&left.lt(&tile_size), &left, &tile_size);
     let words = mux(diagonal, &tile_words.zext(pass_bits("segment_words")), &pass.fields["segment_words"]);
-    Jobs { words }
+    Jobs { words, word_bits: segment_word_bits(config) }
 }
 
 /// Whether the segment's position lies inside the source.
@@ -349,7 +352,8 @@ fn requests(
     m.output("request_words", &words);
     let valid = &steps.held & (&ports.request_ready | !&requested);
     m.output_doc("entry_valid", &valid, "the segment enters the queue");
-    let entry = cat(&[job_end, token_end, row_end, !&requested, wide, words]);
+    m.comment("A record that was checked has no more words than a row.");
+    let entry = cat(&[job_end, token_end, row_end, !&requested, wide, words.slice(0, jobs.word_bits)]);
     m.output_doc("entry", &entry, "job end, token end, row end, nothing was requested, diagonal, words");
     m.output_doc("row_words", &pass.fields["segment_words"], "64-bit words of a segment of the pass");
     let waits = &pass.active & !&pass.released;

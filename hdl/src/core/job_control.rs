@@ -75,6 +75,7 @@ struct Ports {
     passes: [[Expr; 2]; 4],
     reseed: Expr,
     reseed_row: Expr,
+    reread_bias: Expr,
     scanner_waiting: Expr,
     fetcher_waiting: Expr,
     query: Expr,
@@ -101,6 +102,7 @@ fn ports(m: &mut Builder, config: &CoreConfig) -> Ports {
     });
     let reseed = m.input_doc("reseed", 2, "the lanes take their seeds anew, half by half");
     let reseed_row = m.input_doc("reseed_row", 4, "row of the parameter block of that half");
+    let reread_bias = m.input_doc("reread_bias", 1, "the bias row of the event before is read again");
     let scanner_waiting = m.input_doc("scanner_waiting", 1, "no event is near");
     let fetcher_waiting = m.input_doc("fetcher_waiting", 1, "inputs wait for earlier layers");
     let query = m.input_doc("query", index_width(config.bias_rows), "index of the query in its block");
@@ -121,6 +123,7 @@ fn ports(m: &mut Builder, config: &CoreConfig) -> Ports {
         passes,
         reseed,
         reseed_row,
+        reread_bias,
         scanner_waiting,
         fetcher_waiting,
         query,
@@ -268,14 +271,12 @@ fn load(m: &mut Builder, config: &CoreConfig, ports: &Ports, states: &States, jo
     let this_bias_bank = mux(&jobs.bank, &ports.bias_bank[1], &ports.bias_bank[0]);
     let [second, first] = bias_starts(config);
     let row_bits = row_bits(config);
-    let bias_row = mux(&this_bias_bank, &second, &first) + ports.query.zext(row_bits);
+    let before = m.sample("query_before", &ports.advance, &ports.query);
+    let query = mux(&ports.reread_bias, &before, &ports.query);
+    let bias_row = mux(&this_bias_bank, &second, &first) + query.zext(row_bits);
     let parameter_row = cat(&[jobs.parameter_bank.clone(), row]).zext(row_bits);
-    m.comment("A query's bias row; read again after the seeds, whose rows replaced it before the lanes may have taken it.");
-    let reads_bias = m.named("reads_bias", &(&ports.reads_bias & &ports.advance));
-    let last_bias_row = m.sample("last_bias_row", &reads_bias, &bias_row);
-    let again = m.delay_reset("reads_again", &ports.reseed.bit(1));
-    let bias_row = mux(&again, &last_bias_row, &bias_row);
-    m.output("parameter_read", &(&reading | &reseeds | &reads_bias | &again));
+    let reads_bias = (&ports.reads_bias & &ports.advance) | &ports.reread_bias;
+    m.output("parameter_read", &(&reading | &reseeds | reads_bias));
     m.output("parameter_row", &mux(&(&states.in_load | &reseeds), &parameter_row, &bias_row));
     m.output("read_row_onehot", &onehot);
     Load { loaded }

@@ -31,7 +31,7 @@ pub(super) const FIELDS: [&str; 9] =
 /// | any, before its last pass | none: the sum goes to the sum buffer | – |
 ///
 /// A pass after the first starts each sum from the sum buffer, which is read with the sum's first event. Where a mask is shared by tokens, the
-/// lanes take their seeds anew after each token, which takes two cycles, and a third for events: seeds come through the same port as bias rows.
+/// lanes take their seeds anew after each token, which takes two cycles, and a third if the bias row of the next event had been read before.
 ///
 /// A complete sum stays in the accumulator until the drive register is free. Events wait (`advance` low) only when the next sum
 /// begins while both are full, which is registered state. Emission goes through the time slots in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
@@ -46,7 +46,7 @@ pub fn neuron_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let drive = drive(m, &ports, &integrate, &fire);
         let slots = slots(m, &ports, &fire);
         let emission = emission(m, &ports, &fire, &slots);
-        let row_of_bytes = row_of_bytes(m, &ports, &fire, &emission);
+        let row_of_bytes = row_of_bytes(m, &ports, &integrate, &fire, &emission);
         let sums = sums(m, config, &ports, &integrate, &drive);
         reseed(m, &integrate, &emission, &row_of_bytes);
         let parts = Parts { ports, integrate, fire, drive, slots, emission, row_of_bytes, sums };

@@ -15,7 +15,7 @@ pub(super) const FIELDS: [&str; 6] =
     ["diagonal", "segments", "segment_words", "matrix_rows", "rows", "columns"];
 
 /// Descriptor fields that a pass must agree with.
-pub(super) const LAYER_FIELDS: [&str; 3] = ["op", "chunks", "pass_words"];
+pub(super) const LAYER_FIELDS: [&str; 4] = ["op", "chunks", "pass_words", "output_words"];
 
 /// Bits of the sums of words: of as many segments as cycles are taken.
 const SUM_BITS: u32 = 17;
@@ -52,8 +52,11 @@ pub fn pass_check(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let inputs =
             mux(diagonal, &pass["segments"].zext(rows), &cat(&[row_words.clone(), crate::rtl::lit(0, 3)]));
         let rows_differ = pass["matrix_rows"].is_zero() | pass["matrix_rows"].zext(rows).ne(&inputs);
-        let bad_shape =
-            any_zero(&pass, &["segment_words", "rows", "columns"]) | mux(&attention, diagonal, &rows_differ);
+        m.comment("A diagonal pass reads as many words as the layer writes, tile by tile.");
+        let words_differ = diagonal & pass["segment_words"].ne(&layer["output_words"]);
+        let bad_shape = any_zero(&pass, &["segment_words", "rows", "columns"])
+            | mux(&attention, diagonal, &rows_differ)
+            | words_differ;
         let too_large = (!diagonal & row_words.gt_lit(u64::from(config.max_fan_in / 8)))
             | (&attention & chunk_words.gt_lit(u64::from(config.weight_rows / 8)));
         let checks = [

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
-use super::fields::pass_bits;
 use super::read_back::{Ports, reads_return_what_was_written};
 use super::shaped;
 use super::sparse_attention::popcount;
@@ -19,6 +18,11 @@ mod slots;
 /// that a bitmap may stand for.
 pub(super) fn row_words(config: &CoreConfig) -> u32 {
     (config.max_fan_in / 8).checked_next_power_of_two().unwrap_or(1 << 31).max(MAX_SEGMENTS)
+}
+
+/// Bits of the words of a segment, which are no more than a row has, or a tile's lanes need.
+pub(super) fn segment_word_bits(config: &CoreConfig) -> u32 {
+    index_width((config.max_fan_in / 8).max(config.lanes / 8) + 1)
 }
 
 /// Bits of a row number: more rows than can be on their way at once, two in the slots and one in each place of the scanner, whose
@@ -45,11 +49,6 @@ pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let doc = "Two slots for input rows: one is scanned while the other is loaded. Keeps for each bit plane a bitmap of the\n\
                words (diagonal pass: segments) in which it has any bit set.";
     Module::build("spike_buffer", doc, |m: &mut Builder| {
-        m.fits(
-            "segment_words",
-            u64::from(config.max_fan_in / 8).max(u64::from(config.lanes / 8)),
-            pass_bits("segment_words"),
-        );
         let sizes = sizes(config);
         let inputs = inputs(m, config);
         let loading = loading(m, &inputs);
@@ -107,7 +106,7 @@ fn inputs(m: &mut Builder, config: &CoreConfig) -> Inputs {
     let count_spikes = m.input_doc("count_spikes", 1, "bytes become spike counts");
     let whole_bytes = m.input_doc("whole_bytes", 1, "plane 0 is `byte != 0`");
     let next_valid = m.input("segment_valid", 1);
-    let next_words = m.input_doc("segment_words", pass_bits("segment_words"), "words in the next segment");
+    let next_words = m.input_doc("segment_words", segment_word_bits(config), "words in the next segment");
     let next_wide = m.input_doc("segment_diagonal", 1, "its pass is diagonal");
     let next_absent = m.input_doc("segment_absent", 1, "it was not requested");
     let next_row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");

@@ -8,6 +8,9 @@ use super::read_back::{Ports, reads_return_what_was_written};
 use super::shaped;
 use crate::rtl::{Builder, Module, RtlError, index_width};
 
+/// Most rows that are kept in LUT RAM: one deep block RAM for each 36 bits of a row would be left almost empty.
+const MOST_IN_LUTS: u32 = 32;
+
 /// `sum_rows` rows of one partial sum a lane.
 ///
 /// A pass writes the sum of each token (`if`: of each time step) into the next row; the pass after it reads them in the same order. Within a pass a
@@ -25,7 +28,12 @@ pub fn sum_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let read_address = m.input("read_row", row_bits);
         let memory = m.memory("rows", width, config.sum_rows);
         m.write(&memory, &write_enable, &write_address, &write_data);
-        let read_data = m.read_sync("sum_row", &memory, &read_enable, &read_address);
+        let read_data = if config.sum_rows <= MOST_IN_LUTS {
+            let now = m.read_async(&memory, &read_address);
+            m.sample("sum_row", &read_enable, &now)
+        } else {
+            m.read_sync("sum_row", &memory, &read_enable, &read_address)
+        };
         let ports = Ports {
             memory: &memory,
             write_enables: &write_enable,

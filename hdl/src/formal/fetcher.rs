@@ -355,8 +355,9 @@ impl At {
 
 fn rules(m: &mut Builder, ports: &Instance, at: &At, enters: &Expr) {
     let entry = ports.output("entry");
-    let [absent, row_end, token_end, job_end] = [13, 14, 15, 16].map(|bit| entry.bit(bit));
-    m.unused(&entry.slice(0, 13));
+    let words = entry.width() - 5;
+    let [absent, row_end, token_end, job_end] = [1, 2, 3, 4].map(|bit| entry.bit(words + bit));
+    m.unused(&entry.slice(0, words + 1));
     for port in ["segment_bank", "row_words", "request_words", "waiting_for_layers"] {
         m.unused(&ports.output(port));
     }
@@ -378,20 +379,16 @@ fn rules(m: &mut Builder, ports: &Instance, at: &At, enters: &Expr) {
         &(!(enters & &at.inside) | ports.output("request_offset").eq(&address)),
     );
     for (name, found, expected, rule) in [
-        ("row_ends", row_end, &at.row_end, "A row ends with its last tap."),
-        ("token_ends", token_end, &at.token_end, "A token ends with its last chunk."),
+        ("row_ends", &row_end, &at.row_end, "A row ends with its last tap."),
+        ("token_ends", &(&token_end & &row_end), &at.token_end, "A token ends with its last chunk."),
     ] {
         m.assert_formal(name, rule, &(!enters | found.eq(expected)));
     }
     m.assert_formal(
         "job_ends_with_its_last_token",
         "A pass ends with its last token: each tap of each token comes once.",
-        &(!enters | (job_end & token_end_of(&entry)).eq(&at.job_end)),
+        &(!enters | (job_end & &token_end & &row_end).eq(&at.job_end)),
     );
-}
-
-fn token_end_of(entry: &Expr) -> Expr {
-    entry.bit(15) & entry.bit(14)
 }
 
 fn rules_of_records(

@@ -17,7 +17,8 @@ pub fn descriptor(d: &Descriptor, core: &CoreConfig) -> Result<Op, Stop> {
     let chunks = d.time_steps.div_ceil(CHUNK_STEPS);
     let steps_agree = (1..=MAX_TIME_STEPS).contains(&d.time_steps)
         && d.tail_steps == d.time_steps - CHUNK_STEPS * (chunks - 1)
-        && d.chunks == if d.bytes == 1 { 1 } else { chunks };
+        && d.chunks == if d.bytes == 1 { 1 } else { chunks }
+        && d.rotate < d.time_steps;
     refuse(!steps_agree, ErrorCode::BadTimeSteps)?;
 
     let counts = [d.tiles, d.groups, d.blocks_y, d.blocks_x, d.inner_y, d.inner_x, d.passes, d.output_words];
@@ -25,7 +26,9 @@ pub fn descriptor(d: &Descriptor, core: &CoreConfig) -> Result<Op, Stop> {
     let shifted_out = d.shift != 0 && (d.shift >= d.inner_y || d.shift >= d.inner_x);
     let linear_alone = attention && (d.sum == 1 || d.bytes == 1 || d.passes != 1);
     let reset_after_all = d.hard_reset == 1 && d.schedule == Schedule::AfterAll as u32;
-    refuse(empty || shifted_out || linear_alone || reset_after_all, ErrorCode::BadShape)?;
+    let sum_of_bytes = d.sum == 1 && d.bytes == 1;
+    let contradicts = linear_alone || reset_after_all || sum_of_bytes;
+    refuse(empty || shifted_out || contradicts, ErrorCode::BadShape)?;
 
     let bus_words = core.bus_bytes() / 8;
     let record = SEGMENT_WORD as u32 + 1..=WORDS as u32 + 1;
@@ -53,13 +56,16 @@ fn sums(d: &Descriptor) -> u64 {
 
 /// Whether a core of these sizes accepts a pass of an accepted descriptor.
 pub fn pass(pass: &Pass, d: &Descriptor, op: Op, core: &CoreConfig) -> Result<(), Stop> {
+    let most = if op.is_attention() { 1 } else { MAX_SEGMENTS };
     let fits = SEGMENT_WORD as u32 + pass.segments <= d.pass_words;
-    refuse(!(1..=MAX_SEGMENTS).contains(&pass.segments) || !fits, ErrorCode::BadSegments)?;
+    refuse(!(1..=most).contains(&pass.segments) || !fits, ErrorCode::BadSegments)?;
 
     let empty = [pass.segment_words, pass.rows, pass.columns].contains(&0);
     let row = 8 * pass.segments * pass.segment_words;
     let inputs = if pass.diagonal == 1 { pass.segments } else { row };
-    refuse(empty || !op.is_attention() && pass.matrix_rows != inputs, ErrorCode::BadShape)?;
+    let differs = if op.is_attention() { pass.diagonal == 1 } else { pass.matrix_rows != inputs };
+    let other_words = pass.diagonal == 1 && pass.segment_words != d.output_words;
+    refuse(empty || differs || other_words, ErrorCode::BadShape)?;
 
     // A diagonal row is read lane by lane: no buffer holds it.
     let row_too_long = (op.is_attention() || pass.diagonal == 0) && row > core.max_fan_in;
@@ -96,8 +102,7 @@ fn addresses(d: &Descriptor, op: Op) -> impl Iterator<Item = u32> + '_ {
         d.parameter_base,
         d.matrix_base,
     ];
-    let matrix =
-        [d.matrix_group_stride, d.matrix_block_stride, d.matrix_token_stride, d.matrix_chunk_stride];
+    let matrix = [d.matrix_group_stride, d.matrix_block_stride, d.matrix_token_stride, d.matrix_chunk_stride];
     let matrix = matrix.into_iter().filter(move |_| op.is_attention());
     let bias = Some(d.bias_base).filter(|_| op == Op::Scores);
     common.into_iter().chain(matrix).chain(bias)

@@ -186,9 +186,11 @@ impl Layer<'_> {
                 }
                 let bytes = pass.segment_words as usize * 8;
                 let row = self.memory.read(address.into(), bytes)?.to_vec();
-                for (entry, byte) in row.into_iter().enumerate().map(|(i, byte)| (segment * bytes + i, byte)) {
+                for (entry, byte) in row.into_iter().enumerate().map(|(i, byte)| (segment * bytes + i, byte))
+                {
                     self.counters.events += u64::from(self.effort(byte).count_ones());
-                    let entry = if self.op.is_attention() { chunk as usize * self.entries() + entry } else { entry };
+                    let entry =
+                        if self.op.is_attention() { chunk as usize * self.entries() + entry } else { entry };
                     let weights = matrix.get(entry * self.lanes..(entry + 1) * self.lanes);
                     for (sum, &weight) in sums.iter_mut().zip(weights.unwrap_or_default()) {
                         self.add(sum, pass, chunk, byte, weight);
@@ -234,8 +236,7 @@ impl Layer<'_> {
     fn add(&self, sums: &mut [i64], pass: &Pass, chunk: u32, byte: u8, weight: u8) {
         let product = i64::from(weight as i8) << pass.shift;
         if self.d.bytes == 1 {
-            let repeated = if self.d.sum == 1 { i64::from(self.d.time_steps) } else { 1 };
-            sums.iter_mut().for_each(|sum| *sum += repeated * product * i64::from(byte));
+            sums.iter_mut().for_each(|sum| *sum += product * i64::from(byte));
             return;
         }
         let (spikes, product) = match self.op {

@@ -22,9 +22,8 @@ const MEMORY_BASE: u64 = 0x4000_0000;
 /// # Errors
 /// The code that they are refused with; where several things are wrong, any of theirs.
 pub fn accepts(descriptor: &Descriptor, passes: &[Pass], config: &CoreConfig) -> Result<(), ErrorCode> {
-    let checked = check::descriptor(descriptor, config).and_then(|op| {
-        passes.iter().try_for_each(|pass| check::pass(pass, descriptor, op, config))
-    });
+    let checked = check::descriptor(descriptor, config)
+        .and_then(|op| passes.iter().try_for_each(|pass| check::pass(pass, descriptor, op, config)));
     checked.map_err(|stop| stop.code)
 }
 
@@ -154,7 +153,8 @@ impl SoftCore {
         let record = u64::from(descriptor.pass_words) * 8;
         let mut passes = Vec::with_capacity(descriptor.passes as usize);
         for number in 0..u64::from(descriptor.passes) {
-            let bytes = self.memory.read(u64::from(descriptor.pass_base) + number * record, record as usize)?;
+            let bytes =
+                self.memory.read(u64::from(descriptor.pass_base) + number * record, record as usize)?;
             let words: Vec<u64> = bytes.chunks_exact(8).map(word).collect();
             let pass = Pass::from_words(&words);
             check::pass(&pass, &descriptor, op, &self.config)?;

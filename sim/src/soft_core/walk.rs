@@ -30,9 +30,10 @@ impl Token {
     /// are 32 bits wide and wrap around.
     fn offset(self, strides: [u32; 4], wraps: [u32; 2]) -> u32 {
         let counts = [self.block.0, self.block.1, self.inner.0, self.inner.1];
-        let sum = counts.iter().zip(strides).fold(0u32, |sum, (&count, stride)| {
-            sum.wrapping_add(count.wrapping_mul(stride))
-        });
+        let sum = counts
+            .iter()
+            .zip(strides)
+            .fold(0u32, |sum, (&count, stride)| sum.wrapping_add(count.wrapping_mul(stride)));
         let wrap = |band: bool, wrap: u32| if band { wrap } else { 0 };
         sum.wrapping_sub(wrap(self.row_band, wraps[0])).wrapping_sub(wrap(self.column_band, wraps[1]))
     }

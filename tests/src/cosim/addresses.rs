@@ -1,18 +1,19 @@
 //! Every bit of every address and stride counts: a run with one bit changed is refused for the address that it leads to.
 
-use super::recovery::{Bench, write_descriptor};
+use super::recovery::{Bench, write_strip};
 use super::{Cosim, Session, campaign::in_parallel, text};
 use crate::random::Random;
-use isa::{Descriptor, ErrorCode, Op};
+use isa::program::Strip;
+use isa::{Descriptor, ErrorCode, Op, Pass};
 use sim::SimOptions;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An address or stride of a descriptor.
+/// An address or stride of a descriptor or of its first pass.
 struct Place {
     name: &'static str,
-    of: fn(&mut Descriptor) -> &mut u32,
+    of: fn(&mut Strip) -> &mut u32,
     /// Whether a layer computes an address with it, other than by adding it 0 times.
-    used: fn(&Descriptor) -> bool,
+    used: fn(&Strip) -> bool,
 }
 
 /// Bits that no aligned address has.
@@ -25,46 +26,62 @@ pub(super) fn attention(d: &Descriptor) -> bool {
 }
 
 fn rows(d: &Descriptor) -> bool {
-    d.op != Op::Readout as u32
+    d.sum == 0
+}
+
+/// Whether the first token reads its first segment, from where the pass says.
+fn reads_first(pass: &Pass) -> bool {
+    pass.segments == 1 && (pass.start_y, pass.start_x) == (0, 0)
 }
 
 macro_rules! places {
-    ($($field:ident |$d:ident| $used:expr;)*) => {
+    ($($record:ident $field:ident |$d:ident, $p:ident| $used:expr;)*) => {
         const PLACES: &[Place] = &[
-            $(Place { name: stringify!($field), of: |d| &mut d.$field, used: |$d| $used },)*
-            Place { name: "segment_bases", of: |d| &mut d.segment_bases[d.segments as usize - 1], used: |_| true },
+            $(Place {
+                name: stringify!($field),
+                of: places!(@of $record $field),
+                used: |strip| {
+                    #[allow(unused_variables)]
+                    let ($d, $p) = (&strip.descriptor, &strip.passes[0]);
+                    $used
+                },
+            },)*
+            Place { name: "segment_base", of: |strip| &mut strip.passes[0].table[0].base, used: |strip| reads_first(&strip.passes[0]) },
         ];
     };
+    (@of layer $field:ident) => { |strip| &mut strip.descriptor.$field };
+    (@of pass $field:ident) => { |strip| &mut strip.passes[0].$field };
 }
 
 places! {
-    input_block_y_stride |d| d.blocks_y > 1;
-    input_block_x_stride |d| d.blocks_x > 1;
-    input_y_stride |d| d.inner_y > 1;
-    input_x_stride |d| d.inner_x > 1;
-    input_wrap_y |d| d.shift > 0;
-    input_wrap_x |d| d.shift > 0;
-    input_chunk_stride |d| d.chunks > 1;
-    input_group_stride |d| d.groups > 1;
-    output_block_y_stride |d| rows(d) && d.blocks_y > 1;
-    output_block_x_stride |d| rows(d) && d.blocks_x > 1;
-    output_y_stride |d| rows(d) && d.inner_y > 1;
-    output_x_stride |d| rows(d) && d.inner_x > 1;
-    output_wrap_y |d| rows(d) && d.shift > 0;
-    output_wrap_x |d| rows(d) && d.shift > 0;
-    output_chunk_stride |d| d.chunks > 1 || !rows(d);
-    output_group_stride |d| rows(d) && d.groups > 1;
-    parameter_base |_d| true;
-    bias_base |d| d.op == Op::Scores as u32;
-    output_base |_d| true;
-    matrix_base |d| attention(d);
-    matrix_group_stride |d| attention(d) && d.groups > 1;
-    matrix_block_stride |d| attention(d) && d.blocks_y * d.blocks_x > 1;
-    matrix_token_stride |d| attention(d);
-    matrix_chunk_stride |d| attention(d) && d.chunks > 1;
+    pass block_y_stride |d, p| d.blocks_y > 1 && reads_first(p);
+    pass block_x_stride |d, p| d.blocks_x > 1 && reads_first(p);
+    pass y_stride |d, p| d.inner_y > 1 && reads_first(p);
+    pass x_stride |d, p| d.inner_x > 1 && reads_first(p);
+    pass wrap_y |d, p| d.shift > 0;
+    pass wrap_x |d, p| d.shift > 0;
+    pass chunk_stride |d, p| d.chunks > 1 && reads_first(p);
+    pass group_stride |d, p| d.groups > 1;
+    layer output_block_y_stride |d, p| rows(d) && d.blocks_y > 1;
+    layer output_block_x_stride |d, p| rows(d) && d.blocks_x > 1;
+    layer output_y_stride |d, p| rows(d) && d.inner_y > 1;
+    layer output_x_stride |d, p| rows(d) && d.inner_x > 1;
+    layer output_wrap_y |d, p| rows(d) && d.shift > 0;
+    layer output_wrap_x |d, p| rows(d) && d.shift > 0;
+    layer output_chunk_stride |d, p| d.chunks > 1 || !rows(d);
+    layer output_group_stride |d, p| rows(d) && d.groups > 1;
+    layer parameter_base |d, p| true;
+    layer pass_base |d, p| true;
+    layer bias_base |d, p| d.op == Op::Scores as u32;
+    layer output_base |d, p| true;
+    layer matrix_base |d, p| true;
+    layer matrix_group_stride |d, p| attention(d) && d.groups > 1;
+    layer matrix_block_stride |d, p| attention(d) && d.blocks_y * d.blocks_x > 1;
+    layer matrix_token_stride |d, p| attention(d);
+    layer matrix_chunk_stride |d, p| attention(d) && d.chunks > 1;
 }
 
-/// Changes each bit that must be refused, of each address and stride, in the first layer that uses it; returns how many are used.
+/// Changes each bit that must be refused, of each address and stride, in the first descriptor that uses it; returns how many are used.
 ///
 /// # Errors
 /// The first that was not refused as it must be, or after which the core did not recover.
@@ -73,33 +90,38 @@ pub fn every_address_bit_counts(cosim: &Cosim) -> Result<usize, String> {
     let used = AtomicUsize::new(0);
     in_parallel(PLACES, |place| {
         let mut session = bench.session(cosim, &SimOptions::default())?;
-        let layers = &session.program.layers;
-        let Some(layer) = layers.iter().position(|layer| (place.used)(&layer.descriptor)) else {
+        let Some(index) = session.program.strips().position(|strip| (place.used)(strip)) else {
             return Ok(());
         };
         used.fetch_add(1, Ordering::Relaxed);
-        change_bits(&bench, &mut session, place, layer)?;
+        change_bits(&bench, &mut session, place, index)?;
         bench.recover(&mut session)
     })?;
     Ok(used.into_inner())
 }
 
-fn change_bits(bench: &Bench, session: &mut Session<'_>, place: &Place, layer: usize) -> Result<(), String> {
-    let good = session.program.layers[layer].descriptor.clone();
+fn change_bits(bench: &Bench, session: &mut Session<'_>, place: &Place, index: usize) -> Result<(), String> {
+    let good = strip(session, index)?;
     for bit in UNALIGNED.chain(OUTSIDE) {
         let mut bad = good.clone();
         *(place.of)(&mut bad) ^= 1 << bit;
-        write_descriptor(session, layer, &bad.to_words())?;
+        write_strip(session, index, &bad)?;
         let code = if UNALIGNED.contains(&bit) { ErrorCode::Unaligned } else { ErrorCode::OutOfRange };
-        let refused = bench.refused(session, code, Some(layer));
+        let refused = bench.refused(session, code, Some(index));
         refused.map_err(|error| format!("bit {bit} of {} changed: {error}", place.name))?;
         session.accelerator.reset().map_err(text)?;
     }
-    write_descriptor(session, layer, &good.to_words())
+    write_strip(session, index, &good)
+}
+
+/// A descriptor of the program, with its passes.
+pub(super) fn strip(session: &Session<'_>, index: usize) -> Result<Strip, String> {
+    session.program.strips().nth(index).cloned().ok_or_else(|| format!("no descriptor {index}"))
 }
 
 /// The first address that a layer takes from its descriptor: bits to bits of `ERROR_ADDRESS`.
-const FIRST: [&str; 5] = ["parameter_base", "bias_base", "output_base", "matrix_base", "segment_bases"];
+const FIRST: [&str; 6] =
+    ["parameter_base", "pass_base", "bias_base", "output_base", "matrix_base", "segment_base"];
 
 /// An access that is refused is named by its whole address: each bit of it is 1 in one run and 0 in another.
 ///
@@ -111,9 +133,9 @@ pub fn refused_accesses_are_named(cosim: &Cosim) -> Result<(), String> {
         let place = PLACES.iter().find(|place| place.name == name).ok_or(name)?;
         let mut session = bench.session(cosim, &SimOptions::default())?;
         let mut random = Random(1);
-        for layer in 0..session.program.layers.len() {
-            let good = session.program.layers[layer].descriptor.clone();
-            if !(place.used)(&good) || name == "segment_bases" && good.segments > 1 {
+        for index in 0..session.program.descriptors() {
+            let good = strip(&session, index)?;
+            if !(place.used)(&good) {
                 continue;
             }
             // With any low bits, aligned or not. Neither it nor its complement is near either end.
@@ -121,17 +143,17 @@ pub fn refused_accesses_are_named(cosim: &Cosim) -> Result<(), String> {
             for address in [outside, !outside] {
                 let mut bad = good.clone();
                 *(place.of)(&mut bad) = address;
-                write_descriptor(&mut session, layer, &bad.to_words())?;
+                write_strip(&mut session, index, &bad)?;
                 let aligned = address.is_multiple_of(cosim.core.bus_bytes());
                 let code = if aligned { ErrorCode::OutOfRange } else { ErrorCode::Unaligned };
-                let fault = bench.refused(&mut session, code, Some(layer))?;
+                let fault = bench.refused(&mut session, code, Some(index))?;
                 if fault.address != address {
                     let found = fault.address;
                     return Err(format!("{name} 0x{address:x}: ERROR_ADDRESS is 0x{found:x}"));
                 }
                 session.accelerator.reset().map_err(text)?;
             }
-            write_descriptor(&mut session, layer, &good.to_words())?;
+            write_strip(&mut session, index, &good)?;
         }
         bench.recover(&mut session)
     })

@@ -136,9 +136,9 @@ fn every_cycle_is_counted(program: &Program, counters: Counters) -> Result<(), S
     let c = counters;
     let waits = c.stall_weights + c.stall_inputs + c.stall_fire + c.stall_order + c.stall_switch;
     let sum = c.events + c.null_events + waits;
-    let jobs = program.layers.iter().map(|layer| {
-        let d = &layer.descriptor;
-        u64::from(d.tiles * d.groups * if attention(d) { d.blocks_y * d.blocks_x } else { 1 })
+    let jobs = program.strips().map(|strip| {
+        let d = &strip.descriptor;
+        u64::from(d.tiles * d.groups * if attention(d) { d.blocks_y * d.blocks_x } else { d.passes })
     });
     let few = 2 * jobs.sum::<u64>();
     // Waits for the output path are counted beside the others, and hold up events if they are long.

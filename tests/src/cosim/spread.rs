@@ -3,13 +3,15 @@
 //! The memory knows where rows can be and takes no burst elsewhere, so no bit of an address or stride can be wrong unseen. Rows lie
 //! across borders of 4 KiB in all ways.
 
+use super::addresses::attention;
 use super::campaign::{Worlds, in_parallel};
 use super::recovery::Bench;
 use super::window::relocate;
 use super::{Cosim, Session};
 use crate::random::Random;
 use crate::random_network::Case;
-use isa::{Descriptor, LARGEST_WINDOW};
+use isa::LARGEST_WINDOW;
+use isa::program::Strip;
 use sim::axi::Spread;
 use std::ops::Range;
 
@@ -44,33 +46,31 @@ pub fn networks_may_be_spread(cosim: &Cosim, seeds: Range<u64>) -> Result<(), St
 /// Moves planes, inputs and logits apart; descriptors and parameters stay below them.
 fn spread(session: &mut Session<'_>, seed: u64) -> Result<Spread, String> {
     let mut random = Random(seed);
-    let layers = &session.program.layers;
-    let words = layers.iter().map(|layer| &layer.descriptor);
-    let words = words.map(|d| d.segment_words.max(d.output_words).max(d.matrix_words)).max().unwrap_or(1);
+    let words = session.program.strips().map(|Strip { descriptor: d, passes }| {
+        let segments = passes.iter().map(|pass| pass.segment_words);
+        segments.chain([d.output_words, d.key_words]).max().unwrap_or(1)
+    });
+    let words = words.max().unwrap_or(1);
     let (row, total) = (8 * words, session.program.total_bytes);
     let align = |at: u64| at & !63;
     let from = align(total + 63 + random.bits() % LARGEST_WINDOW / 8);
     let most = (LARGEST_WINDOW - from) / total - 1;
     let spread = Spread { from, factor: most / 2 + random.bits() % (most / 2), row: row.into() };
-    relocate(session, 0, LARGEST_WINDOW as u32, |descriptor| spread_descriptor(descriptor, &spread))?;
+    relocate(session, 0, LARGEST_WINDOW as u32, |strip| spread_strip(strip, &spread))?;
     session.accelerator.link().memory().spread(spread.clone());
     Ok(spread)
 }
 
-fn spread_descriptor(d: &mut Descriptor, spread: &Spread) {
+fn spread_strip(strip: &mut Strip, spread: &Spread) {
+    let Strip { descriptor: d, passes } = strip;
     let (from, factor) = (spread.from as u32, spread.factor as u32);
-    let bases = [&mut d.output_base, &mut d.matrix_base];
-    let segments = d.segment_bases[..d.segments as usize].iter_mut();
-    bases.into_iter().chain(segments).for_each(|base| *base = from.wrapping_add(base.wrapping_mul(factor)));
-    for stride in [
-        &mut d.input_block_y_stride,
-        &mut d.input_block_x_stride,
-        &mut d.input_y_stride,
-        &mut d.input_x_stride,
-        &mut d.input_wrap_y,
-        &mut d.input_wrap_x,
-        &mut d.input_chunk_stride,
-        &mut d.input_group_stride,
+    let move_base = |base: &mut u32| *base = from.wrapping_add(base.wrapping_mul(factor));
+    move_base(&mut d.output_base);
+    // Stored weights stay where they are.
+    if attention(d) {
+        move_base(&mut d.matrix_base);
+    }
+    let mut strides = vec![
         &mut d.output_block_y_stride,
         &mut d.output_block_x_stride,
         &mut d.output_y_stride,
@@ -83,7 +83,19 @@ fn spread_descriptor(d: &mut Descriptor, spread: &Spread) {
         &mut d.matrix_block_stride,
         &mut d.matrix_token_stride,
         &mut d.matrix_chunk_stride,
-    ] {
-        *stride = stride.wrapping_mul(factor);
+    ];
+    for pass in passes {
+        pass.table.iter_mut().for_each(|segment| move_base(&mut segment.base));
+        strides.extend([
+            &mut pass.block_y_stride,
+            &mut pass.block_x_stride,
+            &mut pass.y_stride,
+            &mut pass.x_stride,
+            &mut pass.wrap_y,
+            &mut pass.wrap_x,
+            &mut pass.chunk_stride,
+            &mut pass.group_stride,
+        ]);
     }
+    strides.into_iter().for_each(|stride| *stride = stride.wrapping_mul(factor));
 }

@@ -1,11 +1,12 @@
 //! Offsets of any size: the same network where the memory window begins far below its memory, so that all offsets are large.
 
 use super::checks::start;
-use super::recovery::{Bench, ended_with, write_descriptor};
+use super::recovery::{Bench, ended_with, write_strip};
 use super::{Cosim, Session, campaign::in_parallel, text};
 use driver::Link;
+use isa::program::Strip;
 use isa::registers;
-use isa::{Descriptor, ErrorCode, Op};
+use isa::{ErrorCode, Op};
 use sim::axi::{Fault, FaultTarget, Response};
 use sim::{SimLink, SimOptions};
 
@@ -78,20 +79,20 @@ fn latest(link: &mut SimLink, write: bool, shift: u32) -> Vec<u32> {
 fn move_window(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
     let window = session.accelerator.window_size() as u32;
     let base = session.accelerator.link().memory_base().wrapping_sub(shift.into());
-    relocate(session, base, shift + window, |descriptor| move_bases(descriptor, shift))
+    relocate(session, base, shift + window, |strip| move_bases(strip, shift))
 }
 
-/// Changes all descriptors, and lets the window have `size` bytes from bus address `base` on.
+/// Changes all descriptors and passes, and lets the window have `size` bytes from bus address `base` on.
 pub(super) fn relocate(
     session: &mut Session<'_>,
     base: u64,
     size: u32,
-    change: impl Fn(&mut Descriptor),
+    change: impl Fn(&mut Strip),
 ) -> Result<(), String> {
-    for layer in 0..session.program.layers.len() {
-        let mut descriptor = session.program.layers[layer].descriptor.clone();
-        change(&mut descriptor);
-        write_descriptor(session, layer, &descriptor.to_words())?;
+    let strips: Vec<Strip> = session.program.strips().cloned().collect();
+    for (index, mut strip) in strips.into_iter().enumerate() {
+        change(&mut strip);
+        write_strip(session, index, &strip)?;
     }
     let link = session.accelerator.link();
     for (register, value) in [
@@ -104,17 +105,13 @@ pub(super) fn relocate(
     Ok(())
 }
 
-fn move_bases(descriptor: &mut Descriptor, shift: u32) {
-    let segments = descriptor.segments as usize;
-    descriptor.segment_bases[..segments].iter_mut().for_each(|base| *base += shift);
-    descriptor.parameter_base += shift;
-    descriptor.output_base += shift;
-    let scores = descriptor.op == Op::Scores as u32;
-    if scores {
-        descriptor.bias_base += shift;
-    }
-    if scores || descriptor.op == Op::Context as u32 {
-        descriptor.matrix_base += shift;
+fn move_bases(strip: &mut Strip, shift: u32) {
+    let Strip { descriptor: d, passes } = strip;
+    let segments = passes.iter_mut().flat_map(|pass| &mut pass.table).map(|segment| &mut segment.base);
+    let bases = [&mut d.parameter_base, &mut d.pass_base, &mut d.matrix_base, &mut d.output_base];
+    segments.chain(bases).for_each(|base| *base = base.wrapping_add(shift));
+    if d.op == Op::Scores as u32 {
+        d.bias_base += shift;
     }
 }
 

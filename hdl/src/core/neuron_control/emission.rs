@@ -72,10 +72,17 @@ pub(super) struct RowOfBytes {
     pub bytes_last: Expr,
     pub bytes_offset: Expr,
     pub reseed: [Expr; 2],
+    pub rereads_bias: Expr,
     pub reseeding: Expr,
 }
 
-pub(super) fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission) -> RowOfBytes {
+pub(super) fn row_of_bytes(
+    m: &mut Builder,
+    ports: &Ports,
+    integrate: &Integrate,
+    fire: &Fire,
+    emission: &Emission,
+) -> RowOfBytes {
     m.comment("A complete row of bytes goes to the packer.");
     let bytes_valid = m.reg_reset("bytes_valid", 1, 0);
     let bytes_last = m.reg("bytes_last", 1);
@@ -88,12 +95,13 @@ pub(super) fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission
     let ends = &emission.emit & &emission.emit_last & &ports.layer["mask_shared"];
     let reseed_low = m.delay_reset("reseed_low", &ends);
     let reseed_high = m.delay_reset("reseed_high", &reseed_low);
-    let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high));
+    m.comment("The seeds take the place of a bias row that was read for the event in stage 1.");
+    let bias_lost = &reseed_high & &integrate.valid_1 & &integrate.bias_row_1;
+    let rereads_bias = m.delay_reset("rereads_bias", &bias_lost);
+    let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high | &rereads_bias));
     m.assign(&fire.advances, &(&taken & !&reseeding));
-    m.comment("Events wait a cycle longer: a query's bias row that was read before the seeds is read again.");
-    let reseeded = m.delay_reset("reseeded", &reseed_high);
-    let reseeding = m.named("reseeds_events", &(&reseeding | reseeded));
-    RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed: [reseed_low, reseed_high], reseeding }
+    let reseed = [reseed_low, reseed_high];
+    RowOfBytes { bytes_valid, bytes_last, bytes_offset, reseed, rereads_bias, reseeding }
 }
 
 /// Seeds are taken anew after each token of a mask shared by tokens.
@@ -113,4 +121,6 @@ pub(super) fn reseed(m: &mut Builder, integrate: &Integrate, emission: &Emission
         "the lower, the upper half of the seeds is read",
     );
     m.output_doc("reseed_row", &mux(high, &rows[1], &rows[0]), "its row of the parameter block");
+    let rereads = &row_of_bytes.rereads_bias;
+    m.output_doc("reread_bias", rereads, "the bias row of the event in stage 1 is read again");
 }
