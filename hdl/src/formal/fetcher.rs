@@ -343,7 +343,7 @@ impl At {
         });
         // A position before the source is a large number.
         let within = |axis: usize| position[axis].lt(&sizes.source[axis].zext(BITS));
-        let inside = m.named("inside", &(within(0) & within(1)));
+        let inside = m.named("tap_inside", &(within(0) & within(1)));
         let ends = |counts: &[Expr; 2], last: &[Expr; 2]| counts[0].eq(&last[0]) & counts[1].eq(&last[1]);
         let row_end = ends(&counts.tap, &sizes.kernel);
         let token_end = &row_end & counts.chunk.eq(&shape.chunks);

@@ -39,7 +39,7 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
 
 fn top(name: &str) -> Result<Rc<Module>, RtlError> {
     let control = neuron_control(&tiny())?;
-    Module::build(name, "The array's control, whose pass changes only while no token is in the array.", |m| {
+    Module::build(name, "The array's control, whose jobs begin while no token is in the array.", |m| {
         let event = m.input("event_valid", 1);
         let preset = m.input("preset_job", 1);
         let to_sums = m.input("to_sums", 1);
@@ -50,8 +50,8 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
         let quiet = m.named("quiet", &(ports.output("idle") & !&event));
         m.assume_stable(
             "pass_stays",
-            "Which pass it is changes only while no token is in the array.",
-            &!&quiet,
+            "Which pass it is changes only where a job begins.",
+            &!&preset,
             &[&to_sums],
         );
         m.assume_formal(
