@@ -54,7 +54,7 @@ pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let walk = walk(m, &walker, &ports, &pass, &steps);
         let jobs = jobs(m, config, &ports, &pass, &steps, &walk);
         let inside = positions(m, &ports, &pass, &steps, &walk);
-        requests(m, config, &ports, &pass, &steps, &walk, &jobs, &inside);
+        requests(m, &ports, &pass, &steps, &walk, &jobs, &inside);
     })
 }
 
@@ -221,6 +221,8 @@ fn walk(m: &mut Builder, walker: &Rc<Module>, ports: &Ports, pass: &Pass, steps:
 /// The words of a segment.
 struct Jobs {
     words: Expr,
+    /// As many bits of them as the spike buffer takes.
+    word_bits: u32,
 }
 
 fn jobs(
@@ -280,7 +282,7 @@ fn jobs(
     m.set_if(&left, &tile_done, &(&left - &tile_size));
     let tile_words = mux(&left.lt(&tile_size), &left, &tile_size);
     let words = mux(diagonal, &tile_words.zext(pass_bits("segment_words")), &pass.fields["segment_words"]);
-    Jobs { words }
+    Jobs { words, word_bits: segment_word_bits(config) }
 }
 
 /// Whether the segment's position lies inside the source.
@@ -320,10 +322,8 @@ fn positions(m: &mut Builder, ports: &Ports, pass: &Pass, steps: &Steps, walk: &
     row & column
 }
 
-#[allow(clippy::too_many_arguments)]
 fn requests(
     m: &mut Builder,
-    config: &CoreConfig,
     ports: &Ports,
     pass: &Pass,
     steps: &Steps,
@@ -353,8 +353,7 @@ fn requests(
     let valid = &steps.held & (&ports.request_ready | !&requested);
     m.output_doc("entry_valid", &valid, "the segment enters the queue");
     m.comment("A record that was checked has no more words than a row.");
-    let kept = words.slice(0, segment_word_bits(config));
-    let entry = cat(&[job_end, token_end, row_end, !&requested, wide, kept]);
+    let entry = cat(&[job_end, token_end, row_end, !&requested, wide, words.slice(0, jobs.word_bits)]);
     m.output_doc("entry", &entry, "job end, token end, row end, nothing was requested, diagonal, words");
     m.output_doc("row_words", &pass.fields["segment_words"], "64-bit words of a segment of the pass");
     let waits = &pass.active & !&pass.released;

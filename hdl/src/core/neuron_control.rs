@@ -2,13 +2,19 @@
 
 use std::rc::Rc;
 
-use isa::layout::parameter_row;
-use isa::{CoreConfig, MAX_TIME_STEPS, Op};
+use isa::{CoreConfig, MAX_TIME_STEPS};
 
 use super::fields::{Fields, Record, pass_bits};
 use super::if_neuron::{COUNT_BITS, POWER_BITS};
 use super::shaped;
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
+use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
+use emission::{Emission, RowOfBytes, emission, reseed, row_of_bytes};
+use outputs::outputs;
+use sums::{Sums, sums};
+
+mod emission;
+mod outputs;
+mod sums;
 
 /// Descriptor fields that the array's control reads.
 pub(super) const FIELDS: [&str; 9] =
@@ -42,11 +48,22 @@ pub fn neuron_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let emission = emission(m, &ports, &fire, &slots);
         let row_of_bytes = row_of_bytes(m, &ports, &integrate, &fire, &emission);
         let sums = sums(m, config, &ports, &integrate, &drive);
-        reseed(m, &integrate, &row_of_bytes);
-        outputs_of_events(m, &ports, &integrate, &fire, &slots, &emission, &row_of_bytes, &sums);
-        outputs_of_lanes(m, &ports, &integrate, &fire, &drive, &slots, &emission);
-        outputs_of_tokens(m, &integrate, &fire, &slots, &emission, &row_of_bytes);
+        reseed(m, &integrate, &emission, &row_of_bytes);
+        let parts = Parts { ports, integrate, fire, drive, slots, emission, row_of_bytes, sums };
+        outputs(m, &parts);
     })
+}
+
+/// All sections, for the outputs.
+struct Parts {
+    ports: Ports,
+    integrate: Integrate,
+    fire: Fire,
+    drive: Drive,
+    slots: Slots,
+    emission: Emission,
+    row_of_bytes: RowOfBytes,
+    sums: Sums,
 }
 
 /// The layer, and what the array's neighbours say.
@@ -133,6 +150,7 @@ struct Integrate {
     sum_1: Expr,
     reseeding: Expr,
     last_2: Expr,
+    first_of_sum: Expr,
     power_2: Expr,
     rows_1: Expr,
     accumulate: Expr,
@@ -183,6 +201,7 @@ fn integrate(m: &mut Builder, ports: &Ports) -> Integrate {
         sum_1,
         reseeding,
         last_2,
+        first_of_sum,
         power_2,
         rows_1,
         accumulate,
@@ -323,244 +342,6 @@ fn slots(m: &mut Builder, ports: &Ports, fire: &Fire) -> Slots {
     let rank = m.reg("rank", COUNT_BITS);
     m.set_if(&rank, &slot_fire, &rank_now);
     Slots { emitting, slot_fire, token_end, index, rank }
-}
-
-/// The slot emitted, with its token's place.
-struct Emission {
-    emit_valid: Expr,
-    offset: Expr,
-    regions: Vec<(&'static str, Expr)>,
-    slot_bit: Expr,
-    first_bit: Expr,
-    chunk_end: Expr,
-    emit_last: Expr,
-    token_step: Expr,
-    emit_offset: Expr,
-    region_flags: Vec<Expr>,
-    emit: Expr,
-}
-
-fn emission(m: &mut Builder, ports: &Ports, fire: &Fire, slots: &Slots) -> Emission {
-    let emit_valid = m.reg_reset("emit_valid", 1, 0);
-    m.set_if(&emit_valid, &fire.advances, &slots.slot_fire);
-    let offset = m.input_doc("token_offset", 32, "output offset of the token");
-    let regions: Vec<(&str, Expr)> = ["row_split", "column_split", "query_row_band", "query_column_band"]
-        .map(|name| (name, m.input(&format!("token_{name}"), 1)))
-        .into();
-    let scores = ports.layer.is(Op::Scores);
-    let mut at_slot = |name: &str, value: &Expr| m.sample(name, &slots.slot_fire, value);
-    let position = fire.slot.slice(0, 3);
-    let slot_bit = at_slot("slot_bit", &lit(1, 8).shl_by(&position));
-    let first_bit = at_slot("first_bit", &position.is_zero());
-    let chunk_end = at_slot("chunk_end", &(position.all() | &fire.last_slot));
-    let emit_last = at_slot("emit_last", &fire.last_slot);
-    m.comment("The walk moves on a cycle after a token's last slot: its outputs belong to a slot in the cycle after it.");
-    let token_step = m.delay_reset("token_ended", &slots.token_end);
-    let walked = m.delay_reset("slot_fired", &slots.slot_fire);
-    let mut of_token = |name: &str, value: &Expr| {
-        let kept = m.sample(&format!("kept_{name}"), &walked, value);
-        m.named(&format!("emit_{name}"), &mux(&walked, value, &kept))
-    };
-    let emit_offset = of_token("offset", &offset);
-    let region_flags: Vec<Expr> = regions
-        .iter()
-        .map(|(name, value)| {
-            let gated = if name.ends_with("split") { value & &scores } else { value.clone() };
-            of_token(name, &gated)
-        })
-        .collect();
-    let emit = m.named("emit", &(&fire.advances & &emit_valid));
-    Emission {
-        emit_valid,
-        offset,
-        regions,
-        slot_bit,
-        first_bit,
-        chunk_end,
-        emit_last,
-        token_step,
-        emit_offset,
-        region_flags,
-        emit,
-    }
-}
-
-/// A complete row of bytes, for the packer.
-struct RowOfBytes {
-    bytes_valid: Expr,
-    bytes_last: Expr,
-    bytes_offset: Expr,
-    reseed: [Expr; 2],
-    rereads_bias: Expr,
-    reseeding: Expr,
-}
-
-fn row_of_bytes(
-    m: &mut Builder,
-    ports: &Ports,
-    integrate: &Integrate,
-    fire: &Fire,
-    emission: &Emission,
-) -> RowOfBytes {
-    m.comment("A complete row of bytes goes to the packer.");
-    let bytes_valid = m.reg_reset("bytes_valid", 1, 0);
-    let bytes_last = m.reg("bytes_last", 1);
-    let bytes_offset = m.reg("bytes_offset", 32);
-    let completes = m.named("bytes_complete", &((&emission.emit & &emission.chunk_end) | &fire.raw));
-    let taken = m.named("bytes_taken", &!(&bytes_valid & !&ports.packer_ready));
-    m.set_if(&bytes_valid, &taken, &completes);
-    m.set_if(&bytes_last, &completes, &mux(&ports.readout, &fire.last_raw, &emission.emit_last));
-    m.set_if(&bytes_offset, &completes, &mux(&ports.readout, &emission.offset, &emission.emit_offset));
-    let ends = &emission.emit & &emission.emit_last & &ports.layer["mask_shared"];
-    let reseed_low = m.delay_reset("reseed_low", &ends);
-    let reseed_high = m.delay_reset("reseed_high", &reseed_low);
-    m.comment("The seeds take the place of a bias row that was read for the event in stage 1.");
-    let bias_lost = &reseed_high & &integrate.valid_1 & &integrate.bias_row_1;
-    let rereads_bias = m.delay_reset("rereads_bias", &bias_lost);
-    let reseeding = m.named("reseeds", &(&reseed_low | &reseed_high | &rereads_bias));
-    m.assign(&fire.advances, &(&taken & !&reseeding));
-    RowOfBytes {
-        bytes_valid,
-        bytes_last,
-        bytes_offset,
-        reseed: [reseed_low, reseed_high],
-        rereads_bias,
-        reseeding,
-    }
-}
-
-/// A pass's partial sums, on their way from and to the sum buffer.
-struct Sums {
-    writing: Expr,
-}
-
-fn sums(m: &mut Builder, config: &CoreConfig, ports: &Ports, integrate: &Integrate, drive: &Drive) -> Sums {
-    m.comment("Partial sums: one after the other, as they were written. The lanes' drive is there two cycles after its capture.");
-    let row_bits = index_width(config.sum_rows);
-    let moves = &integrate.advance & &ports.event_valid & &ports.event_last;
-    let read_row = m.reg_reset("read_row", row_bits, 0);
-    m.set_if(&read_row, &ports.preset_job, &read_row.like(0));
-    m.set_if(&read_row, &moves, &read_row.inc());
-    let captured = m.delay_reset("sum_captured", &(&drive.capture & &ports.to_sums));
-    let write = m.delay_reset("sum_write_now", &captured);
-    let write_row = m.reg_reset("write_row", row_bits + 1, 0);
-    let full = m.named("sums_full_now", &write_row.ge_lit(u64::from(config.sum_rows)));
-    m.carries(&write_row, u64::from(config.sum_rows));
-    m.set_if(&write_row, &ports.preset_job, &write_row.like(0));
-    m.set_if(&write_row, &(&write & !&full), &write_row.inc());
-    m.output_doc("sum_read_row", &read_row, "row of the sum buffer that the event's sum starts from");
-    let load = &integrate.advance & &integrate.valid_1 & &integrate.sum_1;
-    m.output_doc("load_sum", &load, "the event is its sum's first, in a pass after the first");
-    m.output_doc("sum_write", &(&write & !&full), "the drives are partial sums");
-    m.output_doc("sum_write_row", &write_row.trunc(row_bits), "their row of the sum buffer");
-    m.output_doc("sums_full", &(&write & &full), "there is no row for a partial sum");
-    Sums { writing: captured | write }
-}
-
-/// Seeds are taken anew after each token of a mask shared by tokens.
-fn reseed(m: &mut Builder, integrate: &Integrate, row_of_bytes: &RowOfBytes) {
-    m.assign(&integrate.reseeding, &row_of_bytes.reseeding);
-    let rows = [parameter_row::SEED_LOW, parameter_row::SEED_HIGH].map(|row| lit(u64::from(row), 4));
-    let [low, high] = &row_of_bytes.reseed;
-    m.output_doc(
-        "reseed",
-        &cat(&[high.clone(), low.clone()]),
-        "the lower, the upper half of the seeds is read",
-    );
-    m.output_doc("reseed_row", &mux(high, &rows[1], &rows[0]), "its row of the parameter block");
-    m.output_doc(
-        "reread_bias",
-        &row_of_bytes.rereads_bias,
-        "the bias row of the event in stage 1 is read again",
-    );
-}
-
-fn outputs_of_events(
-    m: &mut Builder,
-    ports: &Ports,
-    integrate: &Integrate,
-    fire: &Fire,
-    slots: &Slots,
-    emission: &Emission,
-    row_of_bytes: &RowOfBytes,
-    sums: &Sums,
-) {
-    let idle = !(&sums.writing
-        | &row_of_bytes.reseeding
-        | &ports.event_valid
-        | &integrate.valid_1
-        | &integrate.valid_2
-        | &integrate.sum_full
-        | &integrate.drive_full
-        | &fire.stepping
-        | &slots.emitting
-        | &emission.emit_valid
-        | &row_of_bytes.bytes_valid);
-    let idle = m.delay("idle_before", &idle);
-    m.output_doc("idle", &idle, "no token was in the array in the cycle before");
-    m.output_doc("advance", &integrate.advance, "the event stage is taken");
-    m.output("load_rows", &integrate.rows_1);
-    m.output("load_bias_row", &(&integrate.advance & &integrate.valid_1 & &integrate.bias_row_1));
-    m.output("event_active", &(&integrate.valid_1 & !&integrate.null_1));
-    m.output("plane", &integrate.plane_1);
-    m.output("power", &integrate.power_2);
-    m.output("event_steps_1", &integrate.steps_1);
-    m.output("is_attention", &ports.attention);
-    m.output("is_diagonal", &ports.diagonal);
-}
-
-fn outputs_of_lanes(
-    m: &mut Builder,
-    ports: &Ports,
-    integrate: &Integrate,
-    fire: &Fire,
-    drive: &Drive,
-    slots: &Slots,
-    emission: &Emission,
-) {
-    for (name, value) in [
-        ("accumulate", &integrate.accumulate),
-        ("capture", &drive.capture),
-        ("first", &integrate.first),
-        ("load", &fire.load),
-        ("add", &fire.add),
-        ("step", &fire.step),
-        ("preset", &drive.preset),
-        ("latch", &fire.latch),
-        ("two_phase", &ports.two_phase),
-        ("rank", &slots.rank),
-        ("emit", &emission.emit),
-        ("slot_bit", &emission.slot_bit),
-        ("first_bit", &emission.first_bit),
-        ("raw", &fire.raw),
-    ] {
-        m.output(name, value);
-    }
-    m.output("raw_byte", &fire.counter.slice(0, 2));
-    for ((name, _), value) in emission.regions.iter().zip(&emission.region_flags) {
-        m.output(name, value);
-    }
-}
-
-fn outputs_of_tokens(
-    m: &mut Builder,
-    integrate: &Integrate,
-    fire: &Fire,
-    slots: &Slots,
-    emission: &Emission,
-    row_of_bytes: &RowOfBytes,
-) {
-    m.output_doc("rank_index", &slots.index.trunc(rank_bits()), "entry of the rank table");
-    m.output_doc("token_step", &emission.token_step, "the output walk moves on");
-    m.output("bytes_valid", &row_of_bytes.bytes_valid);
-    m.output_doc("bytes_last", &row_of_bytes.bytes_last, "the row of bytes is the token's last");
-    m.output("bytes_offset", &row_of_bytes.bytes_offset);
-    m.output_doc(
-        "blocked_by_fire",
-        &(!&integrate.advance & &fire.advances),
-        "an event waits for threshold steps",
-    );
-    m.output_doc("blocked_by_output", &!&fire.advances, "firing waits for the packer");
 }
 
 /// Bits of an index into the rank table.

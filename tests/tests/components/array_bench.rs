@@ -19,7 +19,7 @@ fn buffers(config: &CoreConfig) -> [(&'static str, u32); 3] {
 }
 
 /// Events in, rows of spike bytes out. What the engine reads from its buffers with an event (matrix row, segment, bias row) comes with the event;
-/// seeds that are taken anew come from `next_seed_low` and `next_seed_high`, after which the last bias row is read again.
+/// seeds that are taken anew come from `next_seed_low` and `next_seed_high`, after which a bias row that they replaced is read again.
 fn array_bench(config: &CoreConfig) -> Rc<Module> {
     let (control, array) = (neuron_control(config).unwrap(), if_neuron_array(config).unwrap());
     let sums = sum_buffer(config).unwrap();
@@ -46,7 +46,7 @@ fn array_bench(config: &CoreConfig) -> Rc<Module> {
         let advance = paced.output("advance");
         let event_bias_row = inputs.iter().find(|(name, _)| name == "event_bias_row").unwrap().1.clone();
         let of_query = m.named("of_query", &(event_bias_row & &advance));
-        let again = m.delay_reset("again", &reseed.bit(1));
+        let again = paced.output("reread_bias");
         let read = m.named("read", &(loads.any() | reseed.any() | &of_query | &again));
         let mut inputs: Vec<(String, Expr)> = Vec::new();
         for (name, width) in buffers(config) {

@@ -256,7 +256,8 @@ impl Bench {
     /// The segment at the outputs.
     fn entered(&self, requested: bool) -> Fetched {
         let entry = self.device.get("entry");
-        let words = pass::field("segment_words").width;
+        // As many bits of words as the longest segment needs.
+        let words = u32::BITS - (self.core.max_fan_in / 8).max(self.core.lanes / 8).leading_zeros();
         let flag = |bit: u32| entry >> (words + bit) & 1 == 1;
         let fetched = Fetched {
             words: entry as u32 & ((1 << words) - 1),

@@ -191,7 +191,7 @@ impl Bench {
             assert_eq!(device.get("read_row_onehot"), 1 << row, "{case}: seeds");
         }
         device.set("reseed", 0u64);
-        device.cycle();
+        device.pulse("reread_bias");
         assert!(device.is("parameter_read"), "{case}");
         assert_eq!(device.get("parameter_row"), bias_row, "{case}: bias row, after the seeds");
         assert_eq!(device.get("read_row_onehot"), 0, "{case}: no parameter");

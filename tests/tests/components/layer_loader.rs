@@ -38,8 +38,9 @@ impl Layer {
             Op::Linear => {
                 let tiles = random.size(1, 3) as u32;
                 let count = random.pick(&[1, 2, 3]);
-                let passes: Vec<Pass> = (0..count).map(|_| dense_or_diagonal(random, core)).collect();
-                (tiles, lane_words * (tiles - 1) + beats(random, lane_words), 0, passes)
+                let words = lane_words * (tiles - 1) + beats(random, lane_words);
+                let passes: Vec<Pass> = (0..count).map(|_| dense_or_diagonal(random, core, words)).collect();
+                (tiles, words, 0, passes)
             }
             Op::Scores => {
                 let words = beats(random, most_words.min(6));
@@ -111,14 +112,15 @@ fn any_pass(random: &mut Random, segments: u32, segment_words: u32, diagonal: bo
     }
 }
 
-fn dense_or_diagonal(random: &mut Random, core: &CoreConfig) -> Pass {
+fn dense_or_diagonal(random: &mut Random, core: &CoreConfig, output_words: u32) -> Pass {
     let segments = random.size(1, MAX_SEGMENTS as usize) as u32;
-    let diagonal = random.chance(1, 3);
+    if random.chance(1, 3) {
+        return any_pass(random, segments, output_words, true);
+    }
     let row_words = core.max_fan_in / 8;
-    let segments = if diagonal { segments } else { segments.min(row_words) };
-    let most = if diagonal { 16 } else { row_words / segments };
-    let words = random.size(1, most as usize) as u32;
-    any_pass(random, segments, words, diagonal)
+    let segments = segments.min(row_words);
+    let words = random.size(1, (row_words / segments) as usize) as u32;
+    any_pass(random, segments, words, false)
 }
 
 fn attention_pass(segment_words: u32) -> Pass {

@@ -20,7 +20,8 @@ fn verdict(layer: &Descriptor, pass: &Pass, core: &CoreConfig) -> Option<ErrorCo
     let shape = pass.segment_words > 0
         && pass.rows > 0
         && pass.columns > 0
-        && if attention { pass.diagonal == 0 } else { pass.matrix_rows == rows };
+        && if attention { pass.diagonal == 0 } else { pass.matrix_rows == rows }
+        && (pass.diagonal == 0 || pass.segment_words == layer.output_words);
     let fits = (pass.diagonal == 1 || row_words <= core.max_fan_in / 8)
         && (!attention || layer.chunks * pass.segment_words <= core.weight_rows / 8);
     [(segments, ErrorCode::BadSegments), (shape, ErrorCode::BadShape), (fits, ErrorCode::TooLarge)]
@@ -40,6 +41,7 @@ fn random_record(random: &mut Random, core: &CoreConfig) -> (Descriptor, Pass) {
     let layer = Descriptor {
         op: op as u32,
         chunks,
+        output_words: segment_words,
         pass_words: segments.max(1) + 7 + random.size(0, 2) as u32,
         ..Descriptor::default()
     };
@@ -60,6 +62,7 @@ fn spoil(random: &mut Random, layer: &mut Descriptor, pass: &mut Pass) {
     let fields = [
         &mut layer.op,
         &mut layer.chunks,
+        &mut layer.output_words,
         &mut layer.pass_words,
         &mut pass.diagonal,
         &mut pass.segments,

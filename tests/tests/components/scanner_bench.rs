@@ -49,7 +49,8 @@ fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
         let mut inputs: Vec<(String, Expr)> = modes.to_vec();
         inputs.extend(asked.iter().map(|(_, input, wire)| (input.clone(), wire.clone())));
         inputs.push(("read_segment".to_owned(), advance.clone()));
-        inputs.push(("segment_words".to_owned(), m.input("load_words", 12)));
+        let words = buffer.inputs().iter().find(|port| port.name == "segment_words").unwrap();
+        inputs.push(("segment_words".to_owned(), m.input("load_words", words.width)));
         add_inputs(m, &buffer, &mut inputs);
         let rows = m.instance("buffer", &buffer, &connections(&inputs));
 
