@@ -12,28 +12,17 @@
 //! - [`rows`]: rows of many words.
 //! - [`recovery`], [`malformed`]: the same for bus errors, resets and refused work.
 
-#[cfg(any())]
 pub mod addresses;
 pub mod campaign;
-#[cfg(any())]
 pub mod checks;
-#[cfg(any())]
 pub mod counters;
-#[cfg(any())]
 pub mod malformed;
-#[cfg(any())]
 pub mod order;
-#[cfg(any())]
 pub mod recovery;
-#[cfg(any())]
 pub mod rows;
-#[cfg(any())]
 pub mod shapes;
-#[cfg(any())]
 pub mod spread;
-#[cfg(any())]
 pub mod walks;
-#[cfg(any())]
 pub mod window;
 
 use crate::random::Random;

@@ -2,7 +2,7 @@
 
 use super::{Cosim, campaign::in_parallel, rough_world};
 use crate::random_network::Case;
-use model::network::{LayerId, Network, Operation};
+use model::network::{LayerId, Network, Operation, Source};
 use sim::SimOptions;
 use std::ops::Range;
 use std::time::Duration;
@@ -51,9 +51,13 @@ fn matrices_last(network: &Network) -> Network {
     let mut layers: Vec<_> = order.iter().map(|&old| network.layers[old].clone()).collect();
     for layer in &mut layers {
         match &mut layer.operation {
-            Operation::Analog { .. } => {}
-            Operation::Dense { input, .. } | Operation::Readout { input, .. } => moved(input),
-            Operation::Shortcut { inputs, .. } => inputs.iter_mut().for_each(moved),
+            Operation::Linear { terms, .. } => {
+                for term in terms {
+                    if let Source::Plane(id) = &mut term.source {
+                        moved(id);
+                    }
+                }
+            }
             Operation::Scores { query, key, .. } => [query, key].into_iter().for_each(moved),
             Operation::Context { scores, value, .. } => [scores, value].into_iter().for_each(moved),
         }
