@@ -10,6 +10,7 @@
 
 mod attention;
 mod builder;
+mod everything;
 mod first;
 mod limits;
 mod linear;
