@@ -198,7 +198,9 @@ impl Seen<'_> {
         strips.filter(|strip| strip.descriptor.shift == 0).any(|Strip { descriptor: d, passes }| {
             let (rows, columns) = (d.blocks_y * d.inner_y, d.blocks_x * d.inner_x);
             let tokens = || (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
-            passes.iter().any(|pass| tokens().any(|token| pass.table.iter().all(|tap| !inside(pass, tap, token))))
+            passes
+                .iter()
+                .any(|pass| tokens().any(|token| pass.table.iter().all(|tap| !inside(pass, tap, token))))
         })
     }
 
@@ -268,7 +270,8 @@ fn inside(pass: &Pass, tap: &isa::pass::Segment, (y, x): (u32, u32)) -> bool {
     let at = |start: u32, token: u32, step: u32, tap: u32, size: u32| {
         (start + token * step + tap) % (1 << START_BITS) < size
     };
-    at(pass.start_y, y, pass.step_y, tap.dy, pass.rows) && at(pass.start_x, x, pass.step_x, tap.dx, pass.columns)
+    at(pass.start_y, y, pass.step_y, tap.dy, pass.rows)
+        && at(pass.start_x, x, pass.step_x, tap.dx, pass.columns)
 }
 
 fn plane_of(term: &Term) -> model::LayerId {

@@ -37,11 +37,10 @@ pub fn run(network: &Configured, image: &[u8]) -> Outcome {
             i64::from(planes[plane][token][channel][t])
         };
         let plane = match &layer.operation {
-            Operation::Linear { terms, bias } if layer.neuron.is_some() => {
-                neurons.by_token(|token, o, t| {
-                    i64::from(bias[o]) + linear(network, image, terms, layer, (token, o), &|p, n, c| bit(p, n, c, t))
-                })
-            }
+            Operation::Linear { terms, bias } if layer.neuron.is_some() => neurons.by_token(|token, o, t| {
+                i64::from(bias[o])
+                    + linear(network, image, terms, layer, (token, o), &|p, n, c| bit(p, n, c, t))
+            }),
             Operation::Linear { terms, bias } => {
                 let mut logits: Vec<i64> = bias.iter().map(|&b| steps as i64 * i64::from(b)).collect();
                 for o in 0..layer.channels {

@@ -119,14 +119,8 @@ fn change_bits(bench: &Bench, session: &mut Session<'_>, place: &Place, index: u
 }
 
 /// The first address that a layer takes from its records: bits to bits of `ERROR_ADDRESS`.
-const FIRST: [&str; 6] = [
-    "parameter_base",
-    "pass_base",
-    "bias_base",
-    "output_base",
-    "matrix_base",
-    "base of the last segment",
-];
+const FIRST: [&str; 6] =
+    ["parameter_base", "pass_base", "bias_base", "output_base", "matrix_base", "base of the last segment"];
 
 /// An access that is refused is named by its whole address: each bit of it is 1 in one run and 0 in another.
 ///

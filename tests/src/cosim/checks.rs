@@ -96,7 +96,8 @@ pub fn slots_wait_for_the_memory(cosim: &Cosim) -> Result<(), String> {
     let runs: Vec<_> = (1..=15).flat_map(|t| [(t, Schedule::EachStep), (t, Schedule::AfterAll)]).collect();
     in_parallel(&runs, |&(time_steps, schedule)| {
         let fails = |error| format!("{schedule:?}, T = {time_steps}: {error}");
-        let options = RunOptions { schedule: Some(schedule), mask: mask.into(), ..RunOptions::new(time_steps) };
+        let options =
+            RunOptions { schedule: Some(schedule), mask: mask.into(), ..RunOptions::new(time_steps) };
         let network = network.configure(&options).map_err(text)?;
         let stalls = Some(Stalls { seed: time_steps.into(), percent: 93 });
         let counters = cosim.check(&network, &image, &SimOptions { stalls, ..SimOptions::default() });

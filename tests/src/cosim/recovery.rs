@@ -88,7 +88,8 @@ impl Bench {
         let bench = |seed| {
             let case = Case::everything(seed);
             let network = case.configure();
-            let expected = Executor::new(&network).trace(&case.image).unwrap_or_else(|error| panic!("{error}"));
+            let expected =
+                Executor::new(&network).trace(&case.image).unwrap_or_else(|error| panic!("{error}"));
             Bench { network, image: case.image, expected }
         };
         let lively = |bench: &Bench| {

@@ -17,8 +17,9 @@ pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
     let channels = cosim.core.max_fan_in as usize;
     let (network, image) = dense_network(Grid { rows: 1, columns: 4 }, channels);
     for schedule in [Schedule::EachStep, Schedule::AfterAll] {
-        let network =
-            network.configure(&RunOptions { schedule: Some(schedule), ..RunOptions::new(8) }).map_err(text)?;
+        let network = network
+            .configure(&RunOptions { schedule: Some(schedule), ..RunOptions::new(8) })
+            .map_err(text)?;
         let mut session = cosim.session(&network, &SimOptions::default())?;
         let expected = session.expected(&image)?;
         let spikes = |channel| (0..4).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
@@ -51,8 +52,11 @@ pub fn sparse_rows(cosim: &Cosim) -> Result<(), String> {
         network.layers[1].theta.fill(40);
         network.layers[1].v0.fill(20);
         for schedule in [Schedule::EachStep, Schedule::AfterAll] {
-            let options =
-                RunOptions { schedule: Some(schedule), mask: MaskRatio(u8::MAX).into(), ..RunOptions::new(8) };
+            let options = RunOptions {
+                schedule: Some(schedule),
+                mask: MaskRatio(u8::MAX).into(),
+                ..RunOptions::new(8)
+            };
             let network = network.configure(&options).map_err(text)?;
             let mut session = cosim.session(&network, &SimOptions::default())?;
             let expected = session.expected(&image)?;
@@ -63,7 +67,9 @@ pub fn sparse_rows(cosim: &Cosim) -> Result<(), String> {
                 .map(|channel| channel / 8)
                 .collect();
             if let Some(word) = (0..channels / 8).find(|word| !firsts.contains(word)) {
-                return Err(format!("{schedule:?}: no time step begins with word {word}: choose another mask"));
+                return Err(format!(
+                    "{schedule:?}: no time step begins with word {word}: choose another mask"
+                ));
             }
             session
                 .compare_with(&image, &expected)

@@ -27,8 +27,7 @@ impl Builder {
             1.5 * cost < self.budget || matches!(self.shape, Shape::Window(_))
         };
         let rows = |head_size: usize| head_size.next_multiple_of(16) * self.time_steps.div_ceil(8);
-        let (heads, head_size) =
-            tries.into_iter().find(|tried| affordable(tried) && rows(tried.1) <= 512)?;
+        let (heads, head_size) = tries.into_iter().find(|tried| affordable(tried) && rows(tried.1) <= 512)?;
         let keys = windows.tokens().next_multiple_of(16) * self.time_steps.div_ceil(8);
         if keys > 512 && self.shape == Shape::Ordinary {
             return None;
@@ -69,7 +68,13 @@ impl Builder {
         id
     }
 
-    pub fn scores(&mut self, [query, key]: [LayerId; 2], heads: usize, windows: Windows, place: Place) -> LayerId {
+    pub fn scores(
+        &mut self,
+        [query, key]: [LayerId; 2],
+        heads: usize,
+        windows: Windows,
+        place: Place,
+    ) -> LayerId {
         let fraction = self.random.size(0, 7) as u32;
         let head_size = self.network.layer(query).channels / heads;
         let coincidences =

@@ -85,7 +85,9 @@ impl Builder {
             }
             0 | 1 => (self.dense(current, None, Taps::TOKEN), false),
             2 | 3 => (self.shortcut(stream), joins),
-            4..=6 if self.affordable(grid.tokens(), of_stream, 40) => (self.attention(current, stream[0])?, true),
+            4..=6 if self.affordable(grid.tokens(), of_stream, 40) => {
+                (self.attention(current, stream[0])?, true)
+            }
             7 if grid.rows % 2 == 0 && grid.columns % 2 == 0 && channels <= 75 => {
                 (self.dense(current, None, Taps::square(2, 2, 0)), false)
             }
@@ -126,7 +128,14 @@ impl Builder {
 
     pub fn neuron(&mut self) -> Neuron {
         let hard = Neuron::OR;
-        self.random.pick(&[Neuron::IF, Neuron::IF, hard, Neuron::TWO_PHASE, Neuron::TWO_PHASE, Neuron::TWO_PHASE])
+        self.random.pick(&[
+            Neuron::IF,
+            Neuron::IF,
+            hard,
+            Neuron::TWO_PHASE,
+            Neuron::TWO_PHASE,
+            Neuron::TWO_PHASE,
+        ])
     }
 
     /// Row by row, on a grid, with some neuron.

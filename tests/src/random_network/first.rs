@@ -14,7 +14,8 @@ impl Builder {
     /// The first layer, with an image for it.
     pub fn first(&mut self) -> LayerId {
         let (grid, taps, channels) = self.patches();
-        let (height, width) = (self.positions(taps.rows, grid.rows), self.positions(taps.columns, grid.columns));
+        let (height, width) =
+            (self.positions(taps.rows, grid.rows), self.positions(taps.columns, grid.columns));
         self.network.image = ImageShape { height, width, channels };
         self.image = self.pixels(self.network.image.bytes());
         let place = Place { grid, walk: Walk::Raster, neuron: self.neuron() };

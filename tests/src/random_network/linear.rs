@@ -72,7 +72,8 @@ impl Builder {
             return self.linear("depthwise", &[Reading::diagonal(input, taps)], Some(channels), place);
         }
         let place = self.windowed_place(grid, taps == Taps::TOKEN);
-        let reading = Reading { shift: self.random.size(0, 7) as u32, ..Reading::dense(Source::Plane(input), taps) };
+        let reading =
+            Reading { shift: self.random.size(0, 7) as u32, ..Reading::dense(Source::Plane(input), taps) };
         self.linear("conv", &[reading], None, place)
     }
 
@@ -149,7 +150,13 @@ impl Builder {
         let term = Term { taps, weights, ..Term::diagonal(input, Vec::new()) };
         let operation = Operation::Linear { terms: vec![term], bias: vec![0; channels] };
         let rate = 1.0 - (1.0 - self.rates[input.0]).max(0.0).powi(taps.count() as i32);
-        self.push("max", operation, channels, place, Fate { theta: vec![1; channels], v0: vec![0; channels], rate })
+        self.push(
+            "max",
+            operation,
+            channels,
+            place,
+            Fate { theta: vec![1; channels], v0: vec![0; channels], rate },
+        )
     }
 
     /// Planes of the same channels, each with a gain a channel.
@@ -286,8 +293,10 @@ impl Builder {
         let aim = self.random.pick(&[-0.1, 0.1, 0.3, 0.5, 0.7, 1.1]);
         let (mut theta, mut bias, mut sum) = (Vec::new(), Vec::new(), 0.0);
         for output in 0..channels {
-            let energy: f64 =
-                matrices.iter().map(|matrix| matrix.of(output).map(|weight| weight * weight).sum::<f64>()).sum();
+            let energy: f64 = matrices
+                .iter()
+                .map(|matrix| matrix.of(output).map(|weight| weight * weight).sum::<f64>())
+                .sum();
             let mean: f64 = matrices.iter().map(|matrix| matrix.of(output).sum::<f64>() * matrix.rate).sum();
             let threshold = 1.0 + spread * energy.sqrt() * (0.2 + 3.0 * self.random.unit());
             let share = aim + 0.4 * (self.random.unit() - 0.5);

@@ -3,8 +3,8 @@
 use super::Case;
 use super::builder::Builder;
 use crate::random::Random;
-use model::RunOptions;
 use isa::Taps;
+use model::RunOptions;
 use model::network::Grid;
 
 /// In which way a network is large.

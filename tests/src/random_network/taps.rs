@@ -46,7 +46,8 @@ impl Builder {
         let columns = if square && grid.rows == grid.columns { rows } else { self.axis(grid.columns, same) };
         let mut taps = Taps { rows, columns };
         while taps.count() > most {
-            let longer = if taps.rows.kernel >= taps.columns.kernel { &mut taps.rows } else { &mut taps.columns };
+            let longer =
+                if taps.rows.kernel >= taps.columns.kernel { &mut taps.rows } else { &mut taps.columns };
             let shorter = if same && longer.kernel > 2 { 2 } else { 1 };
             longer.kernel -= shorter;
             longer.padding = if same { longer.kernel / 2 } else { longer.padding.min(longer.kernel - 1) };
@@ -64,7 +65,8 @@ impl Builder {
         // Enough to have one token, and at most what leaves no position unread.
         let least = kernel.saturating_sub(size).div_ceil(2);
         let padding = self.random.pick(&[0, 0, 1, 2, PADDING]).min(kernel - 1).max(least);
-        let stride = if size <= 3 { self.random.size(1, 2) } else { self.random.pick(&[1, 1, 2, 2, 3, STRIDE]) };
+        let stride =
+            if size <= 3 { self.random.size(1, 2) } else { self.random.pick(&[1, 1, 2, 2, 3, STRIDE]) };
         Axis { kernel, stride, padding }
     }
 }
