@@ -128,6 +128,11 @@ impl Network {
             return Err(ModelError::Option { option: "--membrane-bits", found, allowed: "16 to 32" });
         }
         self.validate()?;
+        if options.schedule == Some(Schedule::EachStep) && self.takes_the_or_of_two_phase() {
+            let allowed = "two_phase, or no other than the network's: its max pools take the OR of trains, which is their maximum \
+                           only after two_phase neurons";
+            return Err(ModelError::Option { option: "--neuron", found: "if".to_owned(), allowed });
+        }
         let mut network = self.clone();
         network.seed = options.seed.unwrap_or(network.seed);
         for neuron in network.layers.iter_mut().filter_map(|layer| layer.neuron.as_mut()) {
@@ -141,6 +146,14 @@ impl Network {
             (0..network.layers.len()).map(|i| slots(&network, i, time_steps)).collect::<Result<_, _>>()?;
         let bounds = proof::prove(&network, time_steps, options.membrane_bits)?;
         Ok(Configured { network, time_steps, membrane_bits: options.membrane_bits, slots, bounds, cost })
+    }
+
+    /// Whether a layer with hard reset, which is a max pool, reads one whose neurons fire after all drives.
+    fn takes_the_or_of_two_phase(&self) -> bool {
+        let pools =
+            self.layers.iter().filter(|layer| layer.neuron.is_some_and(|neuron| neuron.reset == Reset::Zero));
+        let two_phase = |id: &LayerId| self.layer(*id).schedule() == Some(Schedule::AfterAll);
+        pools.flat_map(|layer| layer.operation.reads()).any(|id| two_phase(&id))
     }
 }
 

@@ -118,7 +118,7 @@ impl Counter<'_> {
     }
 
     fn linear(&self, id: LayerId, layer: &Layer, terms: &[Term], work: &mut LayerWork) {
-        let passes = passes::of_layer(self.configured, terms, self.largest, |id| self.stored(id));
+        let passes = passes::of_layer(self.configured, terms, self.largest, |term| self.row(term));
         let stored = self.stored(id);
         let tiles: Vec<Vec<usize>> =
             stored.chunks(self.lanes).map(|tile| tile.iter().copied().flatten().collect()).collect();
@@ -193,24 +193,16 @@ impl Counter<'_> {
         positions: &[Vec<Option<usize>>],
         channels: &[usize],
     ) -> TokenEvents {
-        let seen =
-            pass.segments.iter().filter_map(|&(term, tap)| Some((terms[term].source, positions[term][tap]?)));
         let image = terms[0].source == Source::Image;
         let mut events =
             if image { TokenEvents { merged: vec![0], steps: Vec::new() } } else { self.silence() };
-        let inputs = if pass.diagonal { channels } else { &pass.channels };
-        for (source, at) in seen {
-            let Source::Plane(id) = source else {
-                let stride = self.configured.image.grid().tokens();
-                let bytes = inputs.iter().map(|c| self.image[c * stride + at]);
-                let bits = |byte: u8| u64::from(byte.count_ones());
-                events.merged[0] += if pass.diagonal {
-                    bits(bytes.fold(0, |any, byte| any | byte))
-                } else {
-                    bytes.map(bits).sum()
-                };
+        for &(term, tap) in &pass.segments {
+            let Source::Plane(id) = terms[term].source else {
+                events.merged[0] += self.image_bits(&positions[term], &pass.channels);
                 continue;
             };
+            let Some(at) = positions[term][tap] else { continue };
+            let inputs = if pass.diagonal { channels } else { &pass.channels };
             let plane = &self.planes[id.0];
             for (chunk, steps) in events.steps.chunks_mut(CHUNK_STEPS as usize).enumerate() {
                 let bytes = inputs.iter().map(|&c| plane.byte(at, c, chunk));
@@ -228,6 +220,27 @@ impl Counter<'_> {
             }
         }
         events
+    }
+
+    /// Set bits of some bytes of what a term reads of the image at these positions.
+    fn image_bits(&self, positions: &[Option<usize>], bytes: &[usize]) -> u64 {
+        let (channels, pixels) = (self.configured.image.channels, self.configured.image.grid().tokens());
+        let bits = |byte: &usize| {
+            let at = positions[byte / channels].map(|at| byte % channels * pixels + at);
+            at.map_or(0, |at| u64::from(self.image[at].count_ones()))
+        };
+        bytes.iter().map(bits).sum()
+    }
+
+    /// The bytes of a term's row, padded to the bus: channels of a plane, or all that it reads of the image.
+    fn row(&self, term: &Term) -> Vec<Option<usize>> {
+        match term.source {
+            Source::Plane(id) => self.stored(id),
+            Source::Image => {
+                let bytes = term.taps.count() * self.configured.image.channels;
+                (0..bytes.next_multiple_of(self.pad)).map(|byte| (byte < bytes).then_some(byte)).collect()
+            }
+        }
     }
 
     /// The bytes of a layer's row as it is stored, and tiles are cut from: its channels, with none where a byte pads. Rows are padded to the

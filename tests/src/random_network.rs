@@ -10,6 +10,7 @@
 
 mod attention;
 mod builder;
+mod everything;
 mod first;
 mod limits;
 mod linear;
@@ -20,7 +21,7 @@ use crate::random::Random;
 use builder::Builder;
 use isa::Schedule;
 pub use limits::furthest;
-use model::network::Network;
+use model::network::{Network, Reset};
 use model::{Configured, MaskRatio, RunOptions};
 use proptest::strategy::Strategy;
 use std::ops::RangeInclusive;
@@ -75,6 +76,11 @@ impl Case {
         let mut builder = Builder::new(random, Shape::Ordinary, time_steps as usize, budget);
         builder.steps(size);
         let Builder { network, image, .. } = builder;
+        let resets = network.layers.iter().any(|layer| layer.neuron.is_some_and(|n| n.reset == Reset::Zero));
+        if resets {
+            // A max pool after neurons of another schedule would be no maximum.
+            options.schedule = None;
+        }
         Case { seed, size, network, image, options }
     }
 

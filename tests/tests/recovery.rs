@@ -1,13 +1,12 @@
 //! Bad descriptors, bus errors and resets at any time: a clear error, no rule of the bus broken, no access outside the memory window, and
 //! after a reset the next run is right to the last spike.
 
-use isa::{ErrorCode, MAX_COUNT};
+use isa::{ErrorCode, MAX_COUNT, Op};
 use tests::cosim::Cosim;
 use tests::cosim::addresses::{every_address_bit_counts, refused_accesses_are_named};
 use tests::cosim::malformed::{
     MALFORMED, Malformed, every_shape_is_checked, malformed_descriptors, random_descriptors,
 };
-use tests::cosim::recovery::Kind;
 use tests::cosim::spread::{networks_may_be_spread, strides_may_be_large};
 use tests::cosim::{recovery, window};
 
@@ -41,12 +40,12 @@ fn refused_accesses_are_named_by_their_address() {
 
 /// A read of no words would become a burst of 32 beats that nobody waits for.
 #[test]
-fn a_diagonal_pass_with_more_tiles_than_words_is_refused() {
+fn a_shortcut_with_more_tiles_than_words_is_refused() {
     let case = Malformed {
         what: "more tiles than words of a segment",
-        kind: Kind::Diagonal,
+        op: Op::Shortcut,
         code: ErrorCode::BadShape,
-        spoil: |d, _| (d.tiles, d.output_words) = (MAX_COUNT, MAX_COUNT),
+        spoil: |d| (d.tiles, d.output_words) = (MAX_COUNT, MAX_COUNT),
         address: None,
     };
     holds(malformed_descriptors(&tiny(), &[case]));

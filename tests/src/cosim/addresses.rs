@@ -1,18 +1,18 @@
 //! Every bit of every address and stride counts: a run with one bit changed is refused for the address that it leads to.
 
-use super::recovery::{Bench, write_strip};
+use super::recovery::{Bench, strip, write_strip};
 use super::{Cosim, Session, campaign::in_parallel, text};
 use crate::random::Random;
 use isa::program::Strip;
-use isa::{Descriptor, ErrorCode, Op, Pass};
+use isa::{Descriptor, ErrorCode, Op};
 use sim::SimOptions;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An address or stride of a descriptor or of its first pass.
+/// An address or stride of a strip's records.
 struct Place {
     name: &'static str,
     of: fn(&mut Strip) -> &mut u32,
-    /// Whether a layer computes an address with it, other than by adding it 0 times.
+    /// Whether an address is computed with it, other than by adding it 0 times.
     used: fn(&Strip) -> bool,
 }
 
@@ -29,59 +29,65 @@ fn rows(d: &Descriptor) -> bool {
     d.sum == 0
 }
 
-/// Whether the first token reads its first segment, from where the pass says.
-fn reads_first(pass: &Pass) -> bool {
-    pass.segments == 1 && (pass.start_y, pass.start_x) == (0, 0)
-}
-
 macro_rules! places {
-    ($($record:ident $field:ident |$d:ident, $p:ident| $used:expr;)*) => {
+    ($($record:ident $field:ident |$d:ident| $used:expr;)*) => {
         const PLACES: &[Place] = &[
-            $(Place {
-                name: stringify!($field),
-                of: places!(@of $record $field),
-                used: |strip| {
-                    #[allow(unused_variables)]
-                    let ($d, $p) = (&strip.descriptor, &strip.passes[0]);
-                    $used
+            $(places!(@$record $field |$d| $used),)*
+            Place {
+                name: "base of the last segment",
+                of: |strip| {
+                    let last = strip.passes.last_mut().and_then(|pass| pass.table.last_mut());
+                    &mut last.expect("a pass has segments").base
                 },
-            },)*
-            Place { name: "segment_base", of: |strip| &mut strip.passes[0].table[0].base, used: |strip| reads_first(&strip.passes[0]) },
+                used: |_| true,
+            },
         ];
     };
-    (@of layer $field:ident) => { |strip| &mut strip.descriptor.$field };
-    (@of pass $field:ident) => { |strip| &mut strip.passes[0].$field };
+    (@descriptor $field:ident |$d:ident| $used:expr) => {
+        Place {
+            name: stringify!($field),
+            of: |strip| &mut strip.descriptor.$field,
+            used: |strip| { let $d = &strip.descriptor; $used },
+        }
+    };
+    (@pass $field:ident |$d:ident| $used:expr) => {
+        Place {
+            name: concat!("pass ", stringify!($field)),
+            of: |strip| &mut strip.passes.last_mut().expect("a strip has passes").$field,
+            used: |strip| { let $d = &strip.descriptor; $used },
+        }
+    };
 }
 
 places! {
-    pass block_y_stride |d, p| d.blocks_y > 1 && reads_first(p);
-    pass block_x_stride |d, p| d.blocks_x > 1 && reads_first(p);
-    pass y_stride |d, p| d.inner_y > 1 && reads_first(p);
-    pass x_stride |d, p| d.inner_x > 1 && reads_first(p);
-    pass wrap_y |d, p| d.shift > 0;
-    pass wrap_x |d, p| d.shift > 0;
-    pass chunk_stride |d, p| d.chunks > 1 && reads_first(p);
-    pass group_stride |d, p| d.groups > 1;
-    layer output_block_y_stride |d, p| rows(d) && d.blocks_y > 1;
-    layer output_block_x_stride |d, p| rows(d) && d.blocks_x > 1;
-    layer output_y_stride |d, p| rows(d) && d.inner_y > 1;
-    layer output_x_stride |d, p| rows(d) && d.inner_x > 1;
-    layer output_wrap_y |d, p| rows(d) && d.shift > 0;
-    layer output_wrap_x |d, p| rows(d) && d.shift > 0;
-    layer output_chunk_stride |d, p| d.chunks > 1 || !rows(d);
-    layer output_group_stride |d, p| rows(d) && d.groups > 1;
-    layer parameter_base |d, p| true;
-    layer pass_base |d, p| true;
-    layer bias_base |d, p| d.op == Op::Scores as u32;
-    layer output_base |d, p| true;
-    layer matrix_base |d, p| true;
-    layer matrix_group_stride |d, p| attention(d) && d.groups > 1;
-    layer matrix_block_stride |d, p| attention(d) && d.blocks_y * d.blocks_x > 1;
-    layer matrix_token_stride |d, p| attention(d);
-    layer matrix_chunk_stride |d, p| attention(d) && d.chunks > 1;
+    pass block_y_stride |d| d.blocks_y > 1;
+    pass block_x_stride |d| d.blocks_x > 1;
+    pass y_stride |d| d.inner_y > 1;
+    pass x_stride |d| d.inner_x > 1;
+    pass wrap_y |d| d.shift > 0;
+    pass wrap_x |d| d.shift > 0;
+    pass chunk_stride |d| d.chunks > 1;
+    pass group_stride |d| d.groups > 1;
+    descriptor output_block_y_stride |d| rows(d) && d.blocks_y > 1;
+    descriptor output_block_x_stride |d| rows(d) && d.blocks_x > 1;
+    descriptor output_y_stride |d| rows(d) && d.inner_y > 1;
+    descriptor output_x_stride |d| rows(d) && d.inner_x > 1;
+    descriptor output_wrap_y |d| rows(d) && d.shift > 0;
+    descriptor output_wrap_x |d| rows(d) && d.shift > 0;
+    descriptor output_chunk_stride |d| d.chunks > 1 || !rows(d);
+    descriptor output_group_stride |d| rows(d) && d.groups > 1;
+    descriptor parameter_base |_d| true;
+    descriptor pass_base |_d| true;
+    descriptor bias_base |d| d.op == Op::Scores as u32;
+    descriptor output_base |_d| true;
+    descriptor matrix_base |_d| true;
+    descriptor matrix_group_stride |d| attention(d) && d.groups > 1;
+    descriptor matrix_block_stride |d| attention(d) && d.blocks_y * d.blocks_x > 1;
+    descriptor matrix_token_stride |d| attention(d);
+    descriptor matrix_chunk_stride |d| attention(d) && d.chunks > 1;
 }
 
-/// Changes each bit that must be refused, of each address and stride, in the first descriptor that uses it; returns how many are used.
+/// Changes each bit that must be refused, of each address and stride, in the first layer that uses it; returns how many are used.
 ///
 /// # Errors
 /// The first that was not refused as it must be, or after which the core did not recover.
@@ -90,9 +96,7 @@ pub fn every_address_bit_counts(cosim: &Cosim) -> Result<usize, String> {
     let used = AtomicUsize::new(0);
     in_parallel(PLACES, |place| {
         let mut session = bench.session(cosim, &SimOptions::default())?;
-        let Some(index) = session.program.strips().position(|strip| (place.used)(strip)) else {
-            return Ok(());
-        };
+        let Some(index) = session.program.strips().position(place.used) else { return Ok(()) };
         used.fetch_add(1, Ordering::Relaxed);
         change_bits(&bench, &mut session, place, index)?;
         bench.recover(&mut session)
@@ -101,7 +105,7 @@ pub fn every_address_bit_counts(cosim: &Cosim) -> Result<usize, String> {
 }
 
 fn change_bits(bench: &Bench, session: &mut Session<'_>, place: &Place, index: usize) -> Result<(), String> {
-    let good = strip(session, index)?;
+    let good = strip(session, index).clone();
     for bit in UNALIGNED.chain(OUTSIDE) {
         let mut bad = good.clone();
         *(place.of)(&mut bad) ^= 1 << bit;
@@ -114,14 +118,9 @@ fn change_bits(bench: &Bench, session: &mut Session<'_>, place: &Place, index: u
     write_strip(session, index, &good)
 }
 
-/// A descriptor of the program, with its passes.
-pub(super) fn strip(session: &Session<'_>, index: usize) -> Result<Strip, String> {
-    session.program.strips().nth(index).cloned().ok_or_else(|| format!("no descriptor {index}"))
-}
-
-/// The first address that a layer takes from its descriptor: bits to bits of `ERROR_ADDRESS`.
+/// The first address that a layer takes from its records: bits to bits of `ERROR_ADDRESS`.
 const FIRST: [&str; 6] =
-    ["parameter_base", "pass_base", "bias_base", "output_base", "matrix_base", "segment_base"];
+    ["parameter_base", "pass_base", "bias_base", "output_base", "matrix_base", "base of the last segment"];
 
 /// An access that is refused is named by its whole address: each bit of it is 1 in one run and 0 in another.
 ///
@@ -134,8 +133,9 @@ pub fn refused_accesses_are_named(cosim: &Cosim) -> Result<(), String> {
         let mut session = bench.session(cosim, &SimOptions::default())?;
         let mut random = Random(1);
         for index in 0..session.program.descriptors() {
-            let good = strip(&session, index)?;
-            if !(place.used)(&good) {
+            let good = strip(&session, index).clone();
+            let one_segment = good.passes.len() == 1 && good.passes[0].segments == 1;
+            if !(place.used)(&good) || name == "base of the last segment" && !one_segment {
                 continue;
             }
             // With any low bits, aligned or not. Neither it nor its complement is near either end.

@@ -274,16 +274,20 @@ pub(super) fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
         let operation = Operation::Linear { terms: vec![term], bias: vec![0; channels] };
         Layer::new(name, operation, grid, vec![theta; channels])
     };
-    let (embed, fc1) = (weights(channels, 4), weights(64, channels));
-    let (fc2, head) = (weights(64, 64), weights(10, 64));
-    let taps = Taps::square(2, 2, 0);
-    let pixels = Term { source: Source::Image, taps, weights: Weights::Dense(embed), shift: 0 };
-    let fc1 = layer("fc1", Term::dense(LayerId(0), fc1), 64, 200 * channels as i32 / 24);
+    let pixels = Term {
+        source: Source::Image,
+        taps: Taps::square(2, 2, 0),
+        weights: Weights::Dense(weights(channels, 4)),
+        shift: 0,
+    };
+    let fc1 = Term::dense(LayerId(0), weights(64, channels));
+    let fc2 = Term::dense(LayerId(1), weights(64, 64));
+    let head = Term::dense(LayerId(2), weights(10, 64));
     let layers = vec![
         layer("embed", pixels, channels, 10_000),
-        Layer { mask: Mask::labelled("fc1"), ..fc1 },
-        layer("fc2", Term::dense(LayerId(1), fc2), 64, 500),
-        Layer::readout("head", vec![Term::dense(LayerId(2), head)], vec![0; 10], grid),
+        Layer { mask: Mask::labelled("fc1"), ..layer("fc1", fc1, 64, 200 * channels as i32 / 24) },
+        layer("fc2", fc2, 64, 500),
+        Layer::readout("head", vec![head], vec![0; 10], grid),
     ];
     let image = ImageShape { height: 2 * grid.rows, width: 2 * grid.columns, channels: 1 };
     let pixels = (0..image.bytes()).map(|_| random.bits() as u8).collect();

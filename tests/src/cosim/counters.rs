@@ -6,7 +6,7 @@ use super::recovery::{Bench, ended_with};
 use super::{Cosim, Session, text};
 use crate::random_network::Case;
 use driver::{Counters, Link};
-use isa::program::Program;
+use isa::program::{Program, Strip};
 use isa::registers::{self, control};
 use sim::SimOptions;
 use std::time::Duration;
@@ -136,9 +136,9 @@ fn every_cycle_is_counted(program: &Program, counters: Counters) -> Result<(), S
     let c = counters;
     let waits = c.stall_weights + c.stall_inputs + c.stall_fire + c.stall_order + c.stall_switch;
     let sum = c.events + c.null_events + waits;
-    let jobs = program.strips().map(|strip| {
-        let d = &strip.descriptor;
-        u64::from(d.tiles * d.groups * if attention(d) { d.blocks_y * d.blocks_x } else { d.passes })
+    let jobs = program.strips().map(|Strip { descriptor: d, .. }| {
+        let of_tile = if attention(d) { d.blocks_y * d.blocks_x } else { d.passes };
+        u64::from(d.tiles * d.groups * of_tile)
     });
     let few = 2 * jobs.sum::<u64>();
     // Waits for the output path are counted beside the others, and hold up events if they are long.

@@ -48,7 +48,7 @@ pub fn sparse_rows(cosim: &Cosim) -> Result<(), String> {
     let most = cosim.core.max_fan_in as usize;
     for channels in [most, most - 8] {
         let (mut network, image) = dense_network(Grid { rows: 12, columns: 16 }, channels);
-        network.layers[0].mask = Mask::labelled("rows");
+        network.layers[0].mask = Mask::labelled("fc1");
         network.layers[1].theta.fill(40);
         network.layers[1].v0.fill(20);
         for schedule in [Schedule::EachStep, Schedule::AfterAll] {

@@ -3,7 +3,6 @@
 //! The memory knows where rows can be and takes no burst elsewhere, so no bit of an address or stride can be wrong unseen. Rows lie
 //! across borders of 4 KiB in all ways.
 
-use super::addresses::attention;
 use super::campaign::{Worlds, in_parallel};
 use super::recovery::Bench;
 use super::window::relocate;
@@ -46,11 +45,11 @@ pub fn networks_may_be_spread(cosim: &Cosim, seeds: Range<u64>) -> Result<(), St
 /// Moves planes, inputs and logits apart; descriptors and parameters stay below them.
 fn spread(session: &mut Session<'_>, seed: u64) -> Result<Spread, String> {
     let mut random = Random(seed);
-    let words = session.program.strips().map(|Strip { descriptor: d, passes }| {
-        let segments = passes.iter().map(|pass| pass.segment_words);
-        segments.chain([d.output_words, d.key_words]).max().unwrap_or(1)
+    let records = session.program.strips().flat_map(|strip| {
+        let of_passes = strip.passes.iter().map(|pass| pass.segment_words);
+        of_passes.chain([strip.descriptor.output_words, strip.descriptor.key_words])
     });
-    let words = words.max().unwrap_or(1);
+    let words = records.max().unwrap_or(1);
     let (row, total) = (8 * words, session.program.total_bytes);
     let align = |at: u64| at & !63;
     let from = align(total + 63 + random.bits() % LARGEST_WINDOW / 8);
@@ -62,15 +61,29 @@ fn spread(session: &mut Session<'_>, seed: u64) -> Result<Spread, String> {
 }
 
 fn spread_strip(strip: &mut Strip, spread: &Spread) {
-    let Strip { descriptor: d, passes } = strip;
     let (from, factor) = (spread.from as u32, spread.factor as u32);
-    let move_base = |base: &mut u32| *base = from.wrapping_add(base.wrapping_mul(factor));
-    move_base(&mut d.output_base);
-    // Stored weights stay where they are.
-    if attention(d) {
-        move_base(&mut d.matrix_base);
+    let (d, passes) = (&mut strip.descriptor, &mut strip.passes);
+    let apart = |base: &mut u32| *base = from.wrapping_add(base.wrapping_mul(factor));
+    passes.iter_mut().flat_map(|pass| &mut pass.table).for_each(|segment| apart(&mut segment.base));
+    apart(&mut d.output_base);
+    if super::addresses::attention(d) {
+        apart(&mut d.matrix_base);
     }
-    let mut strides = vec![
+    for pass in passes {
+        for stride in [
+            &mut pass.block_y_stride,
+            &mut pass.block_x_stride,
+            &mut pass.y_stride,
+            &mut pass.x_stride,
+            &mut pass.wrap_y,
+            &mut pass.wrap_x,
+            &mut pass.chunk_stride,
+            &mut pass.group_stride,
+        ] {
+            *stride = stride.wrapping_mul(factor);
+        }
+    }
+    for stride in [
         &mut d.output_block_y_stride,
         &mut d.output_block_x_stride,
         &mut d.output_y_stride,
@@ -83,19 +96,7 @@ fn spread_strip(strip: &mut Strip, spread: &Spread) {
         &mut d.matrix_block_stride,
         &mut d.matrix_token_stride,
         &mut d.matrix_chunk_stride,
-    ];
-    for pass in passes {
-        pass.table.iter_mut().for_each(|segment| move_base(&mut segment.base));
-        strides.extend([
-            &mut pass.block_y_stride,
-            &mut pass.block_x_stride,
-            &mut pass.y_stride,
-            &mut pass.x_stride,
-            &mut pass.wrap_y,
-            &mut pass.wrap_x,
-            &mut pass.chunk_stride,
-            &mut pass.group_stride,
-        ]);
+    ] {
+        *stride = stride.wrapping_mul(factor);
     }
-    strides.into_iter().for_each(|stride| *stride = stride.wrapping_mul(factor));
 }

@@ -54,20 +54,23 @@ fn copies(cosim: &Cosim, grid: Grid, walks: &[Walk], channels: usize) -> Result<
     let matrix = |outputs: usize, inputs: usize, weight: &dyn Fn(usize, usize) -> i8| -> Vec<i8> {
         (0..outputs * inputs).map(|i| weight(i / inputs, i % inputs)).collect()
     };
-    let pixels = Weights::Dense(matrix(WORD, 1, &|_, _| 1));
-    let pixels = Term { source: Source::Image, taps: Taps::TOKEN, weights: pixels, shift: 0 };
-    let embed = Operation::Linear { terms: vec![pixels], bias: vec![0; WORD] };
+    let linear = |term: Term, outputs: usize| Operation::Linear { terms: vec![term], bias: vec![0; outputs] };
+    let pixels = Term {
+        source: Source::Image,
+        taps: Taps::TOKEN,
+        weights: Weights::Dense(matrix(WORD, 1, &|_, _| 1)),
+        shift: 0,
+    };
     let thresholds = (1..=WORD as i32).map(|channel| 100 * channel).collect();
-    let mut layers = vec![Layer::new("embed", embed, grid, thresholds)];
+    let mut layers = vec![Layer::new("embed", linear(pixels, WORD), grid, thresholds)];
     for (i, &walk) in walks.iter().enumerate() {
         let outputs = if i + 1 == walks.len() { channels } else { WORD };
         let weights = matrix(outputs, WORD, &|output, input| i8::from(output % WORD == input));
-        let copy =
-            Operation::Linear { terms: vec![Term::dense(LayerId(i), weights)], bias: vec![0; outputs] };
+        let copy = linear(Term::dense(LayerId(i), weights), outputs);
         layers.push(Layer { walk, ..Layer::new(format!("copy{i}"), copy, grid, vec![1; outputs]) });
     }
-    let head = Term::dense(LayerId(0), matrix(2, WORD, &|class, input| (class + input) as i8));
-    layers.push(Layer::readout("head", vec![head], vec![0; 2], grid));
+    let weights = matrix(2, WORD, &|class, input| (class + input) as i8);
+    layers.push(Layer::readout("head", vec![Term::dense(LayerId(0), weights)], vec![0; 2], grid));
     let image = ImageShape { height: grid.rows, width: grid.columns, channels: 1 };
     let mut random = Random(3);
     let pixels: Vec<u8> = (0..image.bytes()).map(|_| random.bits() as u8).collect();

@@ -1,7 +1,7 @@
 //! Offsets of any size: the same network where the memory window begins far below its memory, so that all offsets are large.
 
 use super::checks::start;
-use super::recovery::{Bench, ended_with, write_strip};
+use super::recovery::{Bench, ended_with, strip, write_strip};
 use super::{Cosim, Session, campaign::in_parallel, text};
 use driver::Link;
 use isa::program::Strip;
@@ -75,24 +75,24 @@ fn latest(link: &mut SimLink, write: bool, shift: u32) -> Vec<u32> {
     taken.iter().copied().chain(offered.map(|burst| burst.address)).map(offset).collect()
 }
 
-/// Lets the window begin `shift` bytes before the memory, and everything in the descriptors lie as much further on.
+/// Lets the window begin `shift` bytes before the memory, and everything in the records lie as much further on.
 fn move_window(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
     let window = session.accelerator.window_size() as u32;
     let base = session.accelerator.link().memory_base().wrapping_sub(shift.into());
     relocate(session, base, shift + window, |strip| move_bases(strip, shift))
 }
 
-/// Changes all descriptors and passes, and lets the window have `size` bytes from bus address `base` on.
+/// Changes all records, and lets the window have `size` bytes from bus address `base` on.
 pub(super) fn relocate(
     session: &mut Session<'_>,
     base: u64,
     size: u32,
     change: impl Fn(&mut Strip),
 ) -> Result<(), String> {
-    let strips: Vec<Strip> = session.program.strips().cloned().collect();
-    for (index, mut strip) in strips.into_iter().enumerate() {
-        change(&mut strip);
-        write_strip(session, index, &strip)?;
+    for index in 0..session.program.descriptors() {
+        let mut changed = strip(session, index).clone();
+        change(&mut changed);
+        write_strip(session, index, &changed)?;
     }
     let link = session.accelerator.link();
     for (register, value) in [
@@ -106,12 +106,15 @@ pub(super) fn relocate(
 }
 
 fn move_bases(strip: &mut Strip, shift: u32) {
-    let Strip { descriptor: d, passes } = strip;
-    let segments = passes.iter_mut().flat_map(|pass| &mut pass.table).map(|segment| &mut segment.base);
-    let bases = [&mut d.parameter_base, &mut d.pass_base, &mut d.matrix_base, &mut d.output_base];
-    segments.chain(bases).for_each(|base| *base = base.wrapping_add(shift));
-    if d.op == Op::Scores as u32 {
-        d.bias_base += shift;
+    let segments = strip.passes.iter_mut().flat_map(|pass| &mut pass.table);
+    segments.for_each(|segment| segment.base += shift);
+    let descriptor = &mut strip.descriptor;
+    descriptor.parameter_base += shift;
+    descriptor.pass_base += shift;
+    descriptor.matrix_base += shift;
+    descriptor.output_base += shift;
+    if descriptor.op == Op::Scores as u32 {
+        descriptor.bias_base += shift;
     }
 }
 

@@ -24,7 +24,7 @@ impl Builder {
             let cost = 3.0 * self.cost(tokens, heads * head_size, inputs, place.neuron)
                 + self.cost(heads * tokens, windows.tokens(), head_size, place.neuron)
                 + self.cost(heads * tokens, head_size, windows.tokens(), place.neuron);
-            cost < self.budget || matches!(self.shape, Shape::Window(_))
+            1.5 * cost < self.budget || matches!(self.shape, Shape::Window(_))
         };
         let rows = |head_size: usize| head_size.next_multiple_of(16) * self.time_steps.div_ceil(8);
         let (heads, head_size) = tries.into_iter().find(|tried| affordable(tried) && rows(tried.1) <= 512)?;
@@ -68,7 +68,7 @@ impl Builder {
         id
     }
 
-    fn scores(
+    pub fn scores(
         &mut self,
         [query, key]: [LayerId; 2],
         heads: usize,
@@ -89,7 +89,7 @@ impl Builder {
         self.push("scores", operation, windows.tokens(), place, fate)
     }
 
-    fn context(
+    pub fn context(
         &mut self,
         [scores, value]: [LayerId; 2],
         heads: usize,

@@ -80,10 +80,14 @@ impl Builder {
         let of_stream = self.network.layer(stream[0]).channels;
         let joins = self.random.chance(1, 2);
         let next = match self.random.between(0, 13) {
-            0 => (self.dense(current, None, Taps::TOKEN), false),
-            1 => (self.dense(current, Some(of_stream), Taps::TOKEN), true),
+            1 if self.affordable(grid.tokens(), of_stream, channels) => {
+                (self.dense(current, Some(of_stream), Taps::TOKEN), true)
+            }
+            0 | 1 => (self.dense(current, None, Taps::TOKEN), false),
             2 | 3 => (self.shortcut(stream), joins),
-            4..=6 => (self.attention(current, stream[0])?, true),
+            4..=6 if self.affordable(grid.tokens(), of_stream, 40) => {
+                (self.attention(current, stream[0])?, true)
+            }
             7 if grid.rows % 2 == 0 && grid.columns % 2 == 0 && channels <= 75 => {
                 (self.dense(current, None, Taps::square(2, 2, 0)), false)
             }
@@ -96,13 +100,20 @@ impl Builder {
         Some(next)
     }
 
-    /// Cycles of a layer at 8 lanes.
+    /// Cycles of a layer at 8 lanes: its events, and its weights on their way into the core.
     pub fn cost(&self, tokens: usize, channels: usize, fan_in: usize, neuron: Neuron) -> f64 {
         let active = match neuron.schedule {
             Schedule::AfterAll => 1.6 * self.time_steps.div_ceil(8) as f64,
             Schedule::EachStep => 0.5 * self.time_steps as f64,
         };
-        (tokens * channels.div_ceil(8)) as f64 * (fan_in as f64 * active).max(self.time_steps as f64)
+        let of_tile = tokens as f64 * (fan_in as f64 * active).max(self.time_steps as f64) + fan_in as f64;
+        channels.div_ceil(8) as f64 * of_tile
+    }
+
+    /// Whether what is left of the budget allows a layer.
+    fn affordable(&self, tokens: usize, channels: usize, fan_in: usize) -> bool {
+        self.shape != Shape::Ordinary
+            || self.cost(tokens, channels, fan_in, Neuron::TWO_PHASE) < self.budget.max(4000.0)
     }
 
     /// A number of channels that leaves most of the budget, mostly small.
@@ -144,7 +155,7 @@ impl Builder {
         }
     }
 
-    fn mask(&mut self) -> Mask {
+    fn any_mask(&mut self) -> Mask {
         let ratio = if self.random.chance(2, 3) { 0 } else { self.random.pick(&[1, 128, 255]) };
         let label = self.random.pick(&[None, Some("q"), Some("k"), Some("attn"), Some("fc1"), Some("conv")]);
         Mask { label: label.map(str::to_owned), ratio, shared: self.random.chance(1, 3) }
@@ -173,7 +184,7 @@ impl Builder {
         Fate { theta, v0, rate }: Fate,
     ) -> LayerId {
         self.budget -= self.cost(grid.tokens(), channels, self.inputs(&operation, channels), neuron);
-        let mask = self.mask();
+        let mask = self.any_mask();
         self.rates.push(rate * (1.0 - f64::from(mask.ratio) / 256.0));
         let id = LayerId(self.network.layers.len());
         if !matches!(operation, Operation::Scores { .. }) {

@@ -2,7 +2,7 @@
 
 use super::builder::{Builder, Fate, Place};
 use model::network::{
-    Grid, Layer, LayerId, Mask, Neuron, Operation, Schedule, Source, Taps, Term, Walk, Weights, Windows,
+    Grid, Layer, LayerId, Neuron, Operation, Schedule, Source, Taps, Term, Walk, Weights, Windows,
 };
 
 /// Share of the membrane that the inputs of a sum may take.
@@ -58,7 +58,7 @@ impl Builder {
     /// A convolution: dense, or of each channel alone; now and then evaluated window by window.
     pub fn convolution(&mut self, input: LayerId) -> LayerId {
         let Layer { grid: source, channels, .. } = *self.network.layer(input);
-        let most = self.affordable_inputs(4) / channels;
+        let most = self.affordable_inputs(source.tokens(), 4) / channels;
         let taps = self.any_taps(source, most.clamp(1, 49));
         let grid = taps.grid(source).expect("taps are drawn for the grid");
         if self.lies_flat(input) && self.random.chance(1, 3) {
@@ -80,18 +80,18 @@ impl Builder {
     /// Several terms from anywhere: other grids, other strides, dense and of each channel alone.
     pub fn residual(&mut self, input: LayerId) -> LayerId {
         let Layer { grid: source, channels: inputs, .. } = *self.network.layer(input);
-        let most = (self.affordable_inputs(4) / inputs).clamp(1, 25);
+        let most = (self.affordable_inputs(source.tokens(), 4) / inputs).clamp(1, 25);
         let taps = self.any_taps(source, most);
         let grid = taps.grid(source).expect("taps are drawn for the grid");
         let place = self.windowed_place(grid, false);
-        let channels = if self.random.chance(1, 2) {
+        let channels = if inputs <= 40 && self.random.chance(1, 2) {
             inputs
         } else {
             self.channels(grid.tokens(), 2 * taps.count() * inputs, place.neuron)
         };
         let mut readings = vec![Reading::dense(Source::Plane(input), taps)];
         let most_terms = self.random.pick(&[2, 2, 3, 5, 20]);
-        let mut left = self.affordable_inputs(channels).saturating_sub(taps.count() * inputs);
+        let mut left = self.affordable_inputs(grid.tokens(), channels).saturating_sub(taps.count() * inputs);
         for _ in 0..self.random.size(1, most_terms - 1) {
             let other = self.raster[self.random.size(0, self.raster.len() - 1)];
             let Layer { grid: from, channels: others, .. } = *self.network.layer(other);
@@ -187,7 +187,7 @@ impl Builder {
         let taps = if plain {
             Taps::TOKEN
         } else {
-            let most = (self.affordable_inputs(classes) / inputs).clamp(1, 16);
+            let most = (self.affordable_inputs(source.tokens(), classes) / inputs).clamp(1, 16);
             self.any_taps(source, most)
         };
         let grid = taps.grid(source).expect("taps are drawn for the grid");
@@ -201,12 +201,17 @@ impl Builder {
                 readings.push(Reading { source: Source::Plane(other), taps, diagonal, shift });
             }
         }
-        let terms = self.terms(&mut readings, classes, grid.tokens());
+        self.readout_of(&readings, classes, grid);
+    }
+
+    /// A readout of these readings.
+    pub fn readout_of(&mut self, readings: &[Reading], classes: usize, grid: Grid) {
+        let terms = self.terms(&mut readings.to_vec(), classes, grid.tokens());
         let bias = (0..classes).map(|_| self.random.between(-1000, 1000) as i32).collect();
         self.network.classes = classes;
         let name = format!("readout{}", self.network.layers.len());
-        let layer = Layer::readout(name, terms.into_iter().map(|(term, _)| term).collect(), bias, grid);
-        self.network.layers.push(Layer { mask: Mask::default(), ..layer });
+        let terms = terms.into_iter().map(|(term, _)| term).collect();
+        self.network.layers.push(Layer::readout(name, terms, bias, grid));
     }
 
     /// A linear layer of these readings, with some number of channels if none is given.
@@ -307,11 +312,10 @@ impl Builder {
         self.image.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / self.image.len() as f64
     }
 
-    /// Inputs that a neuron may have for what is left of the budget, if the layer has one tile of channels and as many tokens as layers
-    /// mostly have.
-    fn affordable_inputs(&self, channels: usize) -> usize {
-        let one = self.cost(16, channels, 1, Neuron::TWO_PHASE).max(1.0);
-        ((self.budget * 0.5 / one) as usize).clamp(16, MOST_INPUTS)
+    /// Inputs that a neuron may have for half of what is left of the budget.
+    fn affordable_inputs(&self, tokens: usize, channels: usize) -> usize {
+        let one = self.cost(tokens, channels, 100, Neuron::TWO_PHASE) / 100.0;
+        ((self.budget * 0.5 / one.max(1.0)).max(0.0) as usize).clamp(16, MOST_INPUTS)
     }
 
     /// Whether the channels of a plane lie side by side, so that diagonal terms of flat layers may read it.
