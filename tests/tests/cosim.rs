@@ -19,6 +19,7 @@ fn large() -> Cosim {
         max_fan_in: 1024,
         weight_rows: 1024,
         bias_rows: 300,
+        sum_rows: 100,
     })
 }
 
@@ -32,6 +33,7 @@ fn small(membrane_bits: u32) -> Cosim {
         max_fan_in: 64,
         weight_rows: 64,
         bias_rows: 16,
+        sum_rows: 16,
     })
 }
 
