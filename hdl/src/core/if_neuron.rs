@@ -14,7 +14,7 @@ mod rules;
 /// Bits of an operand: an int8 weight, or up to eight coincidences.
 const OPERAND_BITS: u32 = 8;
 /// Bits of the power of two of an operand: of its bit plane, and of its pass.
-pub(super) const POWER_BITS: u32 = 4;
+pub(crate) const POWER_BITS: u32 = 4;
 /// Largest power of two: of bit plane 7 in a pass with a shift of 7.
 const LARGEST_POWER: u32 = 14;
 /// Bits of a shifted operand.

@@ -288,7 +288,7 @@ impl Loader<'_> {
         let error = m.named("error_now", &((checked & bad) | &rows.tile_bad | (pass_checked & pass_bad)));
         let new_parameters = attention | &jobs.first_pass;
         let loads_bias = m.named("loads_bias", &(&descriptor.scores & &jobs.first_block));
-        m.output_doc("error", &error, "a descriptor is refused, for one cycle");
+        m.output_doc("error", &error, "a descriptor or record is refused; no request follows");
         let (ready, done) = (&ports.request_ready, &sections.done);
         let is_handed_over = &jobs.taken;
         self.go(State::Next, begin, State::Request);

@@ -10,48 +10,86 @@ use crate::rtl::{Builder, Expr, Instance, Module, RtlError, lit, mux, select};
 
 const FILE: &str = "input_fetcher.v";
 
-/// Byte offset of position (0, 0), and bytes between rows and between columns.
-const BASE: u64 = 0x1000;
+/// Byte offset of position (0, 0), and by how much rows and columns shift it. No position lies beyond [`OFFSET_BITS`].
+const BASE: u64 = 0x100;
 const ROW_SHIFT: u32 = 6;
 const COLUMN_SHIFT: u32 = 3;
+const OFFSET_BITS: u32 = 10;
 /// Bits of a position, two's complement.
 const BITS: u32 = 6;
 
-pub(super) const PROOFS: [Proof; 1] = [Proof {
-    name: "fetcher_positions",
-    rule: "on grids up to 4 x 4 in up to 2 x 2 blocks, kernels up to 3 x 3, strides up to 2, paddings up to 1, sources up to 7 x 7, one or two \
-           passes, tiles and chunks, in the first cycles: each tap of each token in order, requested at its position's address exactly if \
-           it lies inside the source; rows, tokens and passes end where they do",
-    method: Method::Bounded,
-    depth: 36,
-    cover_depth: 36,
-    build: top,
-    planted: &[
-        Planted {
-            file: FILE,
-            text: "(position_y + {2'd0, segment_dy}) < pass_rows",
-            changed: "(position_y + {2'd0, segment_dy}) <= pass_rows",
-        },
-        Planted {
-            file: FILE,
-            text: "(position_x + {2'd0, segment_dx}) < pass_columns",
-            changed: "(position_x + {2'd0, segment_dx}) <= pass_columns",
-        },
-        Planted {
-            file: FILE,
-            text: "(position_y + {2'd0, segment_dy}) < pass_rows",
-            changed: "((position_y + {2'd0, segment_dy}) + 14'd1) <= (pass_rows + 14'd1)",
-        },
-        Planted { file: FILE, text: "position_x + {2'd0, pass_step_x}", changed: "position_x + 14'd1" },
-        Planted {
-            file: FILE,
-            text: "segment <= segment + 4'd1;",
-            changed: "segment <= segment + (segment == 4'd1 ? 4'd2 : 4'd1);",
-        },
-    ],
-}];
+/// How the fetcher's neighbours behave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum World {
+    /// A record, the bus and the queue are always there.
+    Ready,
+    /// Each may let it wait at any time; kernels, strides and blocks are the smallest.
+    Stalls,
+}
 
-fn top(name: &str) -> Result<Rc<Module>, RtlError> {
+pub(super) const PROOFS: [Proof; 2] = [
+    Proof {
+        name: "fetcher_positions",
+        rule: "on grids up to 4 x 4 in up to 2 x 2 blocks, kernels up to 3 x 3, strides up to 2, paddings up to 1, sources up to 7 x 7, \
+               one or two passes, tiles and chunks, in the first cycles: each tap of each token in order, requested at its position's \
+               address exactly if it lies inside the source; rows, tokens and passes end where they do",
+        method: Method::Bounded,
+        depth: 26,
+        cover_depth: 34,
+        build: |name| top(name, World::Ready),
+        planted: &[
+            Planted {
+                file: FILE,
+                text: "(position_y + {2'd0, segment_dy}) < pass_rows",
+                changed: "(position_y + {2'd0, segment_dy}) <= pass_rows",
+            },
+            Planted {
+                file: FILE,
+                text: "(position_x + {2'd0, segment_dx}) < pass_columns",
+                changed: "(position_x + {2'd0, segment_dx}) <= pass_columns",
+            },
+            Planted {
+                file: FILE,
+                text: "(position_y + {2'd0, segment_dy}) < pass_rows",
+                changed: "(position_y + {2'd0, segment_dy} + 14'd1) <= pass_rows",
+            },
+            Planted {
+                file: FILE,
+                text: "(position_x + {2'd0, segment_dx}) < pass_columns",
+                changed: "(position_x + {2'd0, segment_dx} + 14'd1) <= pass_columns",
+            },
+            Planted { file: FILE, text: "position_x + {2'd0, pass_step_x}", changed: "position_x + 14'd1" },
+            Planted {
+                file: FILE,
+                text: "(walk_last_of_blocks ? next_position_y : block_position_y)",
+                changed: "block_position_y",
+            },
+            Planted {
+                file: FILE,
+                text: "segment_index = segment;",
+                changed: "segment_index = segment ^ {3'd0, pass_segments != 5'd1};",
+            },
+        ],
+    },
+    Proof {
+        name: "fetcher_stalls",
+        rule: "the same on grids up to 2 x 2, kernels up to 2 x 1, whatever waits: record, bus, queue",
+        method: Method::Bounded,
+        depth: 24,
+        cover_depth: 30,
+        build: |name| top(name, World::Stalls),
+        planted: &[
+            Planted {
+                file: FILE,
+                text: "sent = held & segment_queue_ready &",
+                changed: "sent = held &",
+            },
+            Planted { file: FILE, text: "~moves & (~held | sent)", changed: "~moves" },
+        ],
+    },
+];
+
+fn top(name: &str, world: World) -> Result<Rc<Module>, RtlError> {
     let fetcher = input_fetcher(&tiny())?;
     Module::build(name, "The fetcher on a small grid, beside a count of its tokens and taps.", |m| {
         let shape = shape(m);
@@ -63,10 +101,13 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
         let mut inputs = layer_inputs(m, &shape);
         inputs.extend(record_inputs(&shape, &offered));
         inputs.extend(table_inputs(m, &latest, &asked));
-        inputs.push(("segment_queue_ready", ready.clone()));
+        inputs.extend(waits(m, world, &ready));
         let ports = instance(m, "fetcher", &fetcher, &inputs);
         m.assign(&asked, &ports.output("segment_index"));
         m.assign(&taken, &ports.output("pass_taken"));
+        if world == World::Stalls {
+            smallest(m, &shape, &offered);
+        }
         let enters = m.named("enters", &(ports.output("entry_valid") & ready));
         let counts = Counts::registers(m);
         let pass = Pass::of_entries(m, &latest, &taken);
@@ -77,6 +118,22 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
         rules_of_records(m, &shape, &pass, &at, [&taken, &enters], &counts);
         covers(m, &at, &enters, &counts);
     })
+}
+
+/// What the fetcher may have to wait for.
+fn waits(m: &mut Builder, world: World, ready: &Expr) -> Inputs {
+    let request_ready = m.input("request_ready", 1);
+    let pass_valid = m.input("pass_valid", 1);
+    if world == World::Ready {
+        m.assume_formal("nothing_waits", "Record, bus and queue are there.", &(ready & &request_ready & &pass_valid));
+    }
+    vec![("segment_queue_ready", ready.clone()), ("request_ready", request_ready), ("pass_valid", pass_valid)]
+}
+
+fn smallest(m: &mut Builder, shape: &Shape, offered: &Sizes) {
+    let grid = &shape.blocks[0] | &shape.blocks[1] | shape.inner[0].gt_lit(1) | shape.inner[1].gt_lit(1);
+    let taps = offered.kernel[0].gt_lit(1) | offered.kernel[1].any() | &offered.stride[0] | &offered.stride[1];
+    m.assume_formal("smallest", "Grid and kernel are small.", &!(grid | taps));
 }
 
 /// The layer, which stands still: counts less one.
@@ -180,7 +237,7 @@ fn layer_inputs(m: &mut Builder, shape: &Shape) -> Inputs {
     let start = m.input("layer_start", 1);
     let started = m.reg_reset("layer_started", 1, 0);
     m.set_if(&started, &start, &lit(1, 1));
-    m.assume_formal("one_layer", "One layer is started.", &!(&start & &started));
+    m.assume_formal("one_layer", "One layer is started, in the first cycle.", &start.eq(&!&started));
     vec![
         ("op", lit(0, 4)),
         ("shift", lit(0, 4)),
@@ -242,10 +299,10 @@ fn table_inputs(m: &mut Builder, latest: &Sizes, asked: &Expr) -> Inputs {
         select(&latest.kernel[1], &[of_kernel(1), of_kernel(2), of_kernel(3), lit(0, 2)])
     };
     let [dy, dx] = [table(|s, columns| s / columns), table(|s, columns| s % columns)];
-    let from = |tap: &Expr, axis: usize| tap.zext(32) - latest.padding[axis].zext(32);
-    let base = lit(BASE, 32) + from(&dy, 0).shl(ROW_SHIFT) + from(&dx, 1).shl(COLUMN_SHIFT);
+    let from = |tap: &Expr, axis: usize| tap.zext(OFFSET_BITS) - latest.padding[axis].zext(OFFSET_BITS);
+    let base = lit(BASE, OFFSET_BITS) + from(&dy, 0).shl(ROW_SHIFT) + from(&dx, 1).shl(COLUMN_SHIFT);
     let base = m.named("base_of_tap", &base);
-    vec![("segment_dy", dy.zext(12)), ("segment_dx", dx.zext(12)), ("segment_base", base)]
+    vec![("segment_dy", dy.zext(12)), ("segment_dx", dx.zext(12)), ("segment_base", base.zext(32))]
 }
 
 /// The record that the next entry belongs to: the latest, unless the last entry of the pass before has not come yet.
@@ -371,12 +428,12 @@ fn rules(m: &mut Builder, ports: &Instance, at: &At, enters: &Expr) {
         "What is requested enters the queue; what is absent is not requested.",
         &(!ports.output("request_valid") | !absent),
     );
-    let place = |axis: usize, shift: u32| at.position[axis].zext(32).shl(shift);
-    let address = lit(BASE, 32) + place(0, ROW_SHIFT) + place(1, COLUMN_SHIFT);
+    let place = |axis: usize, shift: u32| at.position[axis].zext(OFFSET_BITS).shl(shift);
+    let address = lit(BASE, OFFSET_BITS) + place(0, ROW_SHIFT) + place(1, COLUMN_SHIFT);
     m.assert_formal(
         "at_its_address",
         "It is requested where its position lies.",
-        &(!(enters & &at.inside) | ports.output("request_offset").eq(&address)),
+        &(!(enters & &at.inside) | ports.output("request_offset").trunc(OFFSET_BITS).eq(&address)),
     );
     for (name, found, expected, rule) in [
         ("row_ends", &row_end, &at.row_end, "A row ends with its last tap."),
