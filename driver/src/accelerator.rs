@@ -190,8 +190,8 @@ impl<L: Link> Accelerator<L> {
         self.answer(counters)
     }
 
-    /// Writes one image and runs the program on it, like [`infer`](Accelerator::infer), but reads no logits: what there is to do for a program that has some of a network's
-    /// layers, without the readout. What its layers read of others must be in memory.
+    /// Writes one image and runs the program on it, like [`infer`](Accelerator::infer), but reads no logits: for a program that has some of
+    /// a network's layers, without the readout. What its layers read of others must be in memory.
     ///
     /// # Errors
     /// Those of [`infer`](Accelerator::infer), but for impossible logits.

@@ -310,8 +310,8 @@ pub struct CosimArgs {
     /// Sizes.
     #[command(flatten)]
     pub core: CoreArgs,
-    /// Run these layers alone, on the planes that the reference gives them: indices or names as `gen info` shows them, `7`, `3..9` (without 9), `conv1..=conv4` (with conv4), `3..`
-    /// [default: all]
+    /// Run these layers alone, on the planes that the reference gives them: `7`, `3..9` (without 9), `conv1..=conv4` (with conv4), `3..`, by
+    /// index or name as `gen info` shows them [default: all]
     #[arg(long, value_name = "A..B")]
     pub layers: Option<String>,
     /// How the simulation goes.
