@@ -7,8 +7,8 @@ use tests::cosim::addresses::{every_address_bit_counts, refused_accesses_are_nam
 use tests::cosim::malformed::{
     MALFORMED, Malformed, every_shape_is_checked, malformed_descriptors, random_descriptors,
 };
-use tests::cosim::spread::{networks_may_be_spread, strides_may_be_large};
 use tests::cosim::recovery::{self, Part};
+use tests::cosim::spread::{networks_may_be_spread, strides_may_be_large};
 use tests::cosim::window;
 
 fn tiny() -> Cosim {

@@ -79,11 +79,7 @@ pub(super) const PROOFS: [Proof; 2] = [
         cover_depth: 30,
         build: |name| top(name, World::Stalls),
         planted: &[
-            Planted {
-                file: FILE,
-                text: "sent = held & segment_queue_ready &",
-                changed: "sent = held &",
-            },
+            Planted { file: FILE, text: "sent = held & segment_queue_ready &", changed: "sent = held &" },
             Planted { file: FILE, text: "~moves & (~held | sent)", changed: "~moves" },
         ],
     },
@@ -125,14 +121,19 @@ fn waits(m: &mut Builder, world: World, ready: &Expr) -> Inputs {
     let request_ready = m.input("request_ready", 1);
     let pass_valid = m.input("pass_valid", 1);
     if world == World::Ready {
-        m.assume_formal("nothing_waits", "Record, bus and queue are there.", &(ready & &request_ready & &pass_valid));
+        m.assume_formal(
+            "nothing_waits",
+            "Record, bus and queue are there.",
+            &(ready & &request_ready & &pass_valid),
+        );
     }
     vec![("segment_queue_ready", ready.clone()), ("request_ready", request_ready), ("pass_valid", pass_valid)]
 }
 
 fn smallest(m: &mut Builder, shape: &Shape, offered: &Sizes) {
     let grid = &shape.blocks[0] | &shape.blocks[1] | shape.inner[0].gt_lit(1) | shape.inner[1].gt_lit(1);
-    let taps = offered.kernel[0].gt_lit(1) | offered.kernel[1].any() | &offered.stride[0] | &offered.stride[1];
+    let taps =
+        offered.kernel[0].gt_lit(1) | offered.kernel[1].any() | &offered.stride[0] | &offered.stride[1];
     m.assume_formal("smallest", "Grid and kernel are small.", &!(grid | taps));
 }
 
