@@ -69,11 +69,11 @@ pub enum Command {
         The same options give the same bytes. Files of these names are written anew. A file of an earlier run that is not written again is removed if it is as that run\n\
         left it; all other files in the folder stay.")]
     Verilog(VerilogArgs),
-    /// Convert a trained checkpoint into an integer network.
+    /// Convert a trained checkpoint or graph into an integer network.
     #[command(after_help = "Examples:\n  \
         gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst\n  \
         gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst --room-for 32 --report\n\n\
-        The checkpoint's layout is described in docs/checkpoint.md. The same checkpoint and options give the same bytes.")]
+        Checkpoints (Masked Spiking Transformers) and graphs (`mst-graph`: ResNet, VGG, ...) are described in docs/checkpoint.md. The same checkpoint and options give the same bytes.")]
     Convert(ConvertArgs),
     /// Compile a network for a core, into a program that a host loads without the network.
     #[command(after_help = "Examples:\n  \
@@ -166,13 +166,13 @@ pub enum Command {
 /// `gen convert`.
 #[derive(Args, Debug)]
 pub struct ConvertArgs {
-    /// The checkpoint: a safetensors file from train/.
+    /// The checkpoint or graph: a safetensors file from train/.
     #[arg(value_name = "CHECKPOINT")]
     pub checkpoint: PathBuf,
     /// Network file to write.
     #[arg(long, value_name = "NET")]
     pub out: PathBuf,
-    /// Name of the network [default: the checkpoint's folder]
+    /// Name of the network [default: the graph's, or the checkpoint's folder]
     #[arg(long)]
     pub name: Option<String>,
     /// Neuron mode of all layers.

@@ -5,7 +5,7 @@ use crate::inputs::Images;
 use crate::screen::ratio;
 use indicatif::ProgressBar;
 use model::network::Operation;
-use model::{Checkpoint, Classification, Configured, Executor, MaskRatio, Network};
+use model::{Classification, Configured, Executor, Graph, MaskRatio, Network};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -115,7 +115,7 @@ const FLOAT_IMAGES: usize = 64;
 
 /// The classes that the float network gives the images; `progress` moves by one an image.
 pub fn float_classes(
-    checkpoint: &Checkpoint,
+    graph: &Graph,
     images: &Images,
     progress: &ProgressBar,
 ) -> Result<Vec<usize>, GenError> {
@@ -124,7 +124,7 @@ pub fn float_classes(
     };
     let mut classes = Vec::with_capacity(images.count());
     for together in images.all().chunks(FLOAT_IMAGES) {
-        classes.extend(checkpoint.logits_batch(together)?.iter().map(largest));
+        classes.extend(graph.logits_batch(together)?.iter().map(largest));
         progress.inc(together.len() as u64);
     }
     Ok(classes)
@@ -205,7 +205,7 @@ fn neurons(network: &Configured, index: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{ConvertOptions, RunOptions};
+    use model::{Checkpoint, ConvertOptions, RunOptions};
     use proptest::prelude::*;
     use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! From a float checkpoint to an integer network: by way of its [graph](crate::graph), whose passes say how.
+//! From a trained network to an integer one: by way of its [graph](crate::graph), whose passes say how.
 
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
@@ -33,18 +33,15 @@ impl ConvertOptions {
 /// If a value is too large or a threshold too small for an integer network, or the result does not [configure](Network::configure)
 /// for the time steps that it is to have room for.
 pub fn convert(checkpoint: &Checkpoint, options: &ConvertOptions) -> Result<Network, ModelError> {
-    convert_and_measure(checkpoint, options).map(|converted| converted.network)
+    convert_and_measure(Graph::from(checkpoint), options).map(|converted| converted.network)
 }
 
-/// Converts a checkpoint like [`convert`], and says for each layer what became of its float values.
+/// Converts a graph, and says for each layer what became of its float values.
 ///
 /// # Errors
-/// Like [`convert`].
-pub fn convert_and_measure(
-    checkpoint: &Checkpoint,
-    options: &ConvertOptions,
-) -> Result<Converted, ModelError> {
-    let graph = Graph { name: options.name.clone(), ..Graph::from(checkpoint) };
+/// As [`lower`].
+pub fn convert_and_measure(graph: Graph, options: &ConvertOptions) -> Result<Converted, ModelError> {
+    let graph = Graph { name: options.name.clone(), ..graph };
     let options = LowerOptions { schedule: options.schedule, time_steps: options.time_steps };
     let Lowered { network, configured, precision } = lower(&graph, &options)?;
     Ok(Converted { network, configured, precision })

@@ -157,7 +157,7 @@ fn node<'h>(header: &'h mut Value, name: &str) -> &'h mut Value {
 type Change = fn(&mut Value, &mut Tensors);
 
 /// What each wrong file is told.
-const WRONG: [(&str, Change); 36] = [
+const WRONG: [(&str, Change); 38] = [
     ("mst-graph: version is 1, allowed: 2", |h, _| h["version"] = json!(1)),
     ("mst-graph: an entry `clases` is 2, allowed: `classes`, which it may mean", |h, _| {
         h["clases"] = json!(2)
@@ -222,6 +222,13 @@ const WRONG: [(&str, Change); 36] = [
         |h, _| {
             node(h, "act2")["op"] = json!("relu");
         },
+    ),
+    ("module `act2`: operation `GELU`: it has no counterpart in a spiking network here; replace it by `qcfs`", |h, _| {
+        node(h, "act2")["op"] = json!("GELU")
+    }),
+    (
+        "module `conv1`: operation `ConvTranspose2d`: it has no counterpart in a spiking network here; train with a convolution",
+        |h, _| node(h, "conv1")["op"] = json!("ConvTranspose2d"),
     ),
     ("module `act2`: operation `nn.Softmax`", |h, _| node(h, "act2")["op"] = json!("nn.Softmax")),
     ("module `bn1`: operation `batch_norm`: its running statistics", |_, t| {

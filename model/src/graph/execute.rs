@@ -11,6 +11,7 @@ use crate::float::Jitter;
 use crate::mask_rules::MaskRatio;
 use crate::network::{Grid, Taps, Walk};
 use ndarray::{Array2, ArrayView2, Axis, s};
+use rayon::prelude::*;
 
 /// Told the name of each layer of the integer network but the readout, and its activations: tokens x channels, as its plane has them.
 pub type Observer<'o> = &'o mut dyn FnMut(&str, ArrayView2<'_, f64>);
@@ -22,6 +23,17 @@ impl Graph {
     /// If the graph's [shapes](Graph::shapes) do not fit, or the image does not have the size that the graph takes.
     pub fn logits(&self, image: &[u8]) -> Result<Vec<f32>, ModelError> {
         self.observe(image, &mut |_, _| ())
+    }
+
+    /// The logits of many images, on all threads of the rayon pool.
+    ///
+    /// # Errors
+    /// As [`Graph::logits`].
+    pub fn logits_batch(&self, images: &[&[u8]]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let shapes = self.shapes()?;
+        let logits =
+            |image: &&[u8]| self.forward(&shapes, image, &mut |_, _| (), Jitter::none()).map(|(logits, _)| logits);
+        images.par_iter().map(logits).collect()
     }
 
     /// The logits of one image; `observer` sees every activation as it is passed on. Scores come head by head, window

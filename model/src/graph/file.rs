@@ -13,7 +13,7 @@ mod write;
 use super::{Graph, Node, NodeId, Shape, shapes};
 use crate::checkpoint::header::nearest;
 use crate::checkpoint::tensors;
-use crate::checkpoint::{Checkpoint, Example, Normalisation};
+use crate::checkpoint::{Checkpoint, Example, Normalisation, Warning};
 use crate::container::{self, Stored, Tensors, format_error};
 use crate::error::ModelError;
 use crate::network::ImageShape;
@@ -40,6 +40,40 @@ const TRAINING_ONLY: &str = ".num_batches_tracked";
 
 /// Most of a number that JSON shows in an error.
 const SHOWN: usize = 80;
+
+/// A trained network's file: a graph, or a checkpoint (`mst-checkpoint`) as the graph that it describes.
+#[derive(Clone, Debug)]
+pub struct GraphFile {
+    /// What it holds.
+    pub graph: Graph,
+    /// The name that the file gives its network: graph files have one, checkpoints have none.
+    pub name: Option<String>,
+    /// What the file left unsaid, or said in vain.
+    pub warnings: Vec<Warning>,
+}
+
+impl GraphFile {
+    /// Reads the file `path`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or as [`GraphFile::from_bytes`] says: names the path and what is wrong.
+    pub fn load(path: &Path) -> Result<GraphFile, ModelError> {
+        container::read_file(path, GraphFile::from_bytes)
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Graph::from_bytes`], and as [`Checkpoint::from_bytes`] for everything that is no graph file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<GraphFile, ModelError> {
+        if container::has_header(bytes, KEY) {
+            let graph = Graph::from_bytes(bytes)?;
+            return Ok(GraphFile { name: Some(graph.name.clone()), graph, warnings: Vec::new() });
+        }
+        let checkpoint = Checkpoint::from_bytes(bytes)?;
+        Ok(GraphFile { graph: Graph::from(&checkpoint), name: None, warnings: checkpoint.warnings })
+    }
+}
 
 impl Graph {
     /// Reads a graph file, or a checkpoint file (`mst-checkpoint`) as the graph that it describes.
