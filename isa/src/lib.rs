@@ -1,4 +1,4 @@
-//! Registers, layer descriptors and memory layouts of the accelerator: the one definition that hardware, driver and
+//! Registers, layer descriptors, pass records and memory layouts of the accelerator: the one definition that hardware, driver and
 //! documents read.
 //!
 //! - [`registers`]: the AXI4-Lite register map of `mst_core`.

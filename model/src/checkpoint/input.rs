@@ -114,7 +114,7 @@ impl Normalisation {
         Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
 
-    /// What a pixel byte of a channel enters the patch embedding as.
+    /// What a pixel byte of a channel enters the network as.
     pub(crate) fn pixel(&self, channel: usize, byte: u8) -> f32 {
         (f32::from(byte) / 255.0 - self.mean[channel] as f32) / self.std[channel] as f32
     }
