@@ -1,4 +1,4 @@
-//! Compiles a network for a core: descriptors, parameters and the places of everything in memory, as a [`Program`].
+//! Compiles a network for a core: layers in passes and strips, their records and parameters, and the places of everything in memory, as a [`Program`].
 
 mod allocate;
 mod cut;

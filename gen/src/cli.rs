@@ -13,7 +13,7 @@ pub use export_args::{SpikesArgs, VectorsArgs, VerilogArgs};
 pub use run_args::{ImageArgs, NetworkArgs, NeuronArg};
 use std::path::PathBuf;
 
-/// Masked Spiking Transformers on FPGAs: generate the core, convert networks, run and check them.
+/// Spiking vision networks on FPGAs: generate the core, convert networks, run and check them.
 #[derive(Debug, Parser)]
 #[command(
     name = "gen",
@@ -59,7 +59,7 @@ pub enum Command {
         mst_core.f         the files, children first\n  \
         mst_core.json      the sizes, which the driver compares with the core's own\n  \
         mst_core_ports.md  the ports: direction, width, clock, meaning\n  \
-        mst_core.rdl, .h   the registers in SystemRDL and as a C header\n  \
+        mst_core.rdl, .h   the registers in SystemRDL; in C with descriptors, passes and error codes\n  \
         mst_core.core      the package for FuseSoC\n  \
         generated.sha256   all that was written, for `sha256sum -c`\n  \
         mst_core_ip.tcl    a script that packages the core for Vivado's block designs\n\
@@ -79,10 +79,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         gen verilog --preset ecp5 --out rtl && gen compile net.mst --core rtl/mst_core.json --out net.mstp\n  \
         mst --link serial:/dev/ttyUSB0 load net.mstp\n\n\
-        The file holds descriptors, weights and the memory map, with a checksum, for one core, one T and one set of masks. It is refused\n\
+        The file holds descriptors, passes, weights and the memory map, with a checksum, for one core, one T and one set of masks. It is refused\n\
         by a core of other sizes, and by drivers of another interface version.")]
     Compile(CompileArgs),
-    /// Show a network: layers, thresholds, memory, and the range that each layer's sums were proven to keep.
+    /// Show a network: layers, thresholds, the range that each layer's sums were proven to keep; for each preset memory, passes and strips.
     #[command(after_help = "Examples:\n  gen info\n  gen info net.mst --time-steps 16 --json")]
     Info(InfoArgs),
     /// Classify images with the bit-exact reference.
@@ -131,7 +131,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         gen vectors --preset tiny --layers 3 --out vectors\n  \
         gen vectors net.mst --preset ecp5 --out vectors\n\n\
-        Writes `before.bin`, the memory window with descriptors, parameters and the image, `after.bin`, what the reference\n\
+        Writes `before.bin`, the memory window with descriptors, passes, parameters, weights and the image, `after.bin`, what the reference\n\
         says it must hold when the core is done, and `run.json`: sizes of the core, descriptors to run, and where the spikes\n\
         of each layer lie. Places that the run must write hold 0xa5 before. tests/cocotb/ is a bench that uses them.")]
     Vectors(VectorsArgs),

@@ -17,9 +17,9 @@
 //! `context`, whose matrix (K or V) differs from block to block and which have one pass.
 //!
 //! A layer of several passes keeps the partial sum of every token (`each step`: of every time step of every token) in the core's sum buffer
-//! from pass to pass; only the last pass fires. So its sums must fit `SUM_ROWS`. A layer with more tokens is written as several descriptors, one a
-//! *strip* of tokens, that share weights: a strip's parameters hold the state of the mask's LFSR at its first token, its rank table is turned by
-//! the tokens before it.
+//! from pass to pass; only the last pass fires. So its sums must fit `SUM_ROWS`, or the run stops with `TooLarge`. A layer with more tokens is written
+//! as several descriptors, one a *strip* of tokens, that share weights: a strip's passes start at its first position, its rank table is turned by
+//! the tokens before it, its parameters hold the state of the mask's LFSR at its first token. `sum` keeps one sum for all tokens, so it needs one row.
 //!
 //! # Addresses
 //! A token lies at

@@ -2,7 +2,7 @@
 
 macro_rules! errors {
     ($($name:ident = $code:literal $text:literal;)*) => {
-        /// Why the core stopped; register `ERROR` carries the code, `ERROR_DESCRIPTOR` the layer.
+        /// Why the core stopped; register `ERROR` carries the code, `ERROR_DESCRIPTOR` the descriptor.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum ErrorCode {
@@ -29,7 +29,7 @@ macro_rules! errors {
 errors! {
     BadOp = 1 "The descriptor's operation is not one of the defined codes.";
     BadTimeSteps = 2 "The descriptor's time steps, tail steps, chunks or rotation are out of range or disagree.";
-    BadShape = 3 "A count in the descriptor or a pass is zero, counts disagree, or the shift is not smaller than the block.";
+    BadShape = 3 "A count in the descriptor or a pass is zero, counts or flags disagree, or the shift is not smaller than the block.";
     TooLarge = 4 "A pass's inputs or weights, the layer's partial sums, or the bias rows exceed this core's buffers.";
     BadSegments = 5 "A pass's number of segments is not in 1..=16, not 1 for attention, or does not fit the words of its record, or these are not 8 to 24 and a multiple of the bus.";
     Unaligned = 6 "An address or stride is not a multiple of the bus width.";

@@ -1,4 +1,4 @@
-//! Registers, layer descriptors and memory layouts of the accelerator: the one definition that hardware, driver and
+//! Registers, layer descriptors, pass records and memory layouts of the accelerator: the one definition that hardware, driver and
 //! documents read.
 //!
 //! - [`registers`]: the AXI4-Lite register map of `mst_core`.
@@ -6,7 +6,7 @@
 //! - [`pass`]: the record that describes how one slice of a layer's inputs is gathered.
 //! - [`layout`]: how spikes, weights, parameters and logits lie in memory.
 //! - [`errors`]: the codes with which the core refuses work.
-//! - [`c_header`]: renders registers, descriptors and error codes as a C header.
+//! - [`c_header`]: renders registers, descriptors, pass records and error codes as a C header.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
 //! - [`names`]: what networks, layers and classes may be called.

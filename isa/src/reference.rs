@@ -1,4 +1,4 @@
-//! Renders the register map, the descriptor and the layouts as one Markdown page.
+//! Renders the register map, the descriptor, the pass record and the layouts as one Markdown page.
 
 use crate::{Field, descriptor, errors::ErrorCode, layout, pass, pcie, registers, soc};
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! What checkpoints and network files have in common: a safetensors file with a JSON header under one metadata key.
+//! What checkpoints, graphs and network files have in common: a safetensors file with a JSON header under one metadata key.
 
 mod foreign;
 

@@ -1,4 +1,4 @@
-//! Checkpoint import, QCFS conversion, the integer network and its bit-exact reference executor.
+//! Checkpoints and float graphs, their conversion, the integer network and its bit-exact reference executor.
 //!
 //! - [`network`] defines the integer network and what each layer computes: the contract that hardware and reference share.
 //! - [`checkpoint`] imports a trained float network, [`float`](mod@float) runs it, [`convert`](mod@convert) makes it integer,

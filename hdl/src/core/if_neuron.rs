@@ -22,7 +22,7 @@ const ADDEND_BITS: u32 = OPERAND_BITS + LARGEST_POWER;
 /// Bits of a spike count: 0..=64.
 pub(super) const COUNT_BITS: u32 = (MAX_TIME_STEPS + 1).ilog2() + 1;
 
-/// One integrate-and-fire neuron: accumulator, hand-over register, membrane, threshold, soft reset and mask gate.
+/// One integrate-and-fire neuron: accumulator, hand-over register, membrane, threshold, reset and mask gate.
 ///
 /// Three stages work at the same time on consecutive tokens. *Integrate*: an event's operand is chosen in one cycle, shifted and
 /// accumulated in the next; the sum of a token or time step goes to `drive` in a cycle after its last event. *Fire*: in one cycle the

@@ -14,7 +14,7 @@ mod words;
 
 /// Visits the active entries of each row, one a cycle, without a bubble between words, planes or rows.
 ///
-/// A row is walked in *passes*, one for each bit plane that has any bit set: time steps of an `if` layer (all of them, since each
+/// A row is walked in *passes* of its own (not those of the layer), one for each bit plane that has any bit set: time steps of an `if` layer (all of them, since each
 /// is a step of the neuron), powers of two of spike counts or inputs otherwise. A pass visits its active words, a word its active bytes. So an inactive spike
 /// costs nothing; a row (or, of an `if` layer, a time step) without any is one null event.
 ///

@@ -10,10 +10,10 @@ pub(super) const NAMES: [&str; 4] = ["normalize", "normalise", "normalization", 
 /// Smallest `std`: less than one pixel of ten million that differs from the others by one step gives.
 const SMALLEST_STD: f64 = 1e-6;
 
-/// A pixel byte `p` of channel `c` enters the patch embedding as `(p / 255 - mean[c]) / std[c]`.
+/// A pixel byte `p` of channel `c` enters the network as `(p / 255 - mean[c]) / std[c]`.
 ///
-/// Patches lie side by side inside the image, so no pixel is padding that would have to be something else than 0 after this:
-/// `W x + b` of normalised pixels is `(W / std) x + (b - sum W mean / std)` of plain ones for every patch.
+/// `W x + b` of normalised pixels is `(W / std) x + (b - sum W mean / std)` of plain ones, as long as no tap reads padding, which would have to be
+/// something else than 0. A checkpoint's patches lie side by side inside the image; a graph with a mean and a padded first layer is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
     /// One a channel, 0 to 1; 0 if the file says nothing.
@@ -114,7 +114,7 @@ impl Normalisation {
         Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
 
-    /// What a pixel byte of a channel enters the patch embedding as.
+    /// What a pixel byte of a channel enters the network as.
     pub(crate) fn pixel(&self, channel: usize, byte: u8) -> f32 {
         (f32::from(byte) / 255.0 - self.mean[channel] as f32) / self.std[channel] as f32
     }
