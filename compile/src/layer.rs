@@ -142,8 +142,8 @@ impl<'a> Site<'a> {
     /// The layer in passes and strips.
     ///
     /// # Errors
-    /// [`ProgramError::Layout`] if a plane does not lie as a term reads it, [`ProgramError::Limit`] if not even one token, or window, of
-    /// partial sums fits the core.
+    /// [`ProgramError::Layout`] if a plane does not lie as a term reads it, [`ProgramError::Limit`] if not even the partial sums of one token
+    /// fit the core.
     pub fn cut(&self) -> Result<Cut, ProgramError> {
         let passes = match &self.layer.operation {
             Operation::Linear { terms, .. } => {
@@ -162,8 +162,8 @@ impl<'a> Site<'a> {
         let token = if self.schedule() == Schedule::EachStep { self.time_steps } else { 1 };
         let kept = passes.len() > 1 && self.layer.neuron.is_some();
         let most = if kept { self.core.sum_rows / token } else { u32::MAX };
-        let strips = self.blocks().strips(self.layer.walk, most);
-        Ok(Cut { passes, strips: strips.ok_or_else(|| limits::too_few_sums(self, token))? })
+        let strips = self.blocks().strips(most);
+        Ok(Cut { passes, strips: strips.ok_or_else(|| limits::too_few_sums(self))? })
     }
 
     fn reading(&self, index: usize, term: &Term) -> Result<Reading, ProgramError> {

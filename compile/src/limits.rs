@@ -116,23 +116,16 @@ pub fn check_membranes(network: &Configured, core: &CoreConfig) -> Result<(), Pr
     Ok(())
 }
 
-/// Why a layer whose partial sums take `token` rows a token cannot be cut into strips: not even one token, or one window, fits.
-pub fn too_few_sums(site: &Site<'_>, token: u32) -> ProgramError {
-    let windows = matches!(site.layer.walk, Walk::Windows(_));
-    let (what, tokens) = if windows { ("window", site.blocks().tokens()) } else { ("token", 1) };
-    let needed = u64::from(tokens) * u64::from(token);
-    let mut advice = Vec::from_iter(larger_core("--sum-rows", needed, LARGEST_SUM_ROWS));
-    if token > 1 {
-        advice.push("run fewer time steps (`--time-steps`)".to_owned());
-    }
-    if windows {
-        advice.push("use smaller windows".to_owned());
-    }
+/// Why a layer that keeps a partial sum of each time step cannot be cut into strips: not even one token fits.
+pub fn too_few_sums(site: &Site<'_>) -> ProgramError {
+    let needed = site.time_steps;
+    let mut advice = Vec::from_iter(larger_core("--sum-rows", needed.into(), LARGEST_SUM_ROWS));
+    advice.push("run fewer time steps (`--time-steps`)".to_owned());
     ProgramError::Limit {
         index: site.index,
         layer: site.layer.name.clone(),
-        what: format!("partial sums of a {what} between passes"),
-        found: needed as i64,
+        what: "partial sums of a token between passes".to_owned(),
+        found: needed.into(),
         allowed: format!("at most {}", site.core.sum_rows),
         advice: advice.join(", or "),
     }

@@ -56,8 +56,8 @@ impl Site<'_> {
             passes: cut.passes.len() as u32,
             parameter_base: bases.parameters,
             pass_base: bases.passes,
-            // The index that `rotate` multiplies starts over in each window, but goes on from strip to strip.
-            rank: self.rank(if windows { 0 } else { strip.tokens_before }),
+            // The index that `rotate` multiplies goes on from strip to strip, but starts over in each window.
+            rank: self.rank(strip.tokens_before % if windows { self.blocks().tokens().into() } else { u64::MAX }),
             ..Descriptor::default()
         };
         match &self.layer.operation {

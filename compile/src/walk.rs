@@ -56,60 +56,70 @@ pub struct Strip {
     pub blocks: Blocks,
     /// Row of blocks, column of blocks, and in the block row and column of its first token.
     pub first: [u32; 4],
-    /// Whether it has the last row of blocks.
-    pub last_row: bool,
-    /// Whether it has the last column of blocks.
-    pub last_column: bool,
+    /// Which of its tokens are in the row band, and in the column band. See "Addresses" in [`isa::descriptor`].
+    pub bands: [Band; 2],
     /// Tokens of the layer before its first.
     pub tokens_before: u64,
 }
 
+/// Which tokens of a strip are in a band.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Band {
+    /// None: it lies before the band.
+    None,
+    /// The last `shift` rows or columns of its last blocks.
+    Last,
+    /// All.
+    All,
+}
+
 impl Blocks {
-    /// The walk in strips of at most `most` tokens: whole rows of tokens or pieces of a row in a raster walk, whole rows of windows or runs of
-    /// windows of a row otherwise. `None` if not even one token, or one window, fits.
-    pub fn strips(self, walk: Walk, most: u32) -> Option<Vec<Strip>> {
-        match walk {
-            Walk::Raster => (most > 0).then(|| self.token_strips(most)),
-            Walk::Windows(_) => (most >= self.tokens()).then(|| self.window_strips(most / self.tokens())),
+    /// The walk in strips of at most `most` tokens, in its order: whole rows of blocks or runs of blocks of a row; where no block fits, whole rows of
+    /// tokens of a block or pieces of a row. `None` if not even one token fits.
+    pub fn strips(self, most: u32) -> Option<Vec<Strip>> {
+        match most {
+            0 => None,
+            _ if most >= self.tokens() => Some(self.block_strips(most / self.tokens()).collect()),
+            _ => Some(self.block_strips(1).flat_map(|block| self.token_strips(block, most)).collect()),
         }
     }
 
-    /// Strips of at most `most` tokens of one block.
-    fn token_strips(self, most: u32) -> Vec<Strip> {
-        let (rows, columns) = ((most / self.inner_x).max(1), most.min(self.inner_x));
-        pieces(self.inner_y, rows, self.inner_x, columns)
-            .map(|[y, inner_y, x, inner_x]| Strip {
-                blocks: Blocks { inner_y, inner_x, ..self },
-                first: [0, 0, y, x],
-                last_row: true,
-                last_column: true,
-                tokens_before: u64::from(y) * u64::from(self.inner_x) + u64::from(x),
-            })
-            .collect()
+    /// Strips of at most `most` blocks.
+    fn block_strips(self, most: u32) -> impl Iterator<Item = Strip> {
+        let whole = [self.blocks_y, self.blocks_x];
+        let band = move |last: bool| if last && self.shift > 0 { Band::Last } else { Band::None };
+        pieces(whole, whole, most).map(move |[y, blocks_y, x, blocks_x]| Strip {
+            blocks: Blocks { blocks_y, blocks_x, ..self },
+            first: [y, x, 0, 0],
+            bands: [band(y + blocks_y == self.blocks_y), band(x + blocks_x == self.blocks_x)],
+            tokens_before: u64::from(y * self.blocks_x + x) * u64::from(self.tokens()),
+        })
     }
 
-    /// Strips of at most `most` blocks.
-    fn window_strips(self, most: u32) -> Vec<Strip> {
-        let (rows, columns) = ((most / self.blocks_x).max(1), most.min(self.blocks_x));
-        pieces(self.blocks_y, rows, self.blocks_x, columns)
-            .map(|[y, blocks_y, x, blocks_x]| Strip {
-                blocks: Blocks { blocks_y, blocks_x, ..self },
-                first: [y, x, 0, 0],
-                last_row: y + blocks_y == self.blocks_y,
-                last_column: x + blocks_x == self.blocks_x,
-                tokens_before: u64::from(y * self.blocks_x + x) * u64::from(self.tokens()),
-            })
-            .collect()
+    /// Strips of at most `most` tokens of one block, each before a band or in it.
+    fn token_strips(self, block: Strip, most: u32) -> impl Iterator<Item = Strip> {
+        let Strip { first: [block_y, block_x, ..], bands, tokens_before, .. } = block;
+        let whole = [self.inner_y, self.inner_x];
+        let band = [0, 1].map(|axis| whole[axis] - if bands[axis] == Band::Last { self.shift } else { 0 });
+        pieces(whole, band, most).map(move |[y, inner_y, x, inner_x]| Strip {
+            blocks: Blocks { blocks_y: 1, blocks_x: 1, inner_y, inner_x, shift: 0 },
+            first: [block_y, block_x, y, x],
+            bands: [(y, band[0]), (x, band[1])].map(|(first, band)| if first < band { Band::None } else { Band::All }),
+            tokens_before: tokens_before + u64::from(y * self.inner_x + x),
+        })
     }
 }
 
-/// Cuts `height` times `width` into pieces of at most `rows` times `columns`, row by row: first row and rows, first column and columns.
-fn pieces(height: u32, rows: u32, width: u32, columns: u32) -> impl Iterator<Item = [u32; 4]> {
-    let along = |size: u32, piece: u32| {
-        (0..size).step_by(piece as usize).map(move |first| (first, piece.min(size - first)))
+/// Cuts `[height, width]` into pieces of at most `most`, none on both sides of `cut`, in the order of the rows: first row and rows, first column and
+/// columns. A piece has several rows only if they are whole.
+fn pieces([height, width]: [u32; 2], cut: [u32; 2], most: u32) -> impl Iterator<Item = [u32; 4]> {
+    let runs = |from: u32, to: u32, most: u32| {
+        (from..to).step_by(most as usize).map(move |first| [first, most.min(to - first)])
     };
-    along(height, rows)
-        .flat_map(move |(y, rows)| along(width, columns).map(move |(x, columns)| [y, rows, x, columns]))
+    let runs = move |size: u32, cut: u32, most: u32| runs(0, cut, most).chain(runs(cut, size, most));
+    let rows = if runs(width, cut[1], most).count() == 1 { most / width } else { 1 };
+    runs(height, cut[0], rows)
+        .flat_map(move |[y, rows]| runs(width, cut[1], most).map(move |[x, columns]| [y, rows, x, columns]))
 }
 
 /// Where a walk's tokens lie: bytes from a plane's base. See "Addresses" in [`isa::descriptor`].
@@ -165,12 +175,11 @@ impl Strides {
     pub fn of_strip(self, strip: &Strip) -> Strides {
         let strides = [self.block_y, self.block_x, self.y, self.x];
         let steps = strip.first.iter().zip(strides).map(|(count, stride)| count.wrapping_mul(stride));
-        Strides {
-            start: steps.fold(self.start, u32::wrapping_add),
-            wrap_y: if strip.last_row { self.wrap_y } else { 0 },
-            wrap_x: if strip.last_column { self.wrap_x } else { 0 },
-            ..self
-        }
+        let start = steps.fold(self.start, u32::wrapping_add);
+        let wraps = [(strip.bands[0], self.wrap_y), (strip.bands[1], self.wrap_x)];
+        let of = |band: Band| wraps.map(|(found, wrap)| if found == band { wrap } else { 0 });
+        let ([all_y, all_x], [wrap_y, wrap_x]) = (of(Band::All), of(Band::Last));
+        Strides { start: start.wrapping_sub(all_y).wrapping_sub(all_x), wrap_y, wrap_x, ..self }
     }
 }
 
@@ -181,9 +190,25 @@ mod tests {
     use proptest::prelude::*;
 
     const GRID: Grid = Grid { rows: 6, columns: 10 };
+    const SQUARE: Grid = Grid { rows: 6, columns: 6 };
 
     fn strips(walk: Walk, most: u32) -> Option<Vec<Strip>> {
-        Blocks::new(walk, GRID).strips(walk, most)
+        Blocks::new(walk, GRID).strips(most)
+    }
+
+    /// Bytes from the base to each token of a strip, as the core finds them.
+    fn offsets(strip: &Strip, strides: Strides) -> Vec<u32> {
+        let (b, s) = (strip.blocks, strides.of_strip(strip));
+        let mut found = Vec::new();
+        for (block_y, block_x) in (0..b.blocks_y).flat_map(|y| (0..b.blocks_x).map(move |x| (y, x))) {
+            for (y, x) in (0..b.inner_y).flat_map(|y| (0..b.inner_x).map(move |x| (y, x))) {
+                let wrap_y = block_y + 1 == b.blocks_y && y + b.shift >= b.inner_y && b.shift > 0;
+                let wrap_x = block_x + 1 == b.blocks_x && x + b.shift >= b.inner_x && b.shift > 0;
+                let at = s.start + block_y * s.block_y + block_x * s.block_x + y * s.y + x * s.x;
+                found.push(at - if wrap_y { s.wrap_y } else { 0 } - if wrap_x { s.wrap_x } else { 0 });
+            }
+        }
+        found
     }
 
     /// Rows and columns of a strip's tokens, over all blocks.
@@ -200,38 +225,43 @@ mod tests {
 
     proptest! {
         #[test]
-        fn strips_are_the_walk_in_its_order(most in 1u32..70, window in prop::sample::select(vec![0usize, 1, 2])) {
-            let walk = if window == 0 { Walk::Raster } else { Walk::Windows(Windows { size: window, shift: 0 }) };
+        fn strips_are_the_walk_in_its_order(most in 1u32..70, window in 0usize..3, shift in 0usize..2) {
+            let windows = |size| Walk::Windows(Windows { size, shift: shift.min(size - 1) });
+            let walk = if window == 0 { Walk::Raster } else { windows(window) };
             let whole = Blocks::new(walk, GRID);
-            let Some(strips) = strips(walk, most) else {
-                prop_assert!(most < (window * window) as u32);
-                return Ok(());
-            };
-            let all = Blocks::new(walk, GRID).strips(walk, u32::MAX).unwrap();
+            let all = strips(walk, u32::MAX).unwrap();
             prop_assert_eq!(all.len(), 1);
-            let mut visited = Vec::new();
-            for strip in &strips {
+            let strides = Strides::raster(whole, 80, 8);
+            let (mut visited, mut at) = (Vec::new(), Vec::new());
+            for strip in &strips(walk, most).unwrap() {
                 prop_assert!(strip.blocks.count() * strip.blocks.tokens() <= most);
                 prop_assert_eq!(strip.tokens_before, visited.len() as u64);
                 visited.extend(tokens(strip, whole));
+                at.extend(offsets(strip, strides));
             }
             prop_assert_eq!(visited, tokens(&all[0], whole).collect::<Vec<_>>());
+            prop_assert_eq!(at, offsets(&all[0], strides));
         }
     }
 
     #[test]
     fn whole_rows_if_one_fits_else_pieces_of_a_row() {
-        let counts = |walk, most| -> Vec<[u32; 4]> {
+        let counts_of = |grid, walk, most| -> Vec<[u32; 4]> {
             let of = |b: Blocks| [b.blocks_y, b.blocks_x, b.inner_y, b.inner_x];
-            strips(walk, most).unwrap().iter().map(|strip| of(strip.blocks)).collect()
+            Blocks::new(walk, grid).strips(most).unwrap().iter().map(|strip| of(strip.blocks)).collect()
         };
+        let counts = |walk, most| counts_of(GRID, walk, most);
         assert_eq!(counts(Walk::Raster, 29), [[1, 1, 2, 10]; 3]);
         assert_eq!(counts(Walk::Raster, 49), [[1, 1, 4, 10], [1, 1, 2, 10]]);
         assert_eq!(counts(Walk::Raster, 7)[..3], [[1, 1, 1, 7], [1, 1, 1, 3], [1, 1, 1, 7]]);
         let windows = Walk::Windows(Windows { size: 2, shift: 1 });
         assert_eq!(counts(windows, 41), [[2, 5, 2, 2], [1, 5, 2, 2]]);
         assert_eq!(counts(windows, 15)[..3], [[1, 3, 2, 2], [1, 2, 2, 2], [1, 3, 2, 2]]);
-        assert_eq!(strips(windows, 3), None);
+        assert_eq!(counts(windows, 3)[..2], [[1, 1, 1, 2]; 2]);
+        let large = |shift, most| counts_of(SQUARE, Walk::Windows(Windows { size: 6, shift }), most);
+        assert_eq!(large(0, 17), [[1, 1, 2, 6]; 3]);
+        // The only window is the last, whose last rows and columns lie elsewhere.
+        assert_eq!(large(2, 17)[..3], [[1, 1, 1, 4], [1, 1, 1, 2], [1, 1, 1, 4]]);
         assert_eq!(strips(Walk::Raster, 0), None);
     }
 

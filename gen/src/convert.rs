@@ -32,7 +32,7 @@ struct Report<'a> {
     warnings: Vec<String>,
     /// How well the checkpoint computes its own example; null if it has none.
     example: Option<Agreement>,
-    #[serde(flatten)]
+    /// What became of each layer; null without `--report`.
     precision: Option<PrecisionReport>,
 }
 

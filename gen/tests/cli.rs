@@ -149,8 +149,8 @@ fn a_conversion_reports_what_rounding_cost() {
     let checkpoint = checkpoint();
     let arguments = ["convert", text(&checkpoint), "--out", text(&out), "--report"];
     let said = json(&[&arguments[..], &["--room-for", "32"]].concat());
-    assert_eq!(said["proved_for"], 32);
-    let layers = said["layers"].as_array().expect("layers are listed");
+    assert_eq!(said["precision"]["proved_for"], 32);
+    let layers = said["precision"]["layers"].as_array().expect("layers are listed");
     assert_eq!(layers.len(), 45);
     for layer in layers {
         let number = |field: &str| layer[field].as_f64();

@@ -157,11 +157,11 @@ fn points_and_a_report_are_made_of_it() {
     let (points, page) = (folder.path().join("points.csv"), folder.path().join("page.html"));
     let data = ["--data", text(&data)];
     let sweep =
-        ["sweep", text(&net), "--neuron", "if,two_phase", "--mask", "conv=0.25", "--out", text(&points)];
+        ["sweep", text(&net), "--time-steps", "4,8", "--mask", "conv=0.25", "--out", text(&points)];
     let rows = json(&[&sweep[..], &data].concat());
     let of =
         |name: &str| -> Vec<Value> { rows.as_array().unwrap().iter().map(|row| row[name].clone()).collect() };
-    assert_eq!(of("neuron"), ["if", "two_phase"], "points of a network whose pools stay as they are");
+    assert_eq!(of("time_steps"), [4, 8]);
     assert_ne!(of("spikes")[0], of("spikes")[1]);
     let report = ["report", text(&net), "--out", text(&page), "--preset", "tiny"];
     json(&[&report[..], &data].concat());

@@ -409,7 +409,7 @@ pub fn bad_runs(cosim: &Cosim) -> Result<(), String> {
         (0, 4096, window, ErrorCode::BadRun),
         (0, 1 << 31, window, ErrorCode::BadRun),
         (1, count, window, ErrorCode::BadRun),
-        (0x80, count, window, ErrorCode::BadRun),
+        (0x20, count, window, ErrorCode::BadRun),
         (window, count, window, ErrorCode::OutOfRange),
         (0xffff_ff00, count, window, ErrorCode::OutOfRange),
         (0, count, 0, ErrorCode::OutOfRange),

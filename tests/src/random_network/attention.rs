@@ -2,7 +2,7 @@
 
 use super::Shape;
 use super::builder::{Builder, Fate, Place};
-use super::linear::{MOST_SUMS, Reading};
+use super::linear::Reading;
 use model::network::{Layer, LayerId, Operation, Source, Taps, Walk, Windows};
 
 impl Builder {
@@ -53,7 +53,7 @@ impl Builder {
             self.taps_between(source, place.grid, most).unwrap_or(Taps::TOKEN)
         };
         let mut readings = vec![Reading::dense(Source::Plane(input), taps)];
-        if !plain && self.sums(place) <= MOST_SUMS {
+        if !plain {
             let alike = |id: &LayerId| self.network.layer(*id).grid == place.grid;
             let others: Vec<LayerId> = self.raster.iter().copied().filter(alike).collect();
             let other = self.random.pick(&others);

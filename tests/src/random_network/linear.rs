@@ -2,16 +2,13 @@
 
 use super::builder::{Builder, Fate, Place};
 use model::network::{
-    Grid, Layer, LayerId, Neuron, Operation, Schedule, Source, Taps, Term, Walk, Weights, Windows,
+    Grid, Layer, LayerId, Neuron, Operation, Source, Taps, Term, Walk, Weights, Windows,
 };
 
 /// Share of the membrane that the inputs of a sum may take.
 const ROOM: f64 = (1 << 23) as f64 / 8.0;
 /// Most inputs of a neuron.
 const MOST_INPUTS: usize = 4000;
-
-/// Most partial sums of a window of a layer that may have several passes: cores with fewer refuse it.
-pub(super) const MOST_SUMS: usize = 64;
 
 /// What a term reads, before it has weights.
 #[derive(Clone, Copy)]
@@ -339,14 +336,6 @@ impl Builder {
         }
         let size = sizes[self.random.size(0, sizes.len() - 1)];
         let shift = if tokens { self.random.size(0, size - 1) } else { 0 };
-        let windowed = Place { walk: Walk::Windows(Windows { size, shift }), ..place };
-        if self.sums(windowed) > MOST_SUMS { place } else { windowed }
-    }
-
-    /// Partial sums that a window has between passes.
-    pub fn sums(&self, place: Place) -> usize {
-        let steps = if place.neuron.schedule == Schedule::EachStep { self.time_steps } else { 1 };
-        let tokens = if let Walk::Windows(windows) = place.walk { windows.tokens() } else { 1 };
-        steps * tokens
+        Place { walk: Walk::Windows(Windows { size, shift }), ..place }
     }
 }
