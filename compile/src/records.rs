@@ -57,7 +57,8 @@ impl Site<'_> {
             parameter_base: bases.parameters,
             pass_base: bases.passes,
             // The index that `rotate` multiplies goes on from strip to strip, but starts over in each window.
-            rank: self.rank(strip.tokens_before % if windows { self.blocks().tokens().into() } else { u64::MAX }),
+            rank: self
+                .rank(strip.tokens_before % if windows { self.blocks().tokens().into() } else { u64::MAX }),
             ..Descriptor::default()
         };
         match &self.layer.operation {

@@ -104,7 +104,8 @@ impl Blocks {
         pieces(whole, band, most).map(move |[y, inner_y, x, inner_x]| Strip {
             blocks: Blocks { blocks_y: 1, blocks_x: 1, inner_y, inner_x, shift: 0 },
             first: [block_y, block_x, y, x],
-            bands: [(y, band[0]), (x, band[1])].map(|(first, band)| if first < band { Band::None } else { Band::All }),
+            bands: [(y, band[0]), (x, band[1])]
+                .map(|(first, band)| if first < band { Band::None } else { Band::All }),
             tokens_before: tokens_before + u64::from(y * self.inner_x + x),
         })
     }

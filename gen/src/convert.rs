@@ -104,7 +104,10 @@ fn name(args: &ConvertArgs, own: Option<String>) -> Result<String, GenError> {
         Ok(()) => Ok(text.into_owned()),
         Err(fault) => {
             let shown = names::shown(&text);
-            Err(refused_name(format!("not given, and `{shown}` from the checkpoint's path is no name"), fault))
+            Err(refused_name(
+                format!("not given, and `{shown}` from the checkpoint's path is no name"),
+                fault,
+            ))
         }
     }
 }

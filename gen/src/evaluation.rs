@@ -114,11 +114,7 @@ pub fn evaluate(
 const FLOAT_IMAGES: usize = 64;
 
 /// The classes that the float network gives the images; `progress` moves by one an image.
-pub fn float_classes(
-    graph: &Graph,
-    images: &Images,
-    progress: &ProgressBar,
-) -> Result<Vec<usize>, GenError> {
+pub fn float_classes(graph: &Graph, images: &Images, progress: &ProgressBar) -> Result<Vec<usize>, GenError> {
     let largest = |logits: &Vec<f32>| {
         (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
     };

@@ -87,11 +87,7 @@ pub fn load(path: &Path) -> Result<Graph, GenError> {
 }
 
 /// What `--float` asks for: the checkpoint named behind it, or the one that the network remembers.
-pub fn float(
-    named: Option<&Path>,
-    path: &Path,
-    network: &Network,
-) -> Result<(PathBuf, Graph), GenError> {
+pub fn float(named: Option<&Path>, path: &Path, network: &Network) -> Result<(PathBuf, Graph), GenError> {
     let refuse = |found: String, allowed: &str| {
         Err(GenError::Option { option: "--float", found, allowed: allowed.to_owned() })
     };

@@ -156,8 +156,7 @@ fn points_and_a_report_are_made_of_it() {
     let (folder, net, data) = saved();
     let (points, page) = (folder.path().join("points.csv"), folder.path().join("page.html"));
     let data = ["--data", text(&data)];
-    let sweep =
-        ["sweep", text(&net), "--time-steps", "4,8", "--mask", "conv=0.25", "--out", text(&points)];
+    let sweep = ["sweep", text(&net), "--time-steps", "4,8", "--mask", "conv=0.25", "--out", text(&points)];
     let rows = json(&[&sweep[..], &data].concat());
     let of =
         |name: &str| -> Vec<Value> { rows.as_array().unwrap().iter().map(|row| row[name].clone()).collect() };

@@ -41,7 +41,14 @@ fn a_graph_converts_runs_and_is_remembered() {
 
     let data = images(folder.path());
     let run = json(&["run", text(&out), "--data", text(&data), "--float"]);
-    assert_eq!(run["float"]["same_class"], 4);
+    // Weights are random, and the classes close to each other: not all are the float network's.
+    let example = Graph::load(&sample()).unwrap().example.unwrap();
+    let largest =
+        |logits: &Vec<f32>| (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+    let classes = run["classes"].as_array().unwrap().iter();
+    let same = classes.zip(&example.logits).filter(|(class, logits)| **class == largest(logits)).count();
+    assert!(same > 0);
+    assert_eq!(run["float"]["same_class"], same);
     let page = folder.path().join("report.html");
     succeeds(&["report", text(&out), "--data", text(&data), "--out", text(&page)]);
     assert!(page.exists());
@@ -54,7 +61,10 @@ fn a_graph_whose_example_differs_is_refused() {
     let mut graph = Graph::load(&sample()).unwrap();
     graph.example.as_mut().unwrap().logits[2][7] += 0.5;
     graph.save(&path).unwrap();
-    refuses(&["convert", text(&path), "--out", text(&out)], &["other.safetensors", "example, image 2, class 7"]);
+    refuses(
+        &["convert", text(&path), "--out", text(&out)],
+        &["other.safetensors", "example, image 2, class 7"],
+    );
     assert!(!out.exists());
     let right = folder.path().join("right.mst");
     succeeds(&["convert", text(&sample()), "--out", text(&right)]);

@@ -63,6 +63,12 @@ pub enum ModelError {
         /// The allowed values, in words.
         allowed: String,
     },
+    /// The network's max pools read two-phase neurons, and others were asked for.
+    #[error(
+        "option --neuron is if, allowed: two_phase, or no other than the network's: its max pools take the OR of trains, which is their \
+         maximum only after two_phase neurons"
+    )]
+    MaxPools,
     /// A layer's explicit slot order is not a permutation of the run's time steps.
     #[error(
         "layer {index} `{layer}`: its explicit slot order of {found} entries is no permutation of 0..{time_steps}; {}", slot_order_remedy(*.fits)

@@ -129,9 +129,7 @@ impl Network {
         }
         self.validate()?;
         if options.schedule == Some(Schedule::EachStep) && self.takes_the_or_of_two_phase() {
-            let allowed = "two_phase, or no other than the network's: its max pools take the OR of trains, which is their maximum \
-                           only after two_phase neurons";
-            return Err(ModelError::Option { option: "--neuron", found: "if".to_owned(), allowed });
+            return Err(ModelError::MaxPools);
         }
         let mut network = self.clone();
         network.seed = options.seed.unwrap_or(network.seed);

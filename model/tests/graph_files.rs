@@ -223,9 +223,10 @@ const WRONG: [(&str, Change); 38] = [
             node(h, "act2")["op"] = json!("relu");
         },
     ),
-    ("module `act2`: operation `GELU`: it has no counterpart in a spiking network here; replace it by `qcfs`", |h, _| {
-        node(h, "act2")["op"] = json!("GELU")
-    }),
+    (
+        "module `act2`: operation `GELU`: it has no counterpart in a spiking network here; replace it by `qcfs`",
+        |h, _| node(h, "act2")["op"] = json!("GELU"),
+    ),
     (
         "module `conv1`: operation `ConvTranspose2d`: it has no counterpart in a spiking network here; train with a convolution",
         |h, _| node(h, "conv1")["op"] = json!("ConvTranspose2d"),

@@ -32,23 +32,6 @@ fn convolution(windows: usize, neuron: Neuron) -> Network {
 }
 
 #[test]
-fn a_window_whose_sums_do_not_fit_is_refused() {
-    let narrow = CoreConfig { max_fan_in: 64, weight_rows: 64, sum_rows: 32, ..tiny() };
-    compile(&convolution(4, Neuron::TWO_PHASE), &narrow, Planes::Keep).unwrap();
-    let message = refused(&convolution(8, Neuron::TWO_PHASE), &narrow);
-    for word in [
-        "layer 1 `conv`: partial sums of a window between passes is 64, allowed: at most 32",
-        "generate a core with `--sum-rows 64`, or use smaller windows",
-    ] {
-        assert!(message.contains(word), "{message}");
-    }
-    let message = refused(&convolution(4, Neuron::IF), &narrow);
-    for word in ["is 192, allowed: at most 32", "`--sum-rows 192`", "fewer time steps (`--time-steps`)"] {
-        assert!(message.contains(word), "{message}");
-    }
-}
-
-#[test]
 fn a_token_whose_time_steps_do_not_fit_is_refused() {
     let narrow = CoreConfig { max_fan_in: 64, weight_rows: 64, sum_rows: 16, membrane_bits: 32, ..tiny() };
     let mut network = convolution(4, Neuron::IF);

@@ -5,6 +5,7 @@ use super::page::{Cell, Columns, DataTable, MarkKind, Section};
 use super::{distributions, maps};
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, LayerEvaluation, Pair};
+use crate::inputs::neuron_name;
 use crate::screen::{grouped, percent_or_dash, ratio};
 use std::collections::BTreeMap;
 
@@ -122,9 +123,13 @@ fn mistakes(subject: &Subject<'_>, pairs: &[Pair], classes: usize, caption: Stri
 
 /// Where in the image neurons spike: the paper's Fig. 7. Of the first subject.
 pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
+    let mode = match maps::neuron(subject)? {
+        Some(_) => "in mode if".to_owned(),
+        None => format!("as converted ({})", neuron_name(subject.network())),
+    };
     let text = [
         format!(
-            "Neurons of {} in mode if, T = {}, with masks on all labels. A neuron's score at time t is the sum of \
+            "Neurons of {} {mode}, T = {}, with masks on all labels. A neuron's score at time t is the sum of \
              exp(−γ·(t − t′)) over its earlier spikes t′, γ = {}, and a token's activation is the sum of the scores of the channels \
              that spike at t.",
             subject.name(),

@@ -49,7 +49,7 @@ impl Subject<'_> {
         self.network().class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 
-    fn network(&self) -> &Network {
+    pub fn network(&self) -> &Network {
         &self.file.network
     }
 

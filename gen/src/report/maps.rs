@@ -13,7 +13,7 @@ use crate::sweep::point::{Settings, if_it_runs};
 use base64::Engine;
 use isa::Schedule;
 use model::network::{Grid, ImageShape, Operation, Taps, Term, Weights};
-use model::{Executor, Layer, MaskRules, Network, SpikePlane};
+use model::{Configured, Executor, Layer, Network, SpikePlane};
 
 /// How fast a spike is forgotten, per time step.
 pub const GAMMA: f64 = 0.5;
@@ -80,8 +80,24 @@ fn pools(layer: &Layer) -> bool {
     by_channel(layer).is_some_and(|terms| terms.iter().any(|term| term.taps.count() > 1))
 }
 
+fn configured(
+    subject: &Subject<'_>,
+    neuron: Option<Schedule>,
+    mask: &str,
+) -> Result<Option<Configured>, GenError> {
+    let settings = Settings { time_steps: TIME_STEPS, neuron, mask: Some(mask.parse()?), seed: None };
+    if_it_runs(settings.configure(subject.file))
+}
+
+/// The neurons of the maps: the paper's, `if`, or the network's own where it runs with no others.
+pub fn neuron(subject: &Subject<'_>) -> Result<Option<Schedule>, GenError> {
+    let paper = Some(Schedule::EachStep);
+    Ok(configured(subject, paper, "0")?.and(paper))
+}
+
 /// Maps of some images, for several time steps and mask ratios; none if the network cannot run that long.
 pub fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, GenError> {
+    let neuron = neuron(subject)?;
     let images = subject.images;
     let mut figures = Vec::new();
     for image in 0..images.count().min(IMAGES) {
@@ -89,14 +105,7 @@ pub fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, GenError> {
         let mut layer = String::new();
         let masks = if subject.labels().is_empty() { &MASKS[..1] } else { &MASKS };
         for &mask in masks {
-            let rules: MaskRules = mask.parse()?;
-            let settings = Settings {
-                time_steps: TIME_STEPS,
-                neuron: Some(Schedule::EachStep),
-                mask: Some(rules),
-                seed: None,
-            };
-            let Some(configured) = if_it_runs(settings.configure(subject.file))? else {
+            let Some(configured) = configured(subject, neuron, mask)? else {
                 return Ok(Vec::new());
             };
             let shown = shown_layer(&configured);

@@ -74,6 +74,7 @@ pub fn if_it_runs<T>(outcome: Result<T, GenError>) -> Result<Option<T>, GenError
             ModelError::Overflow { .. }
             | ModelError::ScoresBias { .. }
             | ModelError::SlotOrder { .. }
+            | ModelError::MaxPools
             | ModelError::Cost { .. },
         )) => Ok(None),
         Err(error) => Err(error),

@@ -31,8 +31,9 @@ impl Graph {
     /// As [`Graph::logits`].
     pub fn logits_batch(&self, images: &[&[u8]]) -> Result<Vec<Vec<f32>>, ModelError> {
         let shapes = self.shapes()?;
-        let logits =
-            |image: &&[u8]| self.forward(&shapes, image, &mut |_, _| (), Jitter::none()).map(|(logits, _)| logits);
+        let logits = |image: &&[u8]| {
+            self.forward(&shapes, image, &mut |_, _| (), Jitter::none()).map(|(logits, _)| logits)
+        };
         images.par_iter().map(logits).collect()
     }
 

@@ -1,9 +1,7 @@
 //! Linear layers: terms with weights, thresholds that suit them.
 
 use super::builder::{Builder, Fate, Place};
-use model::network::{
-    Grid, Layer, LayerId, Neuron, Operation, Source, Taps, Term, Walk, Weights, Windows,
-};
+use model::network::{Grid, Layer, LayerId, Neuron, Operation, Source, Taps, Term, Walk, Weights, Windows};
 
 /// Share of the membrane that the inputs of a sum may take.
 const ROOM: f64 = (1 << 23) as f64 / 8.0;
