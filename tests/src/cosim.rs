@@ -102,7 +102,18 @@ impl Cosim {
     /// # Errors
     /// If the core does not come up or cannot run the network.
     pub fn session<'a>(&self, network: &'a Configured, world: &SimOptions) -> Result<Session<'a>, String> {
-        let mut accelerator = self.accelerator(world)?;
+        self.loaded(self.accelerator(world)?, network)
+    }
+
+    /// A network loaded into an accelerator, whatever ran there before.
+    ///
+    /// # Errors
+    /// If the core cannot run the network.
+    pub fn loaded<'a>(
+        &self,
+        mut accelerator: Accelerator<SimLink>,
+        network: &'a Configured,
+    ) -> Result<Session<'a>, String> {
         let program = self.program(network, accelerator.window_size())?;
         accelerator.load(&program).map_err(text)?;
         Ok(Session { accelerator, network, program, deadline: self.deadline })

@@ -84,6 +84,10 @@ features! {
     "strips with a shared mask" |s| s.strips() && s.masked() && s.layer.mask.shared;
     "strips of windows" |s| s.strips() && s.windows().is_some();
     "strips of shifted windows" |s| s.strips() && s.windows().is_some_and(|windows| windows.shift > 0);
+    "windows in pieces" |s| s.pieces().is_some();
+    "shifted windows in pieces" |s| s.pieces().is_some_and(|windows| windows.shift > 0);
+    "windows in pieces, two-phase, rotated slots" |s| s.pieces().is_some() && s.schedule() == Some(Schedule::AfterAll) && s.rotates();
+    "windows in pieces, with a mask" |s| s.pieces().is_some() && s.masked() && !s.layer.mask.shared;
     "strips of the image" |s| s.strips() && s.image();
     "several passes, no strips" |s| s.passes() > 1 && !s.strips() && s.layer.neuron.is_some();
     "several passes, several tiles" |s| s.passes() > 1 && s.plan.strips[0].descriptor.tiles > 1;
@@ -254,6 +258,12 @@ impl Seen<'_> {
         }
     }
 
+    /// Windows of which no strip has a whole one.
+    fn pieces(&self) -> Option<Windows> {
+        let d = &self.plan.strips[0].descriptor;
+        self.windows().filter(|windows| ((d.inner_y * d.inner_x) as usize) < windows.tokens())
+    }
+
     /// Whether attention reads the plane head by head.
     fn grouped(&self) -> bool {
         self.linear() && self.plan.plane.as_ref().is_some_and(|plane| plane.groups > 1)
@@ -284,8 +294,10 @@ fn plane_of(term: &Term) -> model::LayerId {
 /// How many layers have each feature.
 #[derive(Clone, Debug)]
 pub struct Coverage {
-    networks: u64,
-    layers: u64,
+    /// Networks that were looked at.
+    pub networks: u64,
+    /// Layers of them all.
+    pub layers: u64,
     counts: Vec<u64>,
 }
 
@@ -323,11 +335,9 @@ impl Coverage {
 }
 
 impl Display for Coverage {
+    /// Lines of a table.
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{:>8} networks\n{:>8} layers, of which have", self.networks, self.layers)?;
-        for (feature, count) in FEATURES.iter().zip(&self.counts) {
-            writeln!(f, "{count:>8} {}", feature.name)?;
-        }
-        Ok(())
+        let counted = FEATURES.iter().zip(&self.counts);
+        counted.into_iter().try_for_each(|(feature, count)| writeln!(f, "| {} | {count} |", feature.name))
     }
 }

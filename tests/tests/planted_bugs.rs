@@ -17,7 +17,7 @@ use tests::cosim::{checks, recovery, walks};
 type Check = (&'static str, fn(&Cosim) -> Result<(), String>);
 
 const CHECKS: &[Check] = &[
-    ("networks", |core| random_networks(core, 0..100, Worlds::Quiet).map(drop)),
+    ("networks", |core| random_networks(core, 0..110, Worlds::Quiet).map(drop)),
     ("stalls", |core| random_networks(core, 0..60, Worlds::Rough).map(drop)),
     ("order", |core| reads_wait_for_writes(core, 0..400)),
     ("events", |core| checks::events_follow_spikes(core, 0..20)),
@@ -28,6 +28,7 @@ const CHECKS: &[Check] = &[
     ("interrupts", checks::interrupts_follow_their_enables),
     ("refusals", |core| malformed_descriptors(core, MALFORMED)),
     ("bad runs", recovery::bad_runs),
+    ("long counts", tests::cosim::counters::counters_go_on),
     ("busy starts", |core| recovery::starts_while_busy(core, 0..6)),
     ("bus errors", |core| recovery::bus_errors(core, 211)),
     ("soft resets", |core| recovery::soft_resets(core, 0..100)),
@@ -205,7 +206,7 @@ bugs! {
         "end else if (rready) begin" => "end else if (rready | BUG) begin";
     "events" "engine" "null events count as events":
         "count_event = event_taken & ~scanner_event_null;" => "count_event = event_taken & (~scanner_event_null | BUG);";
-    "events" "perf_counters" "events are counted in 16 bits":
+    "long counts" "perf_counters" "events are counted in 16 bits":
         "count_events <= count_events + 32'd1;" => "count_events <= BUG ? {16'd0, count_events[15:0] + 16'd1} : count_events + 32'd1;";
     "masks" "lfsr_mask_gate" "masks do nothing":
         "transmitted = spiked & kept" => "transmitted = spiked & (BUG | kept)";

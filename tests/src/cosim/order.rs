@@ -16,7 +16,8 @@ use std::time::Duration;
 pub fn reads_wait_for_writes(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
     let seeds: Vec<u64> = seeds.collect();
     in_parallel(&seeds, |&seed| {
-        let case = Case::random(seed, 1);
+        // Attention is rare in small networks.
+        let case = if seed.is_multiple_of(2) { Case::random(seed, 1) } else { Case::one_window(seed, 2) };
         let network = matrices_last(&case.network);
         let network = network.configure(&case.options).map_err(|error| format!("seed {seed}: {error}"))?;
         let world = SimOptions { latency: 0..=300, outstanding: 16, ..rough_world(seed) };
