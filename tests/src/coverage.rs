@@ -92,7 +92,7 @@ features! {
     "several passes, no strips" |s| s.passes() > 1 && !s.strips() && s.layer.neuron.is_some();
     "several passes, several tiles" |s| s.passes() > 1 && s.plan.strips[0].descriptor.tiles > 1;
     "several passes, several chunks" |s| s.passes() > 1 && s.plan.strips[0].descriptor.chunks > 1;
-    "windows without attention" |s| s.windows().is_some() && !s.plan.plane.as_ref().is_some_and(|plane| plane.groups > 1);
+    "windows without attention" |s| s.windows().is_some() && s.plan.plane.as_ref().is_none_or(|plane| plane.groups <= 1);
     "windows with taps" |s| s.windows().is_some() && s.any_term(|term| term.taps != Taps::TOKEN);
     "shifted windows" |s| s.windows().is_some_and(|windows| windows.shift > 0);
     "if" |s| s.schedule() == Some(Schedule::EachStep) && !s.hard();
@@ -112,7 +112,7 @@ features! {
     "attention behind a convolution" |s| s.attention() && s.network.layers.iter().take_while(|layer| *layer != s.layer).any(convolves);
     "a convolution behind attention" |s| convolves(s.layer) && s.network.layers.iter().take_while(|layer| *layer != s.layer).any(attends);
     "keys, queries or values with taps" |s| s.grouped() && s.any_term(|term| term.taps != Taps::TOKEN);
-    "time steps no multiple of 8" |s| s.network.time_steps() % 8 != 0;
+    "time steps no multiple of 8" |s| !s.network.time_steps().is_multiple_of(8);
     "1 time step" |s| s.network.time_steps() == 1;
     "2 to 8 time steps" |s| (2..=8).contains(&s.network.time_steps());
     "9 to 16 time steps" |s| (9..=16).contains(&s.network.time_steps());
@@ -236,7 +236,7 @@ impl Seen<'_> {
     }
 
     fn rotates(&self) -> bool {
-        self.layer.rotate % self.network.time_steps() != 0
+        !self.layer.rotate.is_multiple_of(self.network.time_steps())
     }
 
     fn masked(&self) -> bool {
