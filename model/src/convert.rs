@@ -39,7 +39,7 @@ pub fn convert(checkpoint: &Checkpoint, options: &ConvertOptions) -> Result<Netw
 /// Converts a graph, and says for each layer what became of its float values.
 ///
 /// # Errors
-/// As [`lower`].
+/// As [`lower()`].
 pub fn convert_and_measure(graph: Graph, options: &ConvertOptions) -> Result<Converted, ModelError> {
     let graph = Graph { name: options.name.clone(), ..graph };
     let options = LowerOptions { schedule: options.schedule, time_steps: options.time_steps };

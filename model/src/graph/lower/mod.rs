@@ -1,12 +1,12 @@
 //! From a float graph to an integer network.
 //!
-//! Nodes are read in their order. What stands between two activations is affine and is gathered as an [`Expression`](expression::Expression) over the
+//! Nodes are read in their order. What stands between two activations is affine and is gathered as an `Expression` over the
 //! planes of activations; each activation makes one layer of it. One file a pass:
 //!
-//! - [`fold_batch_norm`], [`fold_pooling`], [`flatten`], [`merge_terms`] extend expressions, [`compose`] makes one map of two;
-//! - [`scales`] finds integers, [`slot_orders`] the slots of spikes and the order of tokens;
-//! - [`max_pool`], [`attention`], [`readout`] make the layers that are no plain activations of sums;
-//! - [`emit`] writes layers.
+//! - `fold_batch_norm`, `fold_pooling`, `flatten`, `merge_terms` extend expressions, `compose` makes one map of two;
+//! - `scales` finds integers, `slot_orders` the slots of spikes and the order of tokens;
+//! - `max_pool`, `attention`, `readout` make the layers that are no plain activations of sums;
+//! - `emit` writes layers.
 
 mod attention;
 mod compose;
