@@ -252,6 +252,11 @@ fn fire(m: &mut Builder, ports: &Ports, integrate: &Integrate) -> Fire {
         m.named("last_add", &mux(&ports.analog, &mux(&ports.two_phase, &last_count, &last_slot), &lit(1, 1)));
     let counts_adds = &ports.two_phase & &ports.analog;
     let start_steps = m.named("start_steps", &(&load | &(&add & (!&counts_adds | &last_count))));
+    m.assert_formal(
+        "adds_or_steps",
+        "A membrane adds the drive or takes a threshold step, never both at once.",
+        &!(&add & &step),
+    );
     m.set_if(&stepping, &start_steps, &lit(1, 1));
     m.set_if(&stepping, &(&step & &last_step), &lit(0, 1));
     let zero = lit(0, COUNT_BITS);

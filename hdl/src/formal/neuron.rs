@@ -90,7 +90,21 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
             "A power of two is that of a bit plane, up to 7, and of a pass, up to 7.",
             &power.le_lit(14),
         );
-        let inputs = [("two_phase", two_phase.clone()), ("emit", emit.clone()), ("power", power)];
+        let adds = m.input("adds_drive", 1);
+        let step = m.input("step", 1);
+        let adding = m.delay("adding", &adds);
+        m.assume_formal(
+            "adds_or_steps",
+            "A membrane adds the drive or takes a threshold step, as `neuron_control` proves.",
+            &!(&adding & &step),
+        );
+        let inputs = [
+            ("two_phase", two_phase.clone()),
+            ("emit", emit.clone()),
+            ("power", power),
+            ("adds_drive", adds),
+            ("step", step),
+        ];
         let lane = instance(m, "neuron", &neuron, &inputs);
         let transmitted = lane.output("transmitted");
         let emitted = m.delay("emitted", &emit);

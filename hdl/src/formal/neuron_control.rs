@@ -11,7 +11,7 @@ const FILE: &str = "neuron_control.v";
 pub(super) const PROOFS: [Proof; 1] = [Proof {
     name: "partial_sums",
     rule: "the row read is the number of sums begun, the row written that of partial sums completed and handed over; none is written beyond \
-           the last row; a partial sum is never handed to the neurons; no slot is emitted while seeds are taken anew",
+           the last row; a partial sum is never handed to the neurons; no slot is emitted while seeds are taken anew; membranes add or step, never both",
     method: Method::Induction,
     depth: 4,
     cover_depth: 24,
@@ -34,6 +34,7 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             text: "fire_advance = bytes_taken & ~reseeds;",
             changed: "fire_advance = bytes_taken;",
         },
+        Planted { file: FILE, text: "~sum_layer & drive_full & ~stepping;", changed: "~sum_layer & drive_full;" },
     ],
 }];
 
