@@ -109,9 +109,9 @@ fn resets_at_some_cycles_recover() {
 }
 
 #[test]
-fn slow_bus_errors_at_every_third_beat_are_reported() {
-    holds(recovery::bus_errors(&tiny(), 3));
-    holds(recovery::bus_errors(&Cosim::preset("ecp5"), 7));
+fn slow_bus_errors_at_every_seventh_beat_are_reported() {
+    holds(recovery::bus_errors(&tiny(), 7));
+    holds(recovery::bus_errors(&Cosim::preset("ecp5"), 29));
 }
 
 #[test]

@@ -34,7 +34,11 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
             text: "fire_advance = bytes_taken & ~reseeds;",
             changed: "fire_advance = bytes_taken;",
         },
-        Planted { file: FILE, text: "~sum_layer & drive_full & ~stepping;", changed: "~sum_layer & drive_full;" },
+        Planted {
+            file: FILE,
+            text: "~sum_layer & drive_full & ~stepping;",
+            changed: "~sum_layer & drive_full;",
+        },
     ],
 }];
 

@@ -73,6 +73,7 @@ malformed! {
     Dense BadOp "operation 15" |d, _| d.op = 15;
     Dense BadTimeSteps "no time steps" |d, _| d.time_steps = 0;
     Dense BadTimeSteps "65 time steps" |d, _| (d.time_steps, d.chunks, d.tail_steps) = (65, 9, 1);
+    Dense BadTimeSteps "65 time steps with the chunks of one" |d, _| (d.time_steps, d.chunks, d.tail_steps) = (65, 1, 1);
     Dense BadTimeSteps "127 time steps" |d, _| d.time_steps = 127;
     Dense BadTimeSteps "a time step more than its chunks" |d, _| d.time_steps += 1;
     Dense BadTimeSteps "no tail steps" |d, _| d.tail_steps = 0;
