@@ -131,7 +131,7 @@ def from_checkpoint(path: Path) -> Network:
 
 
 def from_network(path: Path) -> Network:
-    """The integers of a file from `gen convert`, as doubles: sums of integers are exact."""
+    """The integers of a network file of version 1, as doubles: sums of integers are exact."""
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()["mst-network"])["network"]
         tensors = {name: file.get_tensor(name).double() for name in file.keys()}

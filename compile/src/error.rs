@@ -30,7 +30,7 @@ pub enum ProgramError {
         index: usize,
         /// Name of the layer.
         layer: String,
-        /// What was counted: `fan-in`.
+        /// What was counted: `tokens of a window`.
         what: String,
         /// The value found.
         found: i64,

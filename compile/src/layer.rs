@@ -1,15 +1,17 @@
-//! The descriptor of one layer: its operation, operands and walk. See [`isa::descriptor`].
+//! A layer on its way into a program: what it reads, and how it is cut.
 
-use crate::ProgramError;
-use crate::parameters;
+use crate::cut::{Cut, Kind, PassCut, Reading, SegmentCut, passes};
+use crate::limits;
 use crate::plane::padded;
 use crate::walk::{Blocks, Strides};
+use crate::{ProgramError, cut};
 use isa::layout::PARAMETER_ROWS;
 use isa::program::{InputLayout, LogitsLayout, PlaneLayout, TokenOrder};
-use isa::{CHUNK_STEPS, CoreConfig, Descriptor, Neuron, Op};
-use model::network::{Gather, Layer, LayerId, Operation, Walk};
+use isa::{CoreConfig, Op, Schedule, Taps};
+use model::network::{Layer, LayerId, Operation, Source, Term, Walk, Weights};
 
 /// A layer on its way into a program.
+#[derive(Clone, Copy)]
 pub struct Site<'a> {
     /// Index of the layer.
     pub index: usize,
@@ -25,48 +27,75 @@ pub struct Site<'a> {
     pub core: &'a CoreConfig,
     /// Layouts of all planes.
     pub planes: &'a [Option<PlaneLayout>],
+    /// The rows cut from the image, one a term; empty if the layer reads planes.
+    pub inputs: &'a [InputLayout],
+    /// Channels of the image.
+    pub image_channels: usize,
+    /// Where the logits go.
+    pub logits: &'a LogitsLayout,
     /// Names of all layers.
     pub names: &'a [String],
 }
 
-/// How an input row is gathered: the segments' offsets in the plane and the strides of the walk over them.
-struct Reading {
-    segment_bases: Vec<u32>,
-    segment_words: u32,
-    strides: Strides,
-    chunk_stride: u32,
-    group_stride: u32,
-}
-
 impl<'a> Site<'a> {
+    /// The layer's operation.
+    pub fn op(&self) -> Op {
+        match self.layer.operation {
+            Operation::Linear { .. } => Op::Linear,
+            Operation::Scores { .. } => Op::Scores,
+            Operation::Context { .. } => Op::Context,
+        }
+    }
+
+    /// Whether the layer reads the image.
+    pub fn reads_bytes(&self) -> bool {
+        !self.inputs.is_empty()
+    }
+
+    /// The terms of a linear layer.
+    pub fn terms(&self) -> &'a [Term] {
+        match &self.layer.operation {
+            Operation::Linear { terms, .. } => terms,
+            Operation::Scores { .. } | Operation::Context { .. } => &[],
+        }
+    }
+
+    /// When the neurons fire; the readout, which has none, sums up as `two_phase` does.
+    pub fn schedule(&self) -> Schedule {
+        self.layer.schedule().unwrap_or(Schedule::AfterAll)
+    }
+
     /// What an accumulator starts from; see "What the accumulator starts from" in [`isa::layout`].
     pub fn accumulator_start(&self, bias: i32, v0: i32) -> i64 {
         let whole_run = i64::from(bias) * i64::from(self.time_steps);
-        match (&self.layer.operation, self.layer.neuron) {
-            (Operation::Readout { .. }, _) => whole_run,
-            (Operation::Analog { .. }, _) | (_, Neuron::If) => i64::from(bias),
-            (_, Neuron::TwoPhase) => whole_run + i64::from(v0),
+        match self.layer.schedule() {
+            None => whole_run,
+            Some(Schedule::AfterAll) if !self.reads_bytes() => whole_run + i64::from(v0),
+            Some(_) => i64::from(bias),
         }
     }
 
     /// Planes that the layer reads: the inputs, and for attention the matrix.
     pub fn reads(&self) -> (Vec<LayerId>, Option<LayerId>) {
         match &self.layer.operation {
-            Operation::Analog { .. } => (vec![], None),
-            Operation::Dense { input, .. } | Operation::Readout { input, .. } => (vec![*input], None),
-            Operation::Shortcut { inputs, .. } => (inputs.clone(), None),
+            Operation::Linear { .. } => (self.layer.operation.reads(), None),
             Operation::Scores { query, key, .. } => (vec![*query], Some(*key)),
             Operation::Context { scores, value, .. } => (vec![*scores], Some(*value)),
         }
     }
 
+    /// The counts of the whole walk.
+    pub fn blocks(&self) -> Blocks {
+        Blocks::new(self.layer.walk, self.layer.grid)
+    }
+
     /// The plane of an earlier layer.
-    fn plane(&self, id: LayerId) -> Result<&'a PlaneLayout, ProgramError> {
+    pub fn plane(&self, id: LayerId) -> Result<&'a PlaneLayout, ProgramError> {
         let plane = self.planes.get(id.0).and_then(Option::as_ref);
         plane.ok_or_else(|| self.misfit(id, "the readout has no plane to read".to_owned()))
     }
 
-    fn misfit(&self, plane: LayerId, reason: String) -> ProgramError {
+    pub fn misfit(&self, plane: LayerId, reason: String) -> ProgramError {
         ProgramError::Layout {
             index: self.index,
             layer: self.layer.name.clone(),
@@ -75,368 +104,209 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// The strides with which this layer's walk visits a plane.
-    fn strides(&self, id: LayerId, plane: &PlaneLayout, step: u32) -> Result<Strides, ProgramError> {
-        let grid = self.layer.grid;
-        if plane.grid.rows != grid.rows * step as usize || plane.grid.columns != grid.columns * step as usize
-        {
-            return Err(self.misfit(id, format!(
-                "the plane has {} x {} tokens, the layer {} x {} with {step} plane rows and columns a token",
-                plane.grid.rows, plane.grid.columns, grid.rows, grid.columns
-            )));
+    /// How the layer's output row lies: a row of its plane, or of the logits.
+    pub fn row(&self) -> Result<PlaneLayout, ProgramError> {
+        if self.layer.neuron.is_some() {
+            return self.plane(LayerId(self.index)).cloned();
         }
-        Strides::of_plane(self.layer.walk, grid, plane, step).ok_or_else(|| {
-            self.misfit(
-                id,
-                format!(
-                    "its tokens lie {}, which a layer that goes {} cannot visit; \
-                     layers that write or read what attention reads must walk its windows",
-                    order_words(plane.order),
-                    walk_words(self.layer.walk)
-                ),
-            )
+        Ok(PlaneLayout {
+            base: 0,
+            grid: self.layer.grid,
+            order: TokenOrder::Raster,
+            groups: 1,
+            group_channels: self.layer.channels,
+            group_bytes: padded(self.layer.channels, self.core),
+            chunks: 1,
         })
     }
 
-    /// Which column of the weights each byte of the gathered row belongs to.
-    pub fn gathered(&self, input: Option<&InputLayout>) -> Result<Vec<Option<usize>>, ProgramError> {
-        match &self.layer.operation {
-            Operation::Analog { weights, .. } => {
-                let bytes = input.map_or(0, |input| input.row_bytes) as usize;
-                Ok((0..bytes).map(|i| (i < weights.inputs).then_some(i)).collect())
-            }
-            Operation::Dense { input, .. } | Operation::Readout { input, .. } => {
-                let plane = self.plane(*input)?;
-                let segments = if self.merges() { 4 } else { 1 };
-                let byte = |segment: usize, position: usize| {
-                    plane.channel_at(position).map(|channel| segment * plane.channels() + channel)
-                };
-                let row = plane.row_bytes() as usize;
-                Ok((0..segments).flat_map(|s| (0..row).map(move |p| byte(s, p))).collect())
-            }
-            _ => Ok(Vec::new()),
+    /// Tiles of the output row of a group.
+    pub fn tiles(&self) -> Result<u32, ProgramError> {
+        let row = self.row()?;
+        let channels = match self.layer.operation {
+            Operation::Linear { .. } => row.row_bytes(),
+            Operation::Scores { .. } => self.blocks().tokens(),
+            Operation::Context { .. } => row.group_channels as u32,
+        };
+        Ok(channels.div_ceil(self.core.lanes))
+    }
+
+    /// Attention heads; 1 for a linear layer.
+    pub fn heads(&self) -> usize {
+        match self.layer.operation {
+            Operation::Linear { .. } => 1,
+            Operation::Scores { heads, .. } | Operation::Context { heads, .. } => heads,
         }
     }
 
-    fn merges(&self) -> bool {
-        matches!(self.layer.operation, Operation::Dense { gather: Gather::Merge, .. })
-    }
-
-    fn reading(&self, input: Option<&InputLayout>) -> Result<Reading, ProgramError> {
-        match &self.layer.operation {
-            Operation::Analog { .. } => {
-                let (base, row_bytes) = input.map_or((0, 0), |i| (i.base, i.row_bytes));
-                let blocks = Blocks::new(self.layer.walk, self.layer.grid);
-                let strides = Strides::raster(blocks, self.layer.grid.columns as u32 * row_bytes, row_bytes);
-                Ok(Reading {
-                    segment_bases: vec![base],
-                    segment_words: row_bytes / 8,
-                    strides,
-                    chunk_stride: 0,
-                    group_stride: 0,
-                })
+    /// The layer in passes and strips.
+    ///
+    /// # Errors
+    /// [`ProgramError::Layout`] if a plane does not lie as a term reads it, [`ProgramError::Limit`] if not even the partial sums of one token
+    /// fit the core.
+    pub fn cut(&self) -> Result<Cut, ProgramError> {
+        let passes = match &self.layer.operation {
+            Operation::Linear { terms, .. } => {
+                let readings = terms.iter().enumerate().map(|(index, term)| self.reading(index, term));
+                passes(&readings.collect::<Result<Vec<_>, _>>()?, self.core)
             }
-            Operation::Dense { input, .. } | Operation::Readout { input, .. } => {
-                let plane = self.plane(*input)?;
-                let token = plane.token_bytes();
-                let row = plane.grid.columns as u32 * token;
-                let (step, segment_bases) =
-                    if self.merges() { (2, vec![0, token, row, row + token]) } else { (1, vec![0]) };
-                Ok(Reading {
-                    segment_bases: segment_bases.into_iter().map(|offset| plane.base + offset).collect(),
-                    segment_words: plane.row_bytes() / 8,
-                    strides: self.strides(*input, plane, step)?,
-                    chunk_stride: plane.row_bytes(),
-                    group_stride: 0,
-                })
-            }
-            Operation::Shortcut { inputs, .. } => self.reading_of_shortcut(inputs),
             Operation::Scores { query, .. } => {
                 let plane = self.plane(*query)?;
-                Ok(Reading {
-                    segment_bases: vec![plane.base],
-                    segment_words: plane.group_bytes / 8,
-                    strides: self.strides(*query, plane, 1)?,
-                    chunk_stride: plane.row_bytes(),
-                    group_stride: plane.group_bytes,
-                })
+                vec![attention_pass(plane, plane.group_bytes)]
             }
             Operation::Context { scores, .. } => {
                 let plane = self.plane(*scores)?;
-                let blocks = Blocks::new(self.layer.walk, self.layer.grid);
-                Ok(Reading {
-                    segment_bases: vec![plane.base],
-                    segment_words: plane.row_bytes() / 8,
-                    strides: Strides::linear(blocks, plane.token_bytes()),
-                    chunk_stride: plane.row_bytes(),
-                    group_stride: blocks.count() * blocks.tokens() * plane.token_bytes(),
-                })
+                vec![attention_pass(plane, plane.row_bytes())]
+            }
+        };
+        let token = if self.schedule() == Schedule::EachStep { self.time_steps } else { 1 };
+        let kept = passes.len() > 1 && self.layer.neuron.is_some();
+        let most = if kept { self.core.sum_rows / token } else { u32::MAX };
+        let strips = self.blocks().strips(most);
+        Ok(Cut { passes, strips: strips.ok_or_else(|| limits::too_few_sums(self))? })
+    }
+
+    fn reading(&self, index: usize, term: &Term) -> Result<Reading, ProgramError> {
+        match term.source {
+            // All terms of the layer read the image, and the host has gathered all taps of each in one row. Its bytes lie channel behind channel, not on the bytes of the output's channels, so
+            // that gains become rows of weights.
+            Source::Image => {
+                let source = (&self.inputs[index]).into();
+                Ok(Reading { source, taps: Taps::TOKEN, shift: term.shift, kind: Kind::Dense })
+            }
+            Source::Plane(id) => {
+                let plane = self.plane(id)?;
+                let kind = match term.weights {
+                    Weights::Dense(_) => Kind::Dense,
+                    Weights::Diagonal(_) => Kind::Diagonal,
+                };
+                if kind == Kind::Diagonal {
+                    self.check_diagonal(id, plane)?;
+                }
+                Ok(Reading { source: plane.into(), taps: term.taps, shift: term.shift, kind })
             }
         }
     }
 
-    /// All planes of a shortcut must lie alike: one set of strides serves them all, and each lane reads its own byte.
-    fn reading_of_shortcut(&self, inputs: &[LayerId]) -> Result<Reading, ProgramError> {
-        let own = self.plane(LayerId(self.index))?;
-        let mut reading = None;
-        let mut segment_bases = Vec::with_capacity(inputs.len());
-        for &id in inputs {
-            let plane = self.plane(id)?;
-            if !plane.same_channels(own) {
-                return Err(self.misfit(
-                    id,
-                    format!(
-                        "a shortcut reads and writes the same byte of a row, but the plane has {} groups of {} channels in \
-                         {} bytes and the layer's own {} of {} in {}; choose a head size that is a multiple of {}",
-                        plane.groups,
-                        plane.group_channels,
-                        plane.group_bytes,
-                        own.groups,
-                        own.group_channels,
-                        own.group_bytes,
-                        self.core.bus_bytes()
-                    ),
-                ));
-            }
-            let strides = self.strides(id, plane, 1)?;
-            if *reading.get_or_insert(strides) != strides {
-                return Err(
-                    self.misfit(id, "the planes of a shortcut must all have the same token order".to_owned())
-                );
-            }
-            segment_bases.push(plane.base);
+    /// A diagonal term reads and writes the same byte of a row.
+    fn check_diagonal(&self, id: LayerId, plane: &PlaneLayout) -> Result<(), ProgramError> {
+        let own = self.row()?;
+        if plane.same_channels(&own) {
+            return Ok(());
         }
-        Ok(Reading {
-            segment_bases,
-            segment_words: own.row_bytes() / 8,
-            strides: reading.unwrap_or_default(),
-            chunk_stride: own.row_bytes(),
-            group_stride: 0,
-        })
+        let row = |row: &PlaneLayout| {
+            format!("{} groups of {} channels in {} bytes", row.groups, row.group_channels, row.group_bytes)
+        };
+        let reason = format!(
+            "a diagonal term reads and writes the same byte of a row, but the plane has {} and the layer's own {}; choose a head size \
+             that is a multiple of {}, or make the term dense",
+            row(plane),
+            row(&own),
+            self.core.bus_bytes()
+        );
+        Err(self.misfit(id, reason))
     }
 
-    /// The descriptor without the parameter and bias bases and without what must have completed before.
+    /// What a term's segments are read from, for messages and bases; term 0 of attention reads queries or scores.
+    pub fn source(&self, term: usize) -> Source {
+        match &self.layer.operation {
+            Operation::Linear { terms, .. } => terms[term].source,
+            Operation::Scores { query: plane, .. } | Operation::Context { scores: plane, .. } => {
+                Source::Plane(*plane)
+            }
+        }
+    }
+
+    /// The strides with which this layer's walk visits a source.
     ///
     /// # Errors
-    /// [`ProgramError::Layout`] if a plane cannot be visited as the layer's walk asks.
-    pub fn descriptor(
-        &self,
-        input: Option<&InputLayout>,
-        logits: &LogitsLayout,
-    ) -> Result<Descriptor, ProgramError> {
-        let blocks = Blocks::new(self.layer.walk, self.layer.grid);
-        let steps = self.time_steps;
-        let chunks = steps.div_ceil(CHUNK_STEPS);
-        let reading = self.reading(input)?;
-        let op = self.op();
-        let mut d = Descriptor {
-            op: op as u32,
-            neuron: if op == Op::Readout { Neuron::TwoPhase } else { self.layer.neuron } as u32,
-            mask_ratio: u32::from(self.layer.mask_ratio),
-            time_steps: steps,
-            tail_steps: steps - CHUNK_STEPS * (chunks - 1),
-            chunks: if op == Op::Analog { 1 } else { chunks },
-            segments: reading.segment_bases.len() as u32,
-            rotate: self.layer.rotate % steps,
-            shift: blocks.shift,
-            rotate_by_block: u32::from(matches!(self.layer.walk, model::network::Walk::Windows(_))),
-            tiles: 1,
-            groups: 1,
-            blocks_y: blocks.blocks_y,
-            blocks_x: blocks.blocks_x,
-            inner_y: blocks.inner_y,
-            inner_x: blocks.inner_x,
-            segment_words: reading.segment_words,
-            input_block_y_stride: reading.strides.block_y,
-            input_block_x_stride: reading.strides.block_x,
-            input_y_stride: reading.strides.y,
-            input_x_stride: reading.strides.x,
-            input_wrap_y: reading.strides.wrap_y,
-            input_wrap_x: reading.strides.wrap_x,
-            input_chunk_stride: reading.chunk_stride,
-            input_group_stride: reading.group_stride,
-            rank: rank(self.order, steps),
-            ..Descriptor::default()
-        };
-        for (base, offset) in d.segment_bases.iter_mut().zip(&reading.segment_bases) {
-            *base = offset + reading.strides.start;
+    /// [`ProgramError::Layout`] if it cannot.
+    pub fn strides(&self, source: Source, lies: &cut::Source, taps: Taps) -> Result<Strides, ProgramError> {
+        // Rows cut from the image lie token by token.
+        let id = if let Source::Plane(id) = source { id } else { LayerId(self.index) };
+        let grid = self.layer.grid;
+        if taps.grid(lies.grid) != Some(grid) {
+            let sides = |axis: isa::Axis| (axis.kernel, axis.stride, axis.padding);
+            return Err(self.misfit(
+                id,
+                format!(
+                    "the plane has {} x {} tokens, the layer {} x {} with (kernel, stride, padding) {:?} down and {:?} across; make them agree",
+                    lies.grid.rows,
+                    lies.grid.columns,
+                    grid.rows,
+                    grid.columns,
+                    sides(taps.rows),
+                    sides(taps.columns)
+                ),
+            ));
         }
-        match &self.layer.operation {
-            Operation::Readout { .. } => self.write_logits(&mut d, logits),
-            Operation::Scores { key, heads, fraction, .. } => {
-                d.fraction = *fraction;
-                self.write_scores(&mut d, blocks, *heads)?;
-                self.read_matrix(&mut d, blocks, *key)?;
+        let token = lies.token_bytes();
+        let row = (lies.grid.columns as u32).wrapping_mul(token);
+        let blocks = self.blocks();
+        match (lies.order, self.layer.walk) {
+            (TokenOrder::Raster, _) => Ok(Strides::raster(
+                blocks,
+                row.wrapping_mul(taps.rows.stride as u32),
+                token.wrapping_mul(taps.columns.stride as u32),
+            )),
+            (TokenOrder::Windows { size, shift }, Walk::Windows(windows))
+                if (size, shift) == (windows.size, windows.shift) && taps == Taps::TOKEN =>
+            {
+                Ok(Strides::linear(blocks, token))
             }
-            Operation::Context { value, heads, fraction, .. } => {
-                d.fraction = *fraction;
-                let group = self.write_plane(&mut d)?.group_bytes;
-                d.groups = *heads as u32;
-                d.tiles = ((self.layer.channels / heads) as u32).div_ceil(self.core.lanes);
-                d.output_words = group / 8;
-                d.output_group_stride = group;
-                self.read_matrix(&mut d, blocks, *value)?;
-            }
-            Operation::Shortcut { inputs, .. } => {
-                self.write_plane(&mut d)?;
-                d.matrix_rows = inputs.len() as u32;
-            }
-            Operation::Analog { .. } | Operation::Dense { .. } => {
-                self.write_plane(&mut d)?;
+            (TokenOrder::Scores { .. }, Walk::Windows(_)) => Ok(Strides::linear(blocks, token)),
+            (order, walk) => {
+                let taps = if taps == Taps::TOKEN { "" } else { " with taps on neighbours" };
+                Err(self.misfit(
+                    id,
+                    format!(
+                        "its tokens lie {}, which a layer that goes {}{taps} cannot visit; \
+                         layers that write or read what attention reads must walk its windows",
+                        order_words(order),
+                        walk_words(walk)
+                    ),
+                ))
             }
         }
-        if matches!(op, Op::Analog | Op::Dense | Op::Readout) {
-            d.matrix_rows = d.segments * d.segment_words * 8;
-        }
-        Ok(d)
     }
 
-    /// The layer's operation.
-    pub fn op(&self) -> Op {
-        match self.layer.operation {
-            Operation::Analog { .. } => Op::Analog,
-            Operation::Dense { .. } => Op::Dense,
-            Operation::Shortcut { .. } => Op::Shortcut,
-            Operation::Scores { .. } => Op::Scores,
-            Operation::Context { .. } => Op::Context,
-            Operation::Readout { .. } => Op::Readout,
-        }
-    }
-
-    /// The output as whole rows of the layer's own plane.
-    fn write_plane(&self, d: &mut Descriptor) -> Result<&'a PlaneLayout, ProgramError> {
-        let own = self.plane(LayerId(self.index))?;
-        let strides = self.strides(LayerId(self.index), own, 1)?;
-        d.tiles = own.row_bytes().div_ceil(self.core.lanes);
-        d.output_words = own.row_bytes() / 8;
-        d.output_base = own.base;
-        self.write_strides(d, strides);
-        d.output_chunk_stride = own.row_bytes();
-        Ok(own)
-    }
-
-    fn write_strides(&self, d: &mut Descriptor, strides: Strides) {
-        d.output_base += strides.start;
-        d.output_block_y_stride = strides.block_y;
-        d.output_block_x_stride = strides.block_x;
-        d.output_y_stride = strides.y;
-        d.output_x_stride = strides.x;
-        d.output_wrap_y = strides.wrap_y;
-        d.output_wrap_x = strides.wrap_x;
-    }
-
-    /// Scores lie head by head, window by window, query by query.
-    fn write_scores(&self, d: &mut Descriptor, blocks: Blocks, heads: usize) -> Result<(), ProgramError> {
-        let own = self.plane(LayerId(self.index))?;
-        d.groups = heads as u32;
-        d.tiles = blocks.tokens().div_ceil(self.core.lanes);
-        d.output_words = own.row_bytes() / 8;
-        d.output_base = own.base;
-        self.write_strides(d, Strides::linear(blocks, own.token_bytes()));
-        d.output_chunk_stride = own.row_bytes();
-        d.output_group_stride = blocks.count() * blocks.tokens() * own.token_bytes();
-        Ok(())
-    }
-
-    /// K or V: the rows of a window's tokens, which must follow each other in memory.
-    fn read_matrix(&self, d: &mut Descriptor, blocks: Blocks, id: LayerId) -> Result<(), ProgramError> {
-        let plane = self.plane(id)?;
-        self.strides(id, plane, 1)?;
-        d.matrix_rows = blocks.tokens();
-        d.matrix_words = plane.group_bytes / 8;
-        d.matrix_base = plane.base;
-        d.matrix_group_stride = plane.group_bytes;
-        d.matrix_block_stride = blocks.tokens() * plane.token_bytes();
-        d.matrix_token_stride = plane.token_bytes();
-        d.matrix_chunk_stride = plane.row_bytes();
-        Ok(())
-    }
-
-    fn write_logits(&self, d: &mut Descriptor, logits: &LogitsLayout) {
-        d.tiles = logits.plane_bytes.div_ceil(self.core.lanes);
-        d.output_words = logits.plane_bytes / 8;
-        d.output_base = logits.base;
-        d.output_chunk_stride = logits.plane_bytes;
-    }
-
-    /// Bytes of the layer's parameter blocks and stored matrices, and of its bias rows.
+    /// Bytes of the layer's parameter blocks, of its stored weights, and of its bias rows.
     ///
     /// # Errors
     /// [`ProgramError::Layout`] if the layer reads a plane that is none.
-    pub fn stored_bytes(&self, input: Option<&InputLayout>) -> Result<[u64; 2], ProgramError> {
+    pub fn stored_bytes(&self, cut: &Cut) -> Result<[u64; 3], ProgramError> {
         let lanes = u64::from(self.core.lanes);
         let block = u64::from(PARAMETER_ROWS) * 2 * lanes;
-        let blocks = Blocks::new(self.layer.walk, self.layer.grid);
-        let windows = u64::from(blocks.count());
-        // Tiles of an output row, each with a block and `rows` rows of weights.
-        let stored =
-            |row_bytes: u32, rows: u64| u64::from(row_bytes).div_ceil(lanes) * (block + rows * lanes);
-        let own_row = || Ok::<_, ProgramError>(self.plane(LayerId(self.index))?.row_bytes());
-        match &self.layer.operation {
-            Operation::Analog { .. } => {
-                Ok([stored(own_row()?, input.map_or(0, |input| input.row_bytes).into()), 0])
+        let tiles = self.heads() as u64 * u64::from(self.tiles()?);
+        let blocks = self.blocks();
+        Ok(match self.layer.operation {
+            Operation::Linear { .. } => {
+                let copies = if self.own_parameters() { cut.strips.len() as u64 } else { 1 };
+                [copies * tiles * block, tiles * cut.matrix_rows() * lanes, 0]
             }
-            Operation::Dense { input, .. } => {
-                let segments = if self.merges() { 4 } else { 1 };
-                Ok([stored(own_row()?, segments * u64::from(self.plane(*input)?.row_bytes())), 0])
+            Operation::Scores { .. } => {
+                let rows = tiles * u64::from(blocks.tokens());
+                [tiles * u64::from(blocks.count()) * block, 0, rows * 2 * lanes]
             }
-            Operation::Readout { input, .. } => {
-                let row = padded(self.layer.channels, self.core);
-                Ok([stored(row, self.plane(*input)?.row_bytes().into()), 0])
-            }
-            Operation::Shortcut { inputs, .. } => Ok([stored(own_row()?, inputs.len() as u64), 0]),
-            Operation::Scores { heads, .. } => {
-                let keys = u64::from(blocks.tokens());
-                let tiles = *heads as u64 * keys.div_ceil(lanes);
-                Ok([tiles * windows * block, tiles * keys * 2 * lanes])
-            }
-            Operation::Context { heads, .. } => {
-                let tiles = *heads as u64 * ((self.layer.channels / heads) as u64).div_ceil(lanes);
-                Ok([tiles * windows * block, 0])
-            }
-        }
+            Operation::Context { .. } => [tiles * u64::from(blocks.count()) * block, 0, 0],
+        })
     }
 
-    /// Appends the layer's parameter blocks and stored matrices.
-    ///
-    /// # Errors
-    /// [`ProgramError::Limit`] if a parameter does not fit.
-    pub fn push_parameters(
-        &self,
-        bytes: &mut Vec<u8>,
-        input: Option<&InputLayout>,
-    ) -> Result<(), ProgramError> {
-        match &self.layer.operation {
-            Operation::Scores { heads, .. } => parameters::push_scores(bytes, self, *heads),
-            Operation::Context { heads, .. } => parameters::push_context(bytes, self, *heads),
-            Operation::Readout { .. } => {
-                let row = PlaneLayout {
-                    base: 0,
-                    grid: self.layer.grid,
-                    order: TokenOrder::Raster,
-                    groups: 1,
-                    group_channels: self.layer.channels,
-                    group_bytes: padded(self.layer.channels, self.core),
-                    chunks: 1,
-                };
-                parameters::push_stored(bytes, self, &row, &self.gathered(input)?)
-            }
-            _ => {
-                parameters::push_stored(bytes, self, self.plane(LayerId(self.index))?, &self.gathered(input)?)
-            }
-        }
+    /// Bytes of the parameter blocks of one strip of a linear layer.
+    pub fn parameter_bytes(&self) -> Result<u64, ProgramError> {
+        Ok(u64::from(PARAMETER_ROWS * 2 * self.core.lanes) * u64::from(self.tiles()?))
+    }
+
+    /// Whether each strip has parameter blocks of its own: their masks go on where those of the strip before end.
+    pub fn own_parameters(&self) -> bool {
+        self.layer.mask.ratio > 0 && !self.layer.mask.shared
     }
 }
 
-/// `rank[slot] = k` with `order[k] = slot`.
-fn rank(order: &[u32], steps: u32) -> Vec<u8> {
-    let mut rank: Vec<u8> = (0..steps as u8).collect();
-    for (k, &slot) in order.iter().enumerate() {
-        if let Some(place) = rank.get_mut(slot as usize) {
-            *place = k as u8;
-        }
-    }
-    rank
+/// The one pass of an attention layer: `bytes` of each token's rows.
+fn attention_pass(plane: &PlaneLayout, bytes: u32) -> PassCut {
+    let reading = Reading { source: plane.into(), taps: Taps::TOKEN, shift: 0, kind: Kind::Dense };
+    PassCut { reading, offset: 0, bytes, segments: vec![SegmentCut { term: 0, tap: 0 }] }
 }
 
 /// The order of tokens in a plane, in words.

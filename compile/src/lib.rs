@@ -1,25 +1,31 @@
-//! Compiles a network for a core: descriptors, parameters and the places of everything in memory, as a [`Program`].
+//! Compiles a network for a core: layers in passes and strips, their records and parameters, and the places of everything in memory, as a [`Program`].
 
 mod allocate;
+mod cut;
 mod error;
 mod layer;
 mod limits;
 mod logits;
 mod parameters;
 mod plane;
+mod records;
 mod walk;
+mod weights;
 
 pub use error::{Part, ProgramError};
 
 use allocate::{Placement, Request, Reuse};
+use cut::Cut;
 use isa::program::{
-    InputLayout, LayerPlan, LogitsLayout, PlaneLayout, Planes, Program, Segment, write_descriptors,
+    InputLayout, LayerPlan, LogitsLayout, PlaneLayout, Planes, Program, Segment, Strip, bytes_of_passes,
+    descriptor_bytes, write_records,
 };
-use isa::{CHUNK_STEPS, CoreConfig, LARGEST_WINDOW, Op, descriptor, layout::LOGIT_BYTES};
+use isa::{CHUNK_STEPS, CoreConfig, LARGEST_WINDOW, layout::LOGIT_BYTES};
 use layer::Site;
-use model::network::Operation;
+use model::network::{Operation, Source};
 use model::{Configured, LayerId};
 use plane::padded;
+use records::Bases;
 
 /// Alignment of parameters, inputs, logits and planes: a multiple of every bus width, and long bursts start on it.
 const ALIGNMENT: usize = 64;
@@ -46,6 +52,38 @@ pub fn compile(
     Compiler::plan_for(network, core, options)?.program()
 }
 
+/// What a network takes of a core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes of the accelerator's memory.
+    pub memory_bytes: u64,
+    /// How each layer is cut.
+    pub layers: Vec<LayerCut>,
+}
+
+/// Into how much a layer is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerCut {
+    /// Slices of its inputs, 1 or more.
+    pub passes: usize,
+    /// Parts of its tokens, 1 or more: a descriptor each.
+    pub strips: usize,
+}
+
+/// What `network` takes of `core`; asks next to no memory of the host.
+///
+/// # Errors
+/// Those of [`compile`].
+pub fn needs(
+    network: &Configured,
+    core: &CoreConfig,
+    options: &ProgramOptions,
+) -> Result<Needs, ProgramError> {
+    let plan = Compiler::plan_for(network, core, options)?;
+    let cut = |cut: &Cut| LayerCut { passes: cut.passes.len(), strips: cut.strips.len() };
+    Ok(Needs { memory_bytes: plan.total_bytes, layers: plan.cuts.iter().map(cut).collect() })
+}
+
 /// How many bytes of the accelerator's memory `network` needs on `core`; takes next to none of the host's.
 ///
 /// # Errors
@@ -63,7 +101,8 @@ struct Compiler<'a> {
     core: &'a CoreConfig,
     names: Vec<String>,
     planes: Vec<Option<PlaneLayout>>,
-    inputs: Vec<Option<InputLayout>>,
+    /// One a term that reads the image.
+    inputs: Vec<Vec<InputLayout>>,
     logits: LogitsLayout,
 }
 
@@ -81,21 +120,22 @@ impl<'a> Compiler<'a> {
     }
 
     fn new(network: &'a Configured, core: &'a CoreConfig) -> Result<Self, ProgramError> {
-        let chunks = network.time_steps().div_ceil(CHUNK_STEPS);
-        let inputs = network.layers.iter().map(|layer| match &layer.operation {
-            Operation::Analog { patch, weights, .. } => Some(InputLayout {
+        let inputs = network.layers.iter().map(|layer| {
+            let Operation::Linear { terms, .. } = &layer.operation else { return Vec::new() };
+            let images = terms.iter().filter(|term| term.source == Source::Image);
+            let input = |taps: isa::Taps| InputLayout {
                 base: 0,
-                row_bytes: padded(weights.inputs, core),
+                row_bytes: padded(taps.count() * network.image.channels, core),
                 grid: layer.grid,
-                patch: *patch,
-            }),
-            _ => None,
+                taps,
+            };
+            images.map(|term| input(term.taps)).collect()
         });
         Ok(Compiler {
             network,
             core,
             names: network.layers.iter().map(|layer| layer.name.clone()).collect(),
-            planes: plane::layouts(network, chunks, core)?,
+            planes: plane::layouts(network, chunks(network), core)?,
             inputs: inputs.collect(),
             logits: LogitsLayout {
                 base: 0,
@@ -114,45 +154,89 @@ impl<'a> Compiler<'a> {
             seed: self.network.seed,
             core: self.core,
             planes: &self.planes,
+            inputs: &self.inputs[index],
+            image_channels: self.network.image.channels,
+            logits: &self.logits,
             names: &self.names,
         }
     }
 
-    /// Says where everything lies. Nothing is made that is larger than a list of the layers.
+    /// Says where everything lies. Nothing is made that is larger than the records.
     fn plan(mut self, options: &ProgramOptions) -> Result<Plan<'a>, ProgramError> {
         let count = self.network.layers.len();
+        let cuts: Vec<Cut> = (0..count).map(|index| self.site(index).cut()).collect::<Result<_, _>>()?;
+        limits::check_cuts(self.network, self.core, &cuts, chunks(self.network))?;
         let alignment = ALIGNMENT as u64;
-        let mut end = (count * descriptor::BYTES) as u64;
+        let records = |cut: &Cut| {
+            cut.strips.len() as u64 * bytes_of_passes(cut.passes.len(), cut.pass_words(self.core))
+        };
+        let descriptors: usize = cuts.iter().map(|cut| cut.strips.len()).sum();
+        let mut end = descriptor_bytes(descriptors) + cuts.iter().map(records).sum::<u64>();
         let mut take = |bytes: u64| {
             let base = end.next_multiple_of(alignment);
             end = base + bytes;
             base
         };
         let mut stored = Vec::with_capacity(count);
-        for index in 0..count {
-            let [parameters, biases] = self.site(index).stored_bytes(self.inputs[index].as_ref())?;
-            stored.push(Stored { bases: [take(parameters), take(biases)], bytes: parameters + biases });
+        for (index, cut) in cuts.iter().enumerate() {
+            let parts = self.site(index).stored_bytes(cut)?;
+            stored.push(Stored { bases: parts.map(&mut take), bytes: parts.iter().sum() });
         }
         let (placements, total_bytes) = self.place(end, &stored, options)?;
+        let layers = self.layers(&cuts, &stored, &placements)?;
+        Ok(Plan {
+            compiler: self,
+            layers,
+            cuts,
+            stored,
+            stored_bytes: end,
+            total_bytes,
+            planes: options.planes,
+        })
+    }
 
-        let mut layers = Vec::with_capacity(count);
-        for (index, Stored { bases: [parameter_base, bias_base], .. }) in stored.iter().enumerate() {
+    /// The layers with their records, when everything has its place.
+    fn layers(
+        &self,
+        cuts: &[Cut],
+        stored: &[Stored],
+        placements: &[Placement],
+    ) -> Result<Vec<LayerPlan>, ProgramError> {
+        // How many descriptors the first layers have: what must have completed is counted in descriptors.
+        let mut descriptors = vec![0];
+        for cut in cuts {
+            descriptors.push(descriptors[descriptors.len() - 1] + cut.strips.len() as u32);
+        }
+        let mut pass_base = descriptor_bytes(descriptors[cuts.len()] as usize);
+        let mut layers = Vec::with_capacity(cuts.len());
+        for (index, cut) in cuts.iter().enumerate() {
             let site = self.site(index);
-            let mut d = site.descriptor(self.inputs[index].as_ref(), &self.logits)?;
-            d.parameter_base = *parameter_base as u32;
-            d.bias_base = if d.op == Op::Scores as u32 { *bias_base as u32 } else { 0 };
-            d.inputs_ready = placements[index].inputs_ready;
-            d.weights_ready = site.reads().1.map_or(0, |id| id.0 as u32 + 1);
-            limits::check_descriptor(self.core, index, &site.layer.name, &d)?;
+            let [parameters, weights, biases] = stored[index].bases;
+            let own = if site.own_parameters() { site.parameter_bytes()? } else { 0 };
+            let mut strips = Vec::with_capacity(cut.strips.len());
+            for (number, strip) in cut.strips.iter().enumerate() {
+                let bases = Bases {
+                    parameters: (parameters + number as u64 * own) as u32,
+                    weights: weights as u32,
+                    biases: biases as u32,
+                    passes: pass_base as u32,
+                };
+                let mut descriptor = site.descriptor(cut, strip, bases)?;
+                descriptor.inputs_ready = descriptors[placements[index].inputs_ready as usize];
+                descriptor.weights_ready = site.reads().1.map_or(0, |id| descriptors[id.0 + 1]);
+                let strip = Strip { descriptor, passes: site.passes(cut, strip)? };
+                limits::check_records(index, &site.layer.name, &strip)?;
+                pass_base += isa::program::pass_bytes(&strip);
+                strips.push(strip);
+            }
             layers.push(LayerPlan {
                 name: site.layer.name.clone(),
-                op: site.op(),
-                descriptor: d,
+                strips,
                 plane: self.planes[index].clone(),
-                input: self.inputs[index].clone(),
+                inputs: self.inputs[index].clone(),
             });
         }
-        Ok(Plan { compiler: self, layers, stored, stored_bytes: end, total_bytes, planes: options.planes })
+        Ok(layers)
     }
 
     /// Gives inputs, logits and planes their places behind the `start` bytes written once, and returns the planes' placements
@@ -207,7 +291,7 @@ impl<'a> Compiler<'a> {
             bytes,
         };
         let parts = (0..self.network.layers.len()).flat_map(|index| {
-            let inputs = self.inputs[index].as_ref().map_or(0, |input| input.bytes() as u64);
+            let inputs = self.inputs[index].iter().map(|input| input.bytes() as u64).sum();
             let spikes = self.planes[index].as_ref().map_or(0, PlaneLayout::bytes);
             let stored = stored.get(index).map_or(0, |stored| stored.bytes);
             [(index, "parameters and weights", stored), (index, "inputs", inputs), (index, "spikes", spikes)]
@@ -254,8 +338,8 @@ impl<'a> Compiler<'a> {
 
 /// What is written to memory once for one layer.
 struct Stored {
-    /// Byte offsets of its parameters and of its bias rows.
-    bases: [u64; 2],
+    /// Byte offsets of its parameters, of its weights and of its bias rows.
+    bases: [u64; 3],
     /// How much that is.
     bytes: u64,
 }
@@ -264,6 +348,7 @@ struct Stored {
 struct Plan<'a> {
     compiler: Compiler<'a>,
     layers: Vec<LayerPlan>,
+    cuts: Vec<Cut>,
     stored: Vec<Stored>,
     /// Bytes written once.
     stored_bytes: u64,
@@ -273,18 +358,24 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn program(self) -> Result<Program, ProgramError> {
-        let Plan { compiler, layers, stored, stored_bytes, total_bytes, planes } = self;
+        let Plan { compiler, layers, cuts, stored, stored_bytes, total_bytes, planes } = self;
         let network = compiler.network;
         let mut bytes = Vec::new();
         let refused = |_| ProgramError::Host { network: network.name.clone(), bytes: stored_bytes };
         bytes.try_reserve_exact(stored_bytes as usize).map_err(refused)?;
-        bytes.resize(layers.len() * descriptor::BYTES, 0);
-        write_descriptors(&mut bytes, &layers);
-        for (index, Stored { bases: [parameter_base, bias_base], .. }) in stored.iter().enumerate() {
-            let site = compiler.site(index);
-            bytes.resize(*parameter_base as usize, 0);
-            site.push_parameters(&mut bytes, compiler.inputs[index].as_ref())?;
-            bytes.resize(*bias_base as usize, 0);
+        bytes.resize(isa::program::record_bytes(&layers) as usize, 0);
+        write_records(&mut bytes, 0, &layers);
+        for (index, Stored { bases: [parameters, weights, biases], .. }) in stored.iter().enumerate() {
+            let (site, cut) = (compiler.site(index), &cuts[index]);
+            bytes.resize(*parameters as usize, 0);
+            match &site.layer.operation {
+                Operation::Linear { .. } => parameters::push_linear(&mut bytes, &site, cut)?,
+                Operation::Scores { heads, .. } => parameters::push_scores(&mut bytes, &site, *heads)?,
+                Operation::Context { heads, .. } => parameters::push_context(&mut bytes, &site, *heads)?,
+            }
+            bytes.resize(*weights as usize, 0);
+            weights::push(&mut bytes, &site, cut)?;
+            bytes.resize(*biases as usize, 0);
             if let Operation::Scores { heads, bias, .. } = &site.layer.operation {
                 parameters::push_bias_rows(&mut bytes, &site, *heads, bias)?;
             }
@@ -305,4 +396,9 @@ impl Plan<'_> {
             second: None,
         })
     }
+}
+
+/// Chunks of 8 time steps that a network runs.
+fn chunks(network: &Configured) -> u32 {
+    network.time_steps().div_ceil(CHUNK_STEPS)
 }

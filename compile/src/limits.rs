@@ -1,9 +1,13 @@
 //! What a core refuses, found before anything is sent to it.
 
 use crate::ProgramError;
+use crate::cut::Cut;
 use crate::layer::Site;
-use isa::config::{LARGEST_BIAS_ROWS, LARGEST_FAN_IN, LARGEST_MEMBRANE_BITS, LARGEST_WEIGHT_ROWS};
-use isa::{CoreConfig, Descriptor, MAX_COUNT, MAX_SEGMENTS, MAX_TIME_STEPS, descriptor};
+use isa::config::{
+    LARGEST_BIAS_ROWS, LARGEST_FAN_IN, LARGEST_MEMBRANE_BITS, LARGEST_SUM_ROWS, LARGEST_WEIGHT_ROWS,
+};
+use isa::program::Strip;
+use isa::{CoreConfig, Descriptor, Field, MAX_COUNT, MAX_TIME_STEPS, Pass, descriptor, pass};
 use model::network::{Network, Operation, Walk};
 use model::{Configured, LayerId};
 
@@ -53,26 +57,21 @@ pub fn check_network(network: &Network, time_steps: u32, core: &CoreConfig) -> R
         match &layer.operation {
             Operation::Scores { heads, .. } | Operation::Context { heads, .. } => {
                 limit("heads", *heads, 255, "use fewer heads")?;
-                if !matches!(layer.walk, Walk::Windows(_)) {
+                let Walk::Windows(windows) = layer.walk else {
                     return refuse(format!(
                         "layer {index} `{}` attends in raster order; give it windows (one of the grid's size for global attention)",
                         layer.name
                     ));
-                }
-                let tokens = if let Walk::Windows(windows) = layer.walk { windows.tokens() } else { 0 };
-                let advice = match larger_core("--bias-rows", tokens as u64, LARGEST_BIAS_ROWS) {
+                };
+                let advice = match larger_core("--bias-rows", windows.tokens() as u64, LARGEST_BIAS_ROWS) {
                     Some(core) => format!("{core}, or use smaller windows"),
                     None => {
                         format!("use smaller windows, as no core has more than {LARGEST_BIAS_ROWS} bias rows")
                     }
                 };
-                limit("tokens of a window", tokens, core.bias_rows as usize, &advice)?;
+                limit("tokens of a window", windows.tokens(), core.bias_rows as usize, &advice)?;
             }
-            Operation::Shortcut { inputs, .. } => {
-                let advice = "add fewer planes in one layer";
-                limit("inputs of the shortcut", inputs.len(), MAX_SEGMENTS as usize, advice)?;
-            }
-            _ => {}
+            Operation::Linear { .. } => {}
         }
     }
     Ok(())
@@ -117,76 +116,152 @@ pub fn check_membranes(network: &Configured, core: &CoreConfig) -> Result<(), Pr
     Ok(())
 }
 
-/// Checks a finished descriptor against the buffers of `core` and the widths of its fields.
+/// Why a layer that keeps a partial sum of each time step cannot be cut into strips: not even one token fits.
+pub fn too_few_sums(site: &Site<'_>) -> ProgramError {
+    let needed = site.time_steps;
+    let mut advice = Vec::from_iter(larger_core("--sum-rows", needed.into(), LARGEST_SUM_ROWS));
+    advice.push("run fewer time steps (`--time-steps`)".to_owned());
+    ProgramError::Limit {
+        index: site.index,
+        layer: site.layer.name.clone(),
+        what: "partial sums of a token between passes".to_owned(),
+        found: needed.into(),
+        allowed: format!("at most {}", site.core.sum_rows),
+        advice: advice.join(", or "),
+    }
+}
+
+/// Checks the passes and strips of all layers: that counts hold them, and that attention's rows fit the core's buffers.
 ///
 /// # Errors
-/// [`ProgramError::Limit`] with the first value that is too large.
-pub fn check_descriptor(
+/// [`ProgramError::Limit`] with the first layer that has too many passes or too long rows, or with the layer that has most strips.
+pub fn check_cuts(
+    network: &Network,
     core: &CoreConfig,
-    index: usize,
-    layer: &str,
-    d: &Descriptor,
+    cuts: &[Cut],
+    chunks: u32,
 ) -> Result<(), ProgramError> {
-    let limit = |what: &str, found: u32, max: u32, advice: &dyn Fn() -> String| {
+    let limit = |index: usize, what: &str, found: usize, max: usize, advice: &dyn Fn() -> String| {
         if found <= max {
             return Ok(());
         }
         Err(ProgramError::Limit {
             index,
-            layer: layer.to_owned(),
+            layer: network.layers[index].name.clone(),
             what: what.to_owned(),
-            found: i64::from(found),
+            found: found as i64,
             allowed: format!("at most {max}"),
             advice: advice(),
         })
     };
-    let op = isa::Op::ALL.get(d.op as usize).copied().unwrap_or(isa::Op::Dense);
-    // A shortcut's row is its segments, whose number `check_network` bounds.
-    let row = if op == isa::Op::Shortcut { 0 } else { d.segments * d.segment_words * 8 };
-    limit("fan-in (padded bytes of an input row)", row, core.max_fan_in, &|| match larger_core(
-        "--max-fan-in",
-        row.next_multiple_of(64).into(),
-        LARGEST_FAN_IN,
-    ) {
-        Some(larger) if row > core.weight_rows => {
-            format!("{larger} and `--weight-rows {}`, or use a narrower layer", row.next_power_of_two())
-        }
-        Some(larger) => format!("{larger}, or use a narrower layer"),
-        None => format!("use a narrower layer, as no core takes more than {LARGEST_FAN_IN}"),
-    })?;
-    let rows = if op.is_attention() { d.chunks * d.segment_words * 8 } else { d.matrix_rows };
-    limit("matrix rows of a job", rows, core.weight_rows, &|| {
-        let fewer = if op.is_attention() && d.chunks > 1 {
-            "use fewer time steps (`--time-steps`) or a narrower layer"
-        } else {
-            "use a narrower layer"
+    for (index, cut) in cuts.iter().enumerate() {
+        limit(index, "passes of a tile", cut.passes.len(), COUNT_MAX, &|| {
+            if core.max_fan_in < LARGEST_FAN_IN {
+                format!(
+                    "generate a core with `--max-fan-in {LARGEST_FAN_IN}` and `--weight-rows {LARGEST_WEIGHT_ROWS}`, or use a narrower layer"
+                )
+            } else {
+                "use a narrower layer or smaller kernels".to_owned()
+            }
+        })?;
+        let Operation::Linear { .. } = network.layers[index].operation else {
+            let row = cut.passes.iter().map(|pass| pass.bytes).max().unwrap_or(0);
+            limit(
+                index,
+                "padded bytes of a row that attends",
+                row as usize,
+                core.max_fan_in as usize,
+                &|| longer_row(row, core),
+            )?;
+            let rows = chunks * row;
+            limit(index, "matrix rows of a job", rows as usize, core.weight_rows as usize, &|| {
+                more_weight_rows(rows, chunks)
+            })?;
+            continue;
         };
-        match larger_core("--weight-rows", rows.next_power_of_two().into(), LARGEST_WEIGHT_ROWS) {
-            Some(larger) => format!("{larger}, or {fewer}"),
-            None => format!("{fewer}, as no core has more than {LARGEST_WEIGHT_ROWS} weight rows"),
-        }
-    })?;
-    check_fields(index, layer, d)
+    }
+    let strips = |cut: &Cut| cut.strips.len();
+    let most = (0..cuts.len()).rev().max_by_key(|&index| strips(&cuts[index])).unwrap_or(0);
+    limit(
+        most,
+        "descriptors of the network, most of which are strips of this layer,",
+        cuts.iter().map(strips).sum(),
+        COUNT_MAX,
+        &|| {
+            if core.sum_rows < LARGEST_SUM_ROWS {
+                format!("generate a core with `--sum-rows` beyond {}, or use a smaller image", core.sum_rows)
+            } else {
+                "use a smaller image".to_owned()
+            }
+        },
+    )
 }
 
-/// Checks that every field holds its value.
-fn check_fields(index: usize, layer: &str, d: &Descriptor) -> Result<(), ProgramError> {
-    let written = Descriptor::from_words(&d.to_words());
-    if written == *d {
-        return Ok(());
+fn longer_row(row: u32, core: &CoreConfig) -> String {
+    match larger_core("--max-fan-in", row.next_multiple_of(64).into(), LARGEST_FAN_IN) {
+        Some(larger) if row > core.weight_rows => {
+            format!(
+                "{larger} and `--weight-rows {}`, or use smaller heads or windows",
+                row.next_power_of_two()
+            )
+        }
+        Some(larger) => format!("{larger}, or use smaller heads or windows"),
+        None => format!("use smaller heads or windows, as no core takes more than {LARGEST_FAN_IN}"),
     }
-    let values = |d: &Descriptor| serde_json::to_value(d).unwrap_or_default();
-    let (wanted, written) = (values(d), values(&written));
-    let field = descriptor::FIELDS.iter().find(|f| wanted[f.name] != written[f.name]);
-    let (name, width) = field.map_or(("rank", 6), |f| (f.name, f.width));
-    Err(ProgramError::Limit {
+}
+
+fn more_weight_rows(rows: u32, chunks: u32) -> String {
+    let fewer = if chunks > 1 {
+        "use fewer time steps (`--time-steps`) or smaller heads or windows"
+    } else {
+        "use smaller heads or windows"
+    };
+    match larger_core("--weight-rows", rows.next_power_of_two().into(), LARGEST_WEIGHT_ROWS) {
+        Some(larger) => format!("{larger}, or {fewer}"),
+        None => format!("{fewer}, as no core has more than {LARGEST_WEIGHT_ROWS} weight rows"),
+    }
+}
+
+/// Checks that every field of a strip's records holds its value.
+///
+/// # Errors
+/// [`ProgramError::Limit`] with the first value that is too large.
+pub fn check_records(index: usize, layer: &str, strip: &Strip) -> Result<(), ProgramError> {
+    let d = &strip.descriptor;
+    let written = Descriptor::from_words(&d.to_words());
+    if written != *d {
+        let values = [d, &written].map(|record| serde_json::to_value(record).unwrap_or_default());
+        return Err(misfit(index, layer, "descriptor", descriptor::FIELDS, values));
+    }
+    for pass in &strip.passes {
+        let written = Pass::from_words(&pass.to_words());
+        if written != *pass {
+            let values = [pass, &written].map(|record| serde_json::to_value(record).unwrap_or_default());
+            return Err(misfit(index, layer, "pass", pass::FIELDS, values));
+        }
+    }
+    Ok(())
+}
+
+/// Names the first field of a record that holds another value than it should.
+fn misfit(
+    index: usize,
+    layer: &str,
+    record: &str,
+    fields: &[Field],
+    [wanted, written]: [serde_json::Value; 2],
+) -> ProgramError {
+    let field = fields.iter().find(|field| wanted[field.name] != written[field.name]);
+    let (name, largest) =
+        field.map_or(("table", u64::from(MAX_COUNT)), |field| (field.name, field.largest()));
+    ProgramError::Limit {
         index,
         layer: layer.to_owned(),
-        what: format!("descriptor field {name}"),
+        what: format!("{record} field {name}"),
         found: wanted[name].as_i64().unwrap_or(-1),
-        allowed: format!("0..{}", 1u64 << width),
+        allowed: format!("0..={largest}"),
         advice: "use a smaller network or a smaller image".to_owned(),
-    })
+    }
 }
 
 /// Checks that a parameter of the neuron at `place` fits the core's membrane.

@@ -1,12 +1,13 @@
-//! The bytes of a layer's parameter blocks, stored matrices and bias rows. See [`isa::layout`].
+//! The bytes of a layer's parameter blocks and bias rows. See [`isa::layout`].
 
+use crate::cut::Cut;
 use crate::layer::Site;
 use crate::walk::Blocks;
 use crate::{ProgramError, limits};
 use isa::layout::{flag, parameter_row};
 use isa::mask;
-use isa::program::PlaneLayout;
-use model::network::{Operation, Walk, Weights, Windows};
+use model::mask::{Lfsr, MaskBits};
+use model::network::{Operation, Walk, Windows};
 
 /// What the parameter block holds for one lane.
 #[derive(Clone, Copy)]
@@ -44,64 +45,45 @@ fn push_block(bytes: &mut Vec<u8>, lanes: &[Lane]) {
     }
 }
 
-/// Appends the parameter blocks of every job of a layer with stored weights, each followed by its matrix. `row` is the layout of
-/// the output row; `inputs` says which column of the weights each byte of the gathered row belongs to.
+/// Appends the parameter blocks of a linear layer: strip by strip, if each has its own, and tile by tile.
 ///
 /// # Errors
 /// [`ProgramError::Limit`] if a parameter does not fit the core's membrane.
-pub fn push_stored(
-    bytes: &mut Vec<u8>,
-    site: &Site<'_>,
-    row: &PlaneLayout,
-    inputs: &[Option<usize>],
-) -> Result<(), ProgramError> {
-    let lanes = site.core.lanes as usize;
-    for tile in 0..(row.row_bytes() as usize).div_ceil(lanes) {
-        let channels: Vec<Option<usize>> = (0..lanes)
-            .map(|lane| tile * lanes + lane)
-            .map(|position| if position < row.row_bytes() as usize { row.channel_at(position) } else { None })
-            .collect();
-        let parameters = channels
-            .iter()
-            .map(|channel| channel.map_or(Ok(Lane::EMPTY), |channel| stored_lane(site, channel)))
-            .collect::<Result<Vec<_>, _>>()?;
-        push_block(bytes, &parameters);
-        match &site.layer.operation {
-            Operation::Analog { weights, .. }
-            | Operation::Dense { weights, .. }
-            | Operation::Readout { weights, .. } => push_weights(bytes, weights, &channels, inputs),
-            Operation::Shortcut { inputs, gains, .. } => {
-                for segment in 0..inputs.len() {
-                    let gain = |channel: &Option<usize>| {
-                        channel.map_or(0, |c| gains[segment * site.layer.channels + c]) as u8
-                    };
-                    bytes.extend(channels.iter().map(gain));
-                }
+pub fn push_linear(bytes: &mut Vec<u8>, site: &Site<'_>, cut: &Cut) -> Result<(), ProgramError> {
+    let row = site.row()?;
+    let lanes = site.tiles()? * site.core.lanes;
+    let lane = |position: u32| match row.channel_at(position as usize) {
+        Some(channel) => stored_lane(site, channel),
+        None => Ok(Lane::EMPTY),
+    };
+    let mut lanes = (0..lanes).map(lane).collect::<Result<Vec<_>, _>>()?;
+    let mut masks: Vec<Option<Lfsr>> = (0..lanes.len())
+        .map(|position| row.channel_at(position).map(|channel| Lfsr::new(site.seed, site.index, channel)))
+        .collect();
+    let strips = if site.own_parameters() { cut.strips.as_slice() } else { &cut.strips[..1] };
+    let mut drawn = 0;
+    for strip in strips {
+        let draws = (strip.tokens_before - drawn) * u64::from(site.time_steps);
+        drawn = strip.tokens_before;
+        for (lane, mask) in lanes.iter_mut().zip(&mut masks) {
+            let Some(mask) = mask else { continue };
+            for _ in 0..draws {
+                mask.draw();
             }
-            Operation::Scores { .. } | Operation::Context { .. } => {}
+            lane.seed = mask.state();
         }
+        lanes.chunks(site.core.lanes as usize).for_each(|tile| push_block(bytes, tile));
     }
     Ok(())
 }
 
-/// One row of weights for every byte of the gathered row; padding on either side has weight 0.
-fn push_weights(bytes: &mut Vec<u8>, weights: &Weights, outputs: &[Option<usize>], inputs: &[Option<usize>]) {
-    for input in inputs {
-        bytes.extend(outputs.iter().map(|output| match (output, input) {
-            (Some(output), Some(input)) => weights.data[output * weights.inputs + input] as u8,
-            _ => 0,
-        }));
-    }
-}
-
 fn stored_lane(site: &Site<'_>, channel: usize) -> Result<Lane, ProgramError> {
-    let (bias, neuron) = match &site.layer.operation {
-        Operation::Analog { bias, .. } => (bias[channel], true),
-        Operation::Dense { bias, .. } | Operation::Shortcut { bias, .. } => (bias[channel], true),
-        Operation::Readout { bias, .. } => (bias[channel], false),
-        Operation::Scores { .. } | Operation::Context { .. } => (0, true),
+    let bias = match &site.layer.operation {
+        Operation::Linear { bias, .. } => bias[channel],
+        Operation::Scores { .. } | Operation::Context { .. } => 0,
     };
-    let (theta, v0) = if neuron { (site.layer.theta[channel], site.layer.v0[channel]) } else { (1, 0) };
+    let fires = site.layer.neuron.is_some();
+    let (theta, v0) = if fires { (site.layer.theta[channel], site.layer.v0[channel]) } else { (1, 0) };
     let start = site.accumulator_start(bias, v0);
     let place = || format!("channel {channel}");
     Ok(Lane {

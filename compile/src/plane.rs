@@ -69,7 +69,7 @@ pub fn layouts(
     let layout = |(index, wish): (usize, Option<(Wish, usize)>)| {
         let layer = &network.layers[index];
         let (order, groups) = match &layer.operation {
-            Operation::Readout { .. } => return None,
+            _ if layer.neuron.is_none() => return None,
             Operation::Scores { heads, .. } => (TokenOrder::Scores { heads: *heads }, 1),
             _ => wish.map_or((TokenOrder::Raster, 1), |(wish, _)| (wish.order, wish.groups)),
         };

@@ -2,7 +2,7 @@
 
 use crate::error::{CoreFault, DriverError};
 use crate::link::Link;
-use isa::program::{Place, Plane, Planes, Program};
+use isa::program::{LayerPlan, Place, Plane, Planes, Program};
 use isa::registers::{self, control, status};
 use isa::{CoreConfig, Counters, LARGEST_WINDOW, Op, PAGE, layout::LOGIT_BYTES};
 use serde::{Deserialize, Serialize};
@@ -183,13 +183,31 @@ impl<L: Link> Accelerator<L> {
     ///
     /// # Errors
     /// If no program is loaded, the image has the wrong size, the core stops, does not finish in time, or answers what it cannot:
-    /// too few layers, an impossible logit, another identity, a memory without the program. After all but the first two, [`reset`](Accelerator::reset) makes it
+    /// too few descriptors, an impossible logit, another identity, a memory without the program. After all but the first two, [`reset`](Accelerator::reset) makes it
     /// usable again. A core that computes wrong but possible logits is found by comparison with the reference only.
     pub fn infer(&mut self, image: &[u8]) -> Result<Inference, DriverError> {
-        let place = self.program()?.first();
+        let counters = self.run_image(image)?;
+        self.answer(counters)
+    }
+
+    /// Writes one image and runs the program on it, like [`infer`](Accelerator::infer), but reads no logits: for a program that has some of
+    /// a network's layers, without the readout. What its layers read of others must be in memory.
+    ///
+    /// # Errors
+    /// Those of [`infer`](Accelerator::infer), but for impossible logits.
+    pub fn run_image(&mut self, image: &[u8]) -> Result<Counters, DriverError> {
+        let program = self.program()?;
+        let (place, count) = (program.first(), program.descriptors() as u32);
         self.write_image(&place, image)?;
-        let count = self.program()?.layers.len() as u32;
-        let counters = self.run(place.descriptor_base, count)?;
+        self.run(place.descriptor_base, count)
+    }
+
+    /// Reads the answer of a run that counted `counters`: the logits that it left in the first place.
+    ///
+    /// # Errors
+    /// If no program is loaded, or what memory holds is no answer: an impossible logit, another identity, a memory without the program.
+    pub fn answer(&mut self, counters: Counters) -> Result<Inference, DriverError> {
+        let place = self.program()?.first();
         self.inference(&place, counters)
     }
 
@@ -220,7 +238,7 @@ impl<L: Link> Accelerator<L> {
         for (index, image) in images.iter().enumerate() {
             program.takes(image).map_err(|error| of(index)(error.into()))?;
         }
-        let (places, count) = (program.places(), program.layers.len() as u32);
+        let (places, count) = (program.places(), program.descriptors() as u32);
         let [first, second] = places.as_slice() else {
             let one = |(index, image)| self.infer(image).map_err(of(index));
             return images.into_iter().enumerate().map(one).collect();
@@ -245,25 +263,34 @@ impl<L: Link> Accelerator<L> {
         Ok(inferences)
     }
 
-    /// Classifies one image and counts each layer: runs the first layer, the first two, and so on, and takes what each run counts
-    /// beyond the one before. So what overlaps between layers counts once, and the cycles add up to those of a whole run.
+    /// Classifies one image and counts each layer, all its strips together: runs the first layer, the first two, and so on, and takes what each
+    /// run counts beyond the one before. So what overlaps between layers counts once, and the cycles add up to those of a whole run.
     ///
     /// # Errors
     /// Those of [`infer`](Accelerator::infer).
     pub fn run_profiled(&mut self, image: &[u8]) -> Result<(Inference, Vec<LayerProfile>), DriverError> {
+        let (counters, profile) = self.profile(image)?;
+        Ok((self.answer(counters)?, profile))
+    }
+
+    /// Counts each layer as [`run_profiled`](Accelerator::run_profiled) does, and all of them together, but reads no logits.
+    ///
+    /// # Errors
+    /// Those of [`run_image`](Accelerator::run_image).
+    pub fn profile(&mut self, image: &[u8]) -> Result<(Counters, Vec<LayerProfile>), DriverError> {
         let place = self.program()?.first();
         self.write_image(&place, image)?;
-        let program = self.program()?;
-        let base = place.descriptor_base;
-        let layers: Vec<(String, Op)> = program.layers.iter().map(|l| (l.name.clone(), l.op)).collect();
+        let layers: Vec<(String, Op, u32)> = self.program()?.layers.iter().map(profiled).collect();
         let mut before = Counters::default();
         let mut profile = Vec::with_capacity(layers.len());
-        for (count, (name, op)) in (1..).zip(layers) {
-            let total = self.run(base, count)?;
+        let mut count = 0;
+        for (name, op, descriptors) in layers {
+            count += descriptors;
+            let total = self.run(place.descriptor_base, count)?;
             profile.push(LayerProfile { name, op, counters: total.beyond(&before) });
             before = total;
         }
-        Ok((self.inference(&place, before)?, profile))
+        Ok((before, profile))
     }
 
     /// The counters since the last start of a run.
@@ -360,15 +387,15 @@ impl<L: Link> Accelerator<L> {
         if completed != count {
             self.still_there()?;
             let layer = self.layer_name(completed as usize);
-            return Err(DriverError::Incomplete { completed, layers: count, layer });
+            return Err(DriverError::Incomplete { completed, descriptors: count, layer });
         }
         let counters = Counters::read(|register| self.link.read_register(register))?;
         self.link.write_register(registers::CONTROL, control::CLEAR_DONE)?;
         Ok(counters)
     }
 
-    /// Waits for the end of a run of `layers` layers. The registers decide: an interrupt may be late, lost or someone else's.
-    fn wait_until_done(&mut self, layers: u32) -> Result<(), DriverError> {
+    /// Waits for the end of a run of `descriptors` descriptors. The registers decide: an interrupt may be late, lost or someone else's.
+    fn wait_until_done(&mut self, descriptors: u32) -> Result<(), DriverError> {
         let started = self.link.clock();
         let mut looked = Duration::ZERO;
         let mut waited = Duration::ZERO;
@@ -388,7 +415,7 @@ impl<L: Link> Accelerator<L> {
                 self.still_there()?;
                 let completed = self.link.read_register(registers::LAYERS_COMPLETED)?;
                 let layer = self.layer_name(completed as usize);
-                return Err(DriverError::Deadline { waited, status, completed, layers, layer });
+                return Err(DriverError::Deadline { waited, status, completed, descriptors, layer });
             }
         }
     }
@@ -401,9 +428,11 @@ impl<L: Link> Accelerator<L> {
         Ok(DriverError::Core(Box::new(CoreFault { status, code, descriptor, layer, address })))
     }
 
-    fn layer_name(&self, index: usize) -> String {
-        let layer = self.program.as_ref().and_then(|program| program.layers.get(index));
-        layer.map_or_else(|| format!("layer {index}"), |layer| layer.name.clone())
+    /// Name of the layer that a descriptor of the run belongs to.
+    fn layer_name(&self, descriptor: usize) -> String {
+        let program = self.program.as_ref();
+        let layer = program.and_then(|program| program.layers.get(program.layer_of(descriptor)?));
+        layer.map_or_else(|| format!("of descriptor {descriptor}"), |layer| layer.name.clone())
     }
 
     /// Reads the answer from `place`.
@@ -429,16 +458,23 @@ impl<L: Link> Accelerator<L> {
     }
 }
 
-/// What memory holds where a program begins: the first word of its first descriptor, whose operation is never 0.
+/// What memory holds where a program begins: the first word of its first descriptor, whose time steps are never 0.
 fn first_word(program: &Program) -> u64 {
-    program.layers.first().map_or(0, |layer| layer.descriptor.to_words()[0])
+    program.strips().next().map_or(0, |strip| strip.descriptor.to_words()[0])
+}
+
+/// Name, operation and number of descriptors of a layer.
+fn profiled(layer: &LayerPlan) -> (String, Op, u32) {
+    let code = layer.strips.first().map_or(0, |strip| strip.descriptor.op);
+    let op = Op::ALL.get(code as usize).copied().unwrap_or(Op::Linear);
+    (layer.name.clone(), op, layer.strips.len() as u32)
 }
 
 /// The core's sizes from its configuration registers.
 fn read_config(link: &mut impl Link) -> Result<CoreConfig, DriverError> {
-    let mut found = [0; 3];
-    for (value, offset) in found.iter_mut().zip([registers::CONFIG0, registers::CONFIG1, registers::CONFIG2])
-    {
+    let mut found = [0; 4];
+    let offsets = [registers::CONFIG0, registers::CONFIG1, registers::CONFIG2, registers::CONFIG3];
+    for (value, offset) in found.iter_mut().zip(offsets) {
         *value = link.read_register(offset)?;
     }
     let core = CoreConfig {
@@ -449,6 +485,7 @@ fn read_config(link: &mut impl Link) -> Result<CoreConfig, DriverError> {
         weight_rows: found[1] >> 16,
         bias_rows: found[2] & 0xffff,
         address_bits: found[2] >> 16 & 0xff,
+        sum_rows: found[3] & 0xffff,
     };
     core.validate().map_err(|source| DriverError::Configuration { registers: found, source })?;
     Ok(core)
@@ -480,6 +517,7 @@ fn same_core(what: &str, expected: &CoreConfig, found: &CoreConfig) -> Result<()
         ("max_fan_in", expected.max_fan_in, found.max_fan_in),
         ("weight_rows", expected.weight_rows, found.weight_rows),
         ("bias_rows", expected.bias_rows, found.bias_rows),
+        ("sum_rows", expected.sum_rows, found.sum_rows),
     ];
     match fields.into_iter().find(|(_, expected, found)| expected != found) {
         Some((field, expected, found)) => {

@@ -35,8 +35,8 @@ pub enum DriverError {
     /// The core's configuration registers make no sense.
     #[error("the configuration registers {registers:08x?} describe no core: {source}")]
     Configuration {
-        /// `CONFIG0`, `CONFIG1`, `CONFIG2`.
-        registers: [u32; 3],
+        /// `CONFIG0` to `CONFIG3`.
+        registers: [u32; 4],
         /// The field that is out of range.
         source: ConfigError,
     },
@@ -92,7 +92,7 @@ pub enum DriverError {
     Core(Box<CoreFault>),
     /// The core did not finish in time.
     #[error(
-        "the run was not over after {waited:?}: STATUS 0x{status:x}, {completed} of {layers} layers completed, `{layer}` is next; \
+        "the run was not over after {waited:?}: STATUS 0x{status:x}, {completed} of {descriptors} descriptors completed, `{layer}` is next; \
          reset the accelerator (`mst reset`), or allow more time (`mst --deadline SECONDS`)"
     )]
     Deadline {
@@ -100,23 +100,23 @@ pub enum DriverError {
         waited: Duration,
         /// The value of `STATUS`.
         status: u32,
-        /// Layers completed.
+        /// Descriptors completed.
         completed: u32,
-        /// Layers of the run.
-        layers: u32,
+        /// Descriptors of the run: one a layer, or one a strip of a layer.
+        descriptors: u32,
         /// Name of the first layer that is not complete.
         layer: String,
     },
-    /// The core says that the run is over, but not every layer of it is.
+    /// The core says that the run is over, but not every descriptor of it is.
     #[error(
-        "STATUS says done with {completed} of {layers} layers completed, `{layer}` is next: the registers contradict each other; \
+        "STATUS says done with {completed} of {descriptors} descriptors completed, `{layer}` is next: the registers contradict each other; \
          reset the accelerator (`mst reset`), then check the link and the bitstream"
     )]
     Incomplete {
-        /// Layers completed.
+        /// Descriptors completed.
         completed: u32,
-        /// Layers of the run.
-        layers: u32,
+        /// Descriptors of the run: one a layer, or one a strip of a layer.
+        descriptors: u32,
         /// Name of the first layer that is not complete.
         layer: String,
     },

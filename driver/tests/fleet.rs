@@ -77,7 +77,7 @@ impl Card {
                 Ok(())
             }
             _ => {
-                let input = PROGRAM.layers[0].input.as_ref().unwrap();
+                let input = &PROGRAM.layers[0].inputs[0];
                 let mut rows = vec![0; input.bytes()];
                 self.core.read_memory(input.base.into(), &mut rows)?;
                 self.log.lock().unwrap().push(rows);

@@ -72,7 +72,7 @@ enum Mischief {
     NeverCompletesAndInterrupts,
     /// The same, and the device's clock stands still.
     NeverCompletesAndStandsStill,
-    /// A start runs this many layers fewer and says done.
+    /// A start runs this many descriptors fewer and says done.
     CompletesEarly(u32),
     /// A start does nothing, but `STATUS` says done and `LAYERS_COMPLETED` all.
     PretendsToComplete,
@@ -393,10 +393,7 @@ fn each_mischief_has_its_error() {
         assert!(matches!(error, DriverError::Deadline { waited, .. } if waited >= DEADLINE), "{error}");
     }
     let early = error_of(CompletesEarly(3)).to_string();
-    assert!(
-        early.contains("7 of 10 layers completed, `context`") || early.contains("`norm` is next"),
-        "{early}"
-    );
+    assert!(early.contains("7 of 10 descriptors completed, `norm` is next"), "{early}");
     // Without a mark in its place, the logits of the image before would be taken for an answer.
     assert!(matches!(error_of(PretendsToComplete), DriverError::Logit { class: 0, .. }));
     assert!(matches!(error_of(MemoryShort), DriverError::Memory { .. } | DriverError::Logit { .. }));

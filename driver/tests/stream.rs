@@ -7,7 +7,7 @@ mod small;
 use driver::link::Link;
 use driver::pcie::{PcieLink, PcieOptions};
 use driver::{Accelerator, DriverError};
-use isa::program::Program;
+use isa::program::{Program, record_bytes};
 use sim::{Card, CardFunction, SoftCore};
 
 const MEMORY: usize = 1 << 20;
@@ -56,7 +56,7 @@ fn a_second_place_moves_nothing_and_overlaps_nothing() {
     let second = two.second.clone().unwrap();
     let inputs = second.inputs.iter().map(|input| (input.base, input.bytes() as u32));
     let mut taken: Vec<(u32, u32)> = inputs.collect();
-    taken.push((second.descriptor_base, two.layers.len() as u32 * 256));
+    taken.push((second.descriptor_base, record_bytes(&two.layers) as u32));
     taken.push((second.logits.base, 4 * second.logits.plane_bytes));
     taken.sort_unstable();
     assert!(u64::from(taken[0].0) >= one.total_bytes);

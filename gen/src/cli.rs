@@ -13,7 +13,7 @@ pub use export_args::{SpikesArgs, VectorsArgs, VerilogArgs};
 pub use run_args::{ImageArgs, NetworkArgs, NeuronArg};
 use std::path::PathBuf;
 
-/// Masked Spiking Transformers on FPGAs: generate the core, convert networks, run and check them.
+/// Spiking vision networks on FPGAs: generate the core, convert networks, run and check them.
 #[derive(Debug, Parser)]
 #[command(
     name = "gen",
@@ -59,7 +59,7 @@ pub enum Command {
         mst_core.f         the files, children first\n  \
         mst_core.json      the sizes, which the driver compares with the core's own\n  \
         mst_core_ports.md  the ports: direction, width, clock, meaning\n  \
-        mst_core.rdl, .h   the registers in SystemRDL and as a C header\n  \
+        mst_core.rdl, .h   the registers in SystemRDL; in C with descriptors, passes and error codes\n  \
         mst_core.core      the package for FuseSoC\n  \
         generated.sha256   all that was written, for `sha256sum -c`\n  \
         mst_core_ip.tcl    a script that packages the core for Vivado's block designs\n\
@@ -69,20 +69,20 @@ pub enum Command {
         The same options give the same bytes. Files of these names are written anew. A file of an earlier run that is not written again is removed if it is as that run\n\
         left it; all other files in the folder stay.")]
     Verilog(VerilogArgs),
-    /// Convert a trained checkpoint into an integer network.
+    /// Convert a trained checkpoint or graph into an integer network.
     #[command(after_help = "Examples:\n  \
         gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst\n  \
         gen convert models/fashion-mnist/checkpoint.safetensors --out net.mst --room-for 32 --report\n\n\
-        The checkpoint's layout is described in docs/checkpoint.md. The same checkpoint and options give the same bytes.")]
+        Checkpoints (Masked Spiking Transformers) and graphs (`mst-graph`: ResNet, VGG, ...) are described in docs/checkpoint.md. The same checkpoint and options give the same bytes.")]
     Convert(ConvertArgs),
     /// Compile a network for a core, into a program that a host loads without the network.
     #[command(after_help = "Examples:\n  \
         gen verilog --preset ecp5 --out rtl && gen compile net.mst --core rtl/mst_core.json --out net.mstp\n  \
         mst --link serial:/dev/ttyUSB0 load net.mstp\n\n\
-        The file holds descriptors, weights and the memory map, with a checksum, for one core, one T and one set of masks. It is refused\n\
+        The file holds descriptors, passes, weights and the memory map, with a checksum, for one core, one T and one set of masks. It is refused\n\
         by a core of other sizes, and by drivers of another interface version.")]
     Compile(CompileArgs),
-    /// Show a network: layers, thresholds, memory, and the range that each layer's sums were proven to keep.
+    /// Show a network: layers, thresholds, the range that each layer's sums were proven to keep; for each preset memory, passes and strips.
     #[command(after_help = "Examples:\n  gen info\n  gen info net.mst --time-steps 16 --json")]
     Info(InfoArgs),
     /// Classify images with the bit-exact reference.
@@ -131,7 +131,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         gen vectors --preset tiny --layers 3 --out vectors\n  \
         gen vectors net.mst --preset ecp5 --out vectors\n\n\
-        Writes `before.bin`, the memory window with descriptors, parameters and the image, `after.bin`, what the reference\n\
+        Writes `before.bin`, the memory window with descriptors, passes, parameters, weights and the image, `after.bin`, what the reference\n\
         says it must hold when the core is done, and `run.json`: sizes of the core, descriptors to run, and where the spikes\n\
         of each layer lie. Places that the run must write hold 0xa5 before. tests/cocotb/ is a bench that uses them.")]
     Vectors(VectorsArgs),
@@ -140,7 +140,8 @@ pub enum Command {
         gen cosim                              three images on the core for an ECP5 board\n  \
         gen cosim --per-layer                  where the cycles go\n  \
         gen cosim --stalls 7 --preset tiny     with random stalls on all bus channels\n  \
-        gen cosim --images 1 --trace out.fst   with waves of every signal\n\n\
+        gen cosim --images 1 --trace out.fst   with waves of every signal\n  \
+        gen cosim large.mst --layers 3..5      two layers of a large network alone\n\n\
         The core is compiled with Verilator (`cargo xtask setup` fetches it) and kept for the next time.\n\
         `useful` is the share of busy cycles that the network's spikes need on that many lanes: their events, a cycle for each\n\
         row without one (null events), and T cycles a token at least. The shares of the busy cycles are another cut of the same\n\
@@ -165,13 +166,13 @@ pub enum Command {
 /// `gen convert`.
 #[derive(Args, Debug)]
 pub struct ConvertArgs {
-    /// The checkpoint: a safetensors file from train/.
+    /// The checkpoint or graph: a safetensors file from train/.
     #[arg(value_name = "CHECKPOINT")]
     pub checkpoint: PathBuf,
     /// Network file to write.
     #[arg(long, value_name = "NET")]
     pub out: PathBuf,
-    /// Name of the network [default: the checkpoint's folder]
+    /// Name of the network [default: the graph's, or the checkpoint's folder]
     #[arg(long)]
     pub name: Option<String>,
     /// Neuron mode of all layers.
@@ -309,6 +310,10 @@ pub struct CosimArgs {
     /// Sizes.
     #[command(flatten)]
     pub core: CoreArgs,
+    /// Run these layers alone, on the planes that the reference gives them: `7`, `3..9` (without 9), `conv1..=conv4` (with conv4), `3..`, by
+    /// index or name as `gen info` shows them [default: all]
+    #[arg(long, value_name = "A..B")]
+    pub layers: Option<String>,
     /// How the simulation goes.
     #[command(flatten)]
     pub simulation: SimulationArgs,

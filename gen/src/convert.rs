@@ -1,16 +1,17 @@
-//! `gen convert`: a checkpoint becomes an integer network.
+//! `gen convert`: a checkpoint or graph becomes an integer network.
 
 use crate::cli::ConvertArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs::neuron_name;
+use crate::operation;
 use crate::origin;
 use crate::precision::{self, PrecisionReport};
 use crate::screen::{Format, count, grouped, json_path, print, print_json};
 use isa::names::{self, NameFault};
 use model::checkpoint::Agreement;
-use model::network::Operation;
-use model::{Checkpoint, ConvertOptions, Network};
+use model::graph::file::GraphFile;
+use model::{ConvertOptions, Network};
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -31,7 +32,7 @@ struct Report<'a> {
     warnings: Vec<String>,
     /// How well the checkpoint computes its own example; null if it has none.
     example: Option<Agreement>,
-    #[serde(flatten)]
+    /// What became of each layer; null without `--report`.
     precision: Option<PrecisionReport>,
 }
 
@@ -41,16 +42,22 @@ const FORGETS: &str = "the checkpoint's path is no Unicode, so that the network 
 /// Checks the checkpoint against its own example, converts it and writes the network.
 pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
     files::refuse_inputs("--out", &args.out, &[("the checkpoint", &args.checkpoint)])?;
-    let name = name(args)?;
-    let checkpoint = Checkpoint::load(&args.checkpoint)?;
-    let warnings: Vec<String> = checkpoint.warnings.iter().map(ToString::to_string).collect();
+    if let Some(named) = &args.name {
+        names::check(named).map_err(|fault| refused_name(format!("`{}`", names::shown(named)), fault))?;
+    }
+    let GraphFile { graph, name: own, warnings } = GraphFile::load(&args.checkpoint)?;
+    let name = name(args, own)?;
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     for warning in &warnings {
         eprintln!("warning: {}", names::printable_lines(warning));
     }
-    let example = origin::check_example(&checkpoint, &args.checkpoint)?;
-    let options =
-        ConvertOptions { neuron: args.neuron.into(), time_steps: args.room_for, ..ConvertOptions::new(name) };
-    let mut converted = model::convert::convert_and_measure(&checkpoint, &options)
+    let example = origin::check_example(&graph, &args.checkpoint)?;
+    let options = ConvertOptions {
+        schedule: args.neuron.into(),
+        time_steps: args.room_for,
+        ..ConvertOptions::new(name)
+    };
+    let mut converted = model::convert::convert_and_measure(graph, &options)
         .map_err(|error| error.in_file(&args.checkpoint))?;
     files::make_folder_of(&args.out)?;
     converted.network.checkpoint = origin::of(&args.checkpoint, &args.out)?;
@@ -86,20 +93,27 @@ pub fn convert(args: &ConvertArgs, format: Format) -> Result<(), GenError> {
     }
 }
 
-/// The name that is asked for, or the checkpoint's.
-fn name(args: &ConvertArgs) -> Result<String, GenError> {
-    let name = args.name.as_ref().map_or_else(|| name_of(&args.checkpoint), OsString::from);
+/// The name that is asked for, the file's own, or that of its place.
+fn name(args: &ConvertArgs, own: Option<String>) -> Result<String, GenError> {
+    if let Some(name) = args.name.clone().or(own) {
+        return Ok(name);
+    }
+    let name = name_of(&args.checkpoint);
     let text = name.to_string_lossy();
-    let fault = match name.to_str().ok_or(NameFault::Unprintable).and_then(names::check) {
-        Ok(()) => return Ok(text.into_owned()),
-        Err(fault) => fault,
-    };
-    let shown = names::shown(&text);
-    let found = match args.name {
-        Some(_) => format!("`{shown}`"),
-        None => format!("not given, and `{shown}` from the checkpoint's path is no name"),
-    };
-    Err(GenError::Option { option: "--name", found, allowed: fault.to_string() })
+    match name.to_str().ok_or(NameFault::Unprintable).and_then(names::check) {
+        Ok(()) => Ok(text.into_owned()),
+        Err(fault) => {
+            let shown = names::shown(&text);
+            Err(refused_name(
+                format!("not given, and `{shown}` from the checkpoint's path is no name"),
+                fault,
+            ))
+        }
+    }
+}
+
+fn refused_name(found: String, fault: NameFault) -> GenError {
+    GenError::Option { option: "--name", found, allowed: fault.to_string() }
 }
 
 fn example_text(example: Option<&Agreement>) -> String {
@@ -125,14 +139,7 @@ fn name_of(checkpoint: &Path) -> OsString {
 }
 
 fn weights(network: &Network) -> usize {
-    let of = |operation: &Operation| match operation {
-        Operation::Analog { weights, .. }
-        | Operation::Dense { weights, .. }
-        | Operation::Readout { weights, .. } => weights.data.len(),
-        Operation::Shortcut { gains, .. } => gains.len(),
-        Operation::Scores { .. } | Operation::Context { .. } => 0,
-    };
-    network.layers.iter().map(|layer| of(&layer.operation)).sum()
+    network.layers.iter().map(|layer| operation::stored(&layer.operation).0).sum()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::inputs::Images;
 use crate::screen::ratio;
 use indicatif::ProgressBar;
 use model::network::Operation;
-use model::{Checkpoint, Classification, Configured, Executor, MaskRatio, Network, synapses};
+use model::{Classification, Configured, Executor, Graph, MaskRatio, Network};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -114,17 +114,13 @@ pub fn evaluate(
 const FLOAT_IMAGES: usize = 64;
 
 /// The classes that the float network gives the images; `progress` moves by one an image.
-pub fn float_classes(
-    checkpoint: &Checkpoint,
-    images: &Images,
-    progress: &ProgressBar,
-) -> Result<Vec<usize>, GenError> {
+pub fn float_classes(graph: &Graph, images: &Images, progress: &ProgressBar) -> Result<Vec<usize>, GenError> {
     let largest = |logits: &Vec<f32>| {
         (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
     };
     let mut classes = Vec::with_capacity(images.count());
     for together in images.all().chunks(FLOAT_IMAGES) {
-        classes.extend(checkpoint.logits_batch(together)?.iter().map(largest));
+        classes.extend(graph.logits_batch(together)?.iter().map(largest));
         progress.inc(together.len() as u64);
     }
     Ok(classes)
@@ -151,11 +147,11 @@ impl Evaluation {
     fn new(network: &Configured, labels: Option<&[usize]>, classified: &[Classification]) -> Evaluation {
         let classes: Vec<usize> = classified.iter().map(Classification::class).collect();
         let spiking = network.layers.len() - 1;
-        let sum = |of: fn(&Classification) -> &[u64]| -> Vec<u64> {
-            (0..spiking).map(|layer| classified.iter().map(|image| of(image)[layer]).sum()).collect()
+        let sum = |layers: usize, of: fn(&Classification) -> &[u64]| -> Vec<u64> {
+            (0..layers).map(|layer| classified.iter().map(|image| of(image)[layer]).sum()).collect()
         };
-        let (fired, spikes) = (sum(|image| &image.fired), sum(|image| &image.spikes));
-        let events = synapses::events(network, &spikes);
+        let (fired, spikes) = (sum(spiking, |image| &image.fired), sum(spiking, |image| &image.spikes));
+        let events = sum(network.layers.len(), |image| &image.synaptic_events);
         let layers: Vec<LayerEvaluation> = (0..network.layers.len())
             .map(|index| {
                 let of = |counts: &[u64]| counts.get(index).copied().unwrap_or(0);
@@ -164,7 +160,7 @@ impl Evaluation {
                 let layer = &network.layers[index];
                 LayerEvaluation {
                     layer: layer.name.clone(),
-                    mask: MaskRatio(layer.mask_ratio).share(),
+                    mask: MaskRatio(layer.mask.ratio).share(),
                     fired: of(&fired),
                     spikes: of(&spikes),
                     rate: ratio(of(&spikes), cells),
@@ -195,7 +191,7 @@ impl Evaluation {
 fn neurons(network: &Configured, index: usize) -> u64 {
     let layer = &network.layers[index];
     let heads = match layer.operation {
-        Operation::Readout { .. } => 0,
+        _ if layer.neuron.is_none() => 0,
         Operation::Scores { heads, .. } => heads,
         _ => 1,
     };
@@ -205,7 +201,7 @@ fn neurons(network: &Configured, index: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{ConvertOptions, RunOptions};
+    use model::{Checkpoint, ConvertOptions, RunOptions};
     use proptest::prelude::*;
     use std::path::Path;
 
@@ -241,6 +237,7 @@ mod tests {
                     logits: (0..10).map(|c| i32::from(c == class)).collect(),
                     fired: vec![2 * spikes; spiking],
                     spikes: vec![spikes; spiking],
+                    synaptic_events: vec![3 * spikes; spiking + 1],
                 })
                 .collect();
             let labels: Vec<usize> = images.iter().map(|&(label, ..)| label).collect();
@@ -257,6 +254,8 @@ mod tests {
             prop_assert_eq!((unlabelled.correct, unlabelled.accuracy), (None, None));
             prop_assert!(unlabelled.confusion().is_none());
             prop_assert_eq!(evaluation.fired, 2 * evaluation.spikes);
+            let each: u64 = images.iter().map(|(.., spikes)| spikes).sum();
+            prop_assert_eq!(evaluation.synaptic_events, 3 * each * network.layers.len() as u64);
             prop_assert_eq!(evaluation.layers.iter().map(|layer| layer.spikes).sum::<u64>(), evaluation.spikes);
             let joules = evaluation.power * STEP_SECONDS * 8.0 * images.len() as f64;
             prop_assert!((joules - evaluation.spikes as f64).abs() < 1e-6 * joules.max(1.0));

@@ -3,12 +3,13 @@
 use crate::cli::InfoArgs;
 use crate::error::GenError;
 use crate::inputs::{self, Loaded, neuron_name};
+use crate::operation;
 use crate::screen::{Align, Format, Table, count, grouped, print, print_json};
-use compile::ProgramOptions;
+use compile::{LayerCut, ProgramOptions};
 use isa::program::Planes;
 use isa::{CoreConfig, LARGEST_WINDOW};
-use model::network::{Gather, Operation, Walk};
-use model::{Configured, Layer, LayerId};
+use model::network::Walk;
+use model::{Configured, Layer, LayerId, MaskRatio};
 use serde::Serialize;
 
 /// Width of the membranes that the proof is shown for; the presets' own.
@@ -33,6 +34,12 @@ struct Report {
 struct LayerReport {
     name: String,
     op: &'static str,
+    /// The terms of a linear layer; absent for attention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms: Option<String>,
+    /// Operation and terms, for a column.
+    #[serde(skip)]
+    words: String,
     rows: usize,
     columns: usize,
     channels: usize,
@@ -42,7 +49,12 @@ struct LayerReport {
     /// Smallest and largest threshold; absent for the readout, which has no neurons.
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<[i32; 2]>,
+    /// What rules call masks of this kind; absent if by the layer's name alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
     mask: f64,
+    /// Whether all tokens drop alike.
+    mask_shared: bool,
     parameters: usize,
     /// Of weights, biases, thresholds and initial membranes in the network file.
     parameter_bytes: usize,
@@ -58,6 +70,9 @@ struct CoreReport {
     preset: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes: Option<u64>,
+    /// Slices of the inputs of each layer, and parts of its tokens; empty if it does not fit.
+    passes: Vec<usize>,
+    strips: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
 }
@@ -89,59 +104,27 @@ pub fn info(args: &InfoArgs, format: Format) -> Result<(), GenError> {
 fn layer(network: &Configured, index: usize) -> LayerReport {
     let layer = &network.layers[index];
     let bounds = network.bounds(LayerId(index));
-    let (weights, biases) = stored(&layer.operation);
+    let (weights, biases) = operation::stored(&layer.operation);
     let neurons = layer.theta.len() + layer.v0.len();
     LayerReport {
         name: layer.name.clone(),
-        op: op_name(&layer.operation),
+        op: operation::kind(layer),
+        terms: operation::terms(layer),
+        words: operation::words(layer),
         rows: layer.grid.rows,
         columns: layer.grid.columns,
         channels: layer.channels,
-        fan_in: fan_in(network, layer),
+        fan_in: operation::fan_in(network, layer),
         walk: walk_name(layer),
         threshold: layer.theta.iter().min().zip(layer.theta.iter().max()).map(|(&low, &high)| [low, high]),
-        mask: f64::from(layer.mask_ratio) / 256.0,
+        label: layer.mask.label.clone(),
+        mask: MaskRatio(layer.mask.ratio).share(),
+        mask_shared: layer.mask.shared,
         parameters: weights + biases + neurons,
         parameter_bytes: weights + 4 * (biases + neurons),
         sum_low: bounds.low,
         sum_high: bounds.high,
         sum_bits: bounds.signed_bits(),
-    }
-}
-
-/// Number of 8-bit weights and of 32-bit biases.
-fn stored(operation: &Operation) -> (usize, usize) {
-    match operation {
-        Operation::Analog { weights, bias, .. }
-        | Operation::Dense { weights, bias, .. }
-        | Operation::Readout { weights, bias, .. } => (weights.data.len(), bias.len()),
-        Operation::Shortcut { gains, bias, .. } => (gains.len(), bias.len()),
-        Operation::Scores { bias, .. } => (0, bias.len()),
-        Operation::Context { .. } => (0, 0),
-    }
-}
-
-/// Name of an operation, as the descriptors call it.
-pub fn op_name(operation: &Operation) -> &'static str {
-    match operation {
-        Operation::Analog { .. } => "analog",
-        Operation::Dense { gather: Gather::Token, .. } => "dense",
-        Operation::Dense { gather: Gather::Merge, .. } => "merge",
-        Operation::Shortcut { .. } => "shortcut",
-        Operation::Scores { .. } => "scores",
-        Operation::Context { .. } => "context",
-        Operation::Readout { .. } => "readout",
-    }
-}
-
-fn fan_in(network: &Configured, layer: &Layer) -> usize {
-    match &layer.operation {
-        Operation::Analog { weights, .. }
-        | Operation::Dense { weights, .. }
-        | Operation::Readout { weights, .. } => weights.inputs,
-        Operation::Shortcut { inputs, .. } => inputs.len(),
-        Operation::Scores { query, heads, .. } => network.layer(*query).channels / heads,
-        Operation::Context { scores, .. } => network.layer(*scores).channels,
     }
 }
 
@@ -156,9 +139,22 @@ fn walk_name(layer: &Layer) -> String {
 fn core(network: &Configured, preset: &'static str) -> CoreReport {
     let config = CoreConfig::preset(preset).expect("the name comes from the list of presets");
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Reuse };
-    match compile::memory_bytes(network, &config, &options) {
-        Ok(bytes) => CoreReport { preset, memory_bytes: Some(bytes), refused: None },
-        Err(error) => CoreReport { preset, memory_bytes: None, refused: Some(error.to_string()) },
+    match compile::needs(network, &config, &options) {
+        Ok(needs) => {
+            let each = |of: fn(&LayerCut) -> usize| needs.layers.iter().map(of).collect();
+            let memory_bytes = Some(needs.memory_bytes);
+            CoreReport {
+                preset,
+                memory_bytes,
+                passes: each(|cut| cut.passes),
+                strips: each(|cut| cut.strips),
+                refused: None,
+            }
+        }
+        Err(error) => {
+            let refused = Some(error.to_string());
+            CoreReport { preset, memory_bytes: None, passes: Vec::new(), strips: Vec::new(), refused }
+        }
     }
 }
 
@@ -186,12 +182,43 @@ fn text(report: &Report) -> String {
     for core in &report.cores {
         text += &match (&core.memory_bytes, &core.refused) {
             (Some(bytes), _) => {
-                format!("core {}: runs it in {} bytes of memory\n", core.preset, grouped(*bytes))
+                let descriptors = count(core.strips.iter().sum(), "descriptor");
+                let bytes = grouped(*bytes);
+                format!("core {}: runs it in {bytes} bytes of memory, {descriptors}\n", core.preset)
             }
             (None, reason) => format!("core {}: {}\n", core.preset, reason.as_deref().unwrap_or("refused")),
         };
     }
-    text
+    text + &cuts(report)
+}
+
+/// The layers that take several passes on some core.
+fn cuts(report: &Report) -> String {
+    let cores: Vec<&CoreReport> = report.cores.iter().filter(|core| core.memory_bytes.is_some()).collect();
+    let mut columns = vec![("", Align::Right), ("layer", Align::Left), ("fan-in", Align::Right)];
+    columns.extend(cores.iter().map(|core| (core.preset, Align::Right)));
+    let mut table = Table::new(&columns);
+    let mut rows = 0;
+    for (index, layer) in report.layers.iter().enumerate() {
+        if cores.iter().all(|core| core.passes[index] == 1) {
+            continue;
+        }
+        let cell = |core: &&CoreReport| match (core.passes[index], core.strips[index]) {
+            (passes, 1) => passes.to_string(),
+            (passes, strips) => format!("{passes} x {strips}"),
+        };
+        let mut row = vec![index.to_string(), layer.name.clone(), layer.fan_in.to_string()];
+        row.extend(cores.iter().map(cell));
+        table.row(row);
+        rows += 1;
+    }
+    if rows == 0 {
+        return String::new();
+    }
+    format!(
+        "\nPasses of the layers that take several, and strips of tokens if more than one:\n{}",
+        table.text()
+    )
 }
 
 fn table(layers: &[LayerReport]) -> Table {
@@ -205,7 +232,8 @@ fn table(layers: &[LayerReport]) -> Table {
         ("fan-in", right),
         ("order", left),
         ("threshold", right),
-        ("mask", right),
+        ("label", left),
+        ("mask", left),
         ("bytes", right),
         ("sums from", right),
         ("to", right),
@@ -220,13 +248,14 @@ fn table(layers: &[LayerReport]) -> Table {
         table.row(vec![
             index.to_string(),
             layer.name.clone(),
-            layer.op.to_owned(),
+            layer.words.clone(),
             format!("{}x{}", layer.rows, layer.columns),
             layer.channels.to_string(),
             layer.fan_in.to_string(),
             layer.walk.clone(),
             threshold,
-            layer.mask.to_string(),
+            layer.label.clone().unwrap_or_default(),
+            if layer.mask_shared { format!("{} shared", layer.mask) } else { layer.mask.to_string() },
             grouped(layer.parameter_bytes as u64),
             layer.sum_low.to_string(),
             layer.sum_high.to_string(),

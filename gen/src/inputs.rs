@@ -6,9 +6,9 @@ use crate::files::{self, Input};
 use crate::origin;
 use crate::screen::{self, count};
 use images::{Dataset, Part, Source, class_text};
-use isa::Neuron;
-use model::network::{ImageShape, MaskSite};
-use model::{Configured, MaskRatio, Network};
+use model::mask_rules::labels;
+use model::network::{ImageShape, Neuron, Reset};
+use model::{Configured, Layer, MaskRatio, Network};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -99,39 +99,54 @@ pub fn refuse_images(option: &'static str, target: &Path, source: &ImageArgs) ->
     files::refuse_inputs(option, target, &inputs)
 }
 
-/// The neuron mode of all layers in a word.
+/// The neuron mode of all layers in a word: `if`, `two_phase`, or `mixed`. Layers with hard reset, which keep their neurons whatever is asked
+/// for, count only where there are no others: `if_hard_reset`.
 pub fn neuron_name(network: &Network) -> &'static str {
-    let mut modes = network.layers.iter().filter(|layer| !layer.theta.is_empty()).map(|layer| layer.neuron);
-    let first = modes.next();
-    match (first, modes.all(|mode| Some(mode) == first)) {
-        (Some(Neuron::If), true) => "if",
-        (Some(Neuron::TwoPhase), true) => "two_phase",
-        _ => "mixed",
+    let neurons = || network.layers.iter().filter_map(|layer| layer.neuron);
+    let mut modes = neurons().filter(|neuron| neuron.reset == Reset::Subtract).map(Neuron::name);
+    match (modes.next(), neurons().next()) {
+        (Some(first), _) if modes.all(|mode| mode == first) => first,
+        (Some(_), _) => "mixed",
+        (None, Some(hard)) => hard.name(),
+        (None, None) => "none",
     }
 }
 
-/// The masks of a network in words: one ratio, one a matrix, or the range of each matrix whose blocks differ.
+/// Most masked layers without a label that are named one by one.
+const NAMED_LAYERS: usize = 4;
+
+/// The masks of a network in words: one ratio, one a label, or the range of each label whose layers differ; then those of layers without a label.
 pub fn mask(network: &Network) -> String {
-    let range = |site| {
-        let masked = network.layers.iter().filter(|layer| layer.mask_site == Some(site));
-        let ratios = masked.map(|layer| MaskRatio(layer.mask_ratio));
-        ratios.clone().min().zip(ratios.max())
+    type Range = (MaskRatio, MaskRatio);
+    let words = |(low, high): Range| if low == high { low.to_string() } else { format!("{low}..{high}") };
+    let range = |layers: &mut dyn Iterator<Item = &Layer>| -> Option<Range> {
+        let ratios: Vec<MaskRatio> = layers.map(|layer| MaskRatio(layer.mask.ratio)).collect();
+        ratios.iter().copied().min().zip(ratios.iter().copied().max())
     };
-    let ranges: Vec<(MaskSite, (MaskRatio, MaskRatio))> =
-        MaskSite::ALL.into_iter().filter_map(|site| Some((site, range(site)?))).collect();
-    let words = |(low, high): (MaskRatio, MaskRatio)| {
-        if low == high { low.to_string() } else { format!("{low}..{high}") }
+    let of_label = |label: &str| {
+        let mut layers = network.layers.iter().filter(|layer| layer.mask.label.as_deref() == Some(label));
+        range(&mut layers)
     };
-    match ranges.first() {
-        None => "0".to_owned(),
-        Some((_, first)) if first.0 == first.1 && ranges.iter().all(|(_, range)| range == first) => {
-            words(*first)
-        }
-        Some(_) => {
-            let each = ranges.iter().map(|&(site, range)| format!("{} {}", site.name(), words(range)));
-            each.collect::<Vec<_>>().join(", ")
-        }
+    let labels = labels(network).into_iter();
+    let labels: Vec<(&str, Range)> = labels.filter_map(|label| Some((label, of_label(label)?))).collect();
+    let others = || network.layers.iter().filter(|layer| layer.mask.label.is_none() && layer.mask.ratio > 0);
+    if let Some(&(_, (low, high))) = labels.first()
+        && low == high
+        && labels.iter().all(|&(_, range)| range == (low, low))
+        && others().next().is_none()
+    {
+        return low.to_string();
     }
+    let mut parts: Vec<String> =
+        labels.into_iter().map(|(label, range)| format!("{label} {}", words(range))).collect();
+    match (others().count(), range(&mut others())) {
+        (0, _) | (_, None) => {}
+        (count, Some(range)) if count > NAMED_LAYERS => {
+            parts.push(format!("{count} layers without a label {}", words(range)));
+        }
+        _ => parts.extend(others().map(|layer| format!("{} {}", layer.name, MaskRatio(layer.mask.ratio)))),
+    }
+    if parts.is_empty() { "0".to_owned() } else { parts.join(", ") }
 }
 
 /// The path that is named, or the folder where the part's files are by default.
@@ -256,6 +271,54 @@ impl Images {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::LayerId;
+    use model::network::{Mask, Operation, Source, Term};
+
+    /// A network of layers that each read the one before: their labels, ratios and neurons.
+    fn network(layers: &[(Option<&str>, u8, Neuron)]) -> Network {
+        let image = ImageShape { height: 1, width: 1, channels: 1 };
+        let grid = image.grid();
+        let layer = |(index, &(label, ratio, neuron)): (usize, &(Option<&str>, u8, Neuron))| {
+            let source = index.checked_sub(1).map_or(Source::Image, |before| Source::Plane(LayerId(before)));
+            let term = Term { source, ..Term::dense(LayerId(0), vec![1]) };
+            let operation = Operation::Linear { terms: vec![term], bias: vec![0] };
+            let mask = Mask { label: label.map(str::to_owned), ratio, shared: false };
+            Layer { mask, neuron: Some(neuron), ..Layer::new(format!("l{index}"), operation, grid, vec![1]) }
+        };
+        let mut layers: Vec<Layer> = layers.iter().enumerate().map(layer).collect();
+        let last = Term::dense(LayerId(layers.len() - 1), vec![1]);
+        layers.push(Layer::readout("head", vec![last], vec![0], grid));
+        let network = Network::new("labels", image, 1, layers, 1);
+        network.validate().unwrap();
+        network
+    }
+
+    #[test]
+    fn masks_are_told_by_label_and_else_by_layer() {
+        let of = |layers: &[(Option<&str>, u8)]| {
+            let layers: Vec<_> =
+                layers.iter().map(|&(label, ratio)| (label, ratio, Neuron::TWO_PHASE)).collect();
+            mask(&network(&layers))
+        };
+        assert_eq!(of(&[(None, 0)]), "0");
+        assert_eq!(of(&[(Some("conv"), 64), (Some("fc"), 64), (None, 0)]), "0.25");
+        assert_eq!(of(&[(Some("conv"), 64), (Some("fc"), 0), (Some("conv"), 128)]), "conv 0.25..0.5, fc 0");
+        assert_eq!(of(&[(Some("conv"), 64), (None, 128)]), "conv 0.25, l1 0.5");
+        assert_eq!(of(&[(None, 128), (None, 64)]), "l0 0.5, l1 0.25");
+        assert_eq!(of(&[(None, 128); 5]), "5 layers without a label 0.5");
+    }
+
+    #[test]
+    fn neurons_are_named_by_what_an_option_can_change() {
+        let of = |neurons: &[Neuron]| {
+            let layers: Vec<_> = neurons.iter().map(|&neuron| (None, 0, neuron)).collect();
+            neuron_name(&network(&layers))
+        };
+        assert_eq!(of(&[Neuron::IF, Neuron::OR]), "if");
+        assert_eq!(of(&[Neuron::OR, Neuron::TWO_PHASE]), "two_phase");
+        assert_eq!(of(&[Neuron::IF, Neuron::TWO_PHASE]), "mixed");
+        assert_eq!(of(&[Neuron::OR]), "if_hard_reset");
+    }
 
     #[test]
     fn only_a_number_that_was_named_can_be_too_large() {

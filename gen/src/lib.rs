@@ -14,6 +14,7 @@ mod files;
 mod fusesoc;
 mod info;
 mod inputs;
+mod operation;
 mod origin;
 mod port_table;
 mod precision;

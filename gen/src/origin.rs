@@ -1,11 +1,13 @@
-//! The checkpoint that a network was converted from: remembered by path and hash, and found again.
+//! The checkpoint or graph file that a network was converted from: remembered by path and hash, and found again.
 
 use crate::error::GenError;
 use crate::files;
 use model::checkpoint::Agreement;
-use model::network::{ImageShape, Layer, Operation, Origin};
+use model::graph::NodeOp;
+use model::graph::file::GraphFile;
+use model::network::{ImageShape, Origin};
 use model::output::{self, Target};
-use model::{Checkpoint, Network};
+use model::{Graph, Network};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -71,25 +73,21 @@ pub fn remembered(path: &Path, network: &Network) -> Result<Result<PathBuf, Abse
     Ok(if same { Ok(checkpoint) } else { Err(Absence::Changed) })
 }
 
-/// Runs the example of a checkpoint that was read from the file `path`, if it has one: what else would show that the network is the
+/// Runs the example of a float network that was read from the file `path`, if it has one: what else would show that the network is the
 /// one that was trained?
-pub fn check_example(checkpoint: &Checkpoint, path: &Path) -> Result<Option<Agreement>, GenError> {
-    Ok(checkpoint.check_example().map_err(|error| error.in_file(path))?)
+pub fn check_example(graph: &Graph, path: &Path) -> Result<Option<Agreement>, GenError> {
+    Ok(graph.check_example().map_err(|error| error.in_file(path))?)
 }
 
-/// The checkpoint in the file `path`, after its example was run.
-pub fn load(path: &Path) -> Result<Checkpoint, GenError> {
-    let checkpoint = Checkpoint::load(path)?;
-    check_example(&checkpoint, path)?;
-    Ok(checkpoint)
+/// The float network in the file `path`, after its example was run.
+pub fn load(path: &Path) -> Result<Graph, GenError> {
+    let graph = GraphFile::load(path)?.graph;
+    check_example(&graph, path)?;
+    Ok(graph)
 }
 
 /// What `--float` asks for: the checkpoint named behind it, or the one that the network remembers.
-pub fn float(
-    named: Option<&Path>,
-    path: &Path,
-    network: &Network,
-) -> Result<(PathBuf, Checkpoint), GenError> {
+pub fn float(named: Option<&Path>, path: &Path, network: &Network) -> Result<(PathBuf, Graph), GenError> {
     let refuse = |found: String, allowed: &str| {
         Err(GenError::Option { option: "--float", found, allowed: allowed.to_owned() })
     };
@@ -112,8 +110,8 @@ pub fn float(
             }
         },
     };
-    let loaded = Checkpoint::load(&checkpoint)?;
-    let (theirs, own) = (shape_of_checkpoint(&loaded), shape_of_network(network));
+    let loaded = GraphFile::load(&checkpoint)?.graph;
+    let (theirs, own) = (shape_of_graph(&loaded), shape_of_network(network));
     if theirs != own {
         let found = format!("{}, {theirs}", checkpoint.display());
         return refuse(
@@ -125,19 +123,19 @@ pub fn float(
     Ok((checkpoint, loaded))
 }
 
-/// What a checkpoint must have in common with a network to be its float counterpart, in words.
-fn shape_of_checkpoint(checkpoint: &Checkpoint) -> String {
-    let architecture = &checkpoint.architecture;
-    shape(architecture.image, architecture.classes, architecture.depths.iter().sum())
+/// What a float network must have in common with an integer one to be its counterpart, in words.
+fn shape_of_graph(graph: &Graph) -> String {
+    let pools = graph.nodes.iter().filter(|node| matches!(node.op, NodeOp::MaxPool(_))).count();
+    shape(graph.image, graph.classes, graph.activations().count() + pools)
 }
 
 /// The same of a network.
 fn shape_of_network(network: &Network) -> String {
-    let scores = |layer: &&Layer| matches!(layer.operation, Operation::Scores { .. });
-    shape(network.image, network.classes, network.layers.iter().filter(scores).count())
+    let neurons = network.layers.iter().filter(|layer| layer.neuron.is_some()).count();
+    shape(network.image, network.classes, neurons)
 }
 
-fn shape(image: ImageShape, classes: usize, blocks: usize) -> String {
+fn shape(image: ImageShape, classes: usize, layers: usize) -> String {
     let ImageShape { height, width, channels } = image;
-    format!("of images {height} x {width} x {channels}, {classes} classes, {blocks} attention blocks")
+    format!("of images {height} x {width} x {channels}, {classes} classes, {layers} layers of neurons")
 }

@@ -1,6 +1,6 @@
 //! `gen convert --report`: what became of each layer's float values.
 
-use crate::info::op_name;
+use crate::operation;
 use crate::screen::{Align, Table};
 use model::convert::Converted;
 use model::{Configured, LayerId};
@@ -20,6 +20,11 @@ pub struct PrecisionReport {
 struct LayerPrecision {
     name: String,
     op: &'static str,
+    /// The terms of a linear layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms: Option<String>,
+    #[serde(skip)]
+    words: String,
     /// Root mean square and largest error of rounded values; absent for context, which has none.
     #[serde(flatten)]
     rounding: Option<model::convert::Rounding>,
@@ -46,11 +51,13 @@ pub fn report(converted: &Converted) -> PrecisionReport {
     let layers = configured.layers.iter().zip(&converted.precision).enumerate();
     let layers = layers.map(|(index, (layer, precision))| LayerPrecision {
         name: layer.name.clone(),
-        op: op_name(&layer.operation),
+        op: operation::kind(layer),
+        terms: operation::terms(layer),
+        words: operation::words(layer),
         rounding: precision.rounding,
         threshold: precision.threshold,
         integer_threshold: layer.theta.iter().min().zip(layer.theta.iter().max()).map(|(&a, &b)| [a, b]),
-        mask: f64::from(layer.mask_ratio) / 256.0,
+        mask: f64::from(layer.mask.ratio) / 256.0,
         range: range(configured, LayerId(index)),
     });
     PrecisionReport {
@@ -86,7 +93,7 @@ impl PrecisionReport {
             let share = |value: f64| format!("{:.2} %", 100.0 * value);
             table.row(vec![
                 layer.name.clone(),
-                layer.op.to_owned(),
+                layer.words.clone(),
                 layer.rounding.map_or_else(none, |rounding| share(rounding.relative_rms)),
                 layer.rounding.map_or_else(none, |rounding| share(rounding.largest)),
                 layer.threshold.map_or_else(none, |ends| ends_of(ends.map(|end| format!("{end:.4}")))),

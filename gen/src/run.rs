@@ -8,7 +8,7 @@ use crate::origin;
 use crate::screen::{
     Align, Format, Table, announce, bar, count, grouped, json_path, percent, print, print_json,
 };
-use model::{Checkpoint, Network};
+use model::{Graph, Network};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -94,7 +94,7 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
 
 fn float_report(
     checkpoint: PathBuf,
-    loaded: &Checkpoint,
+    loaded: &Graph,
     images: &Images,
     network: &Network,
     classes: &[usize],

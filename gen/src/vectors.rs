@@ -4,11 +4,12 @@ use crate::cli::VectorsArgs;
 use crate::error::GenError;
 use crate::files;
 use crate::inputs::{self, Loaded};
+use crate::operation;
 use crate::screen::{Format, count, grouped, print, print_json};
 use compile::ProgramOptions;
 use isa::layout::LOGIT_BYTES;
 use isa::program::{Planes, Program};
-use isa::{CoreConfig, Op, PAGE};
+use isa::{CoreConfig, PAGE};
 use model::{Executor, Trace};
 use serde::Serialize;
 use sim::LARGEST_MEMORY;
@@ -37,7 +38,7 @@ struct Run {
 #[derive(Serialize)]
 struct Output {
     layer: String,
-    op: Op,
+    op: &'static str,
     offset: usize,
     bytes: usize,
 }
@@ -72,7 +73,8 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
     }
     let mut after = before.clone();
     let mut outputs = Vec::with_capacity(layers);
-    for (index, layer) in program.layers[..layers].iter().enumerate() {
+    let run_layers = &program.layers[..layers];
+    for (index, layer) in run_layers.iter().enumerate() {
         let (start, expected) = match &layer.plane {
             Some(layout) => (layout.base as usize, trace.planes[index].in_memory(layout.clone()).bytes),
             None => (program.logits.base as usize, logit_bytes(&program, &trace)),
@@ -81,7 +83,12 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
         before[place.clone()].fill(STALE);
         after[place].copy_from_slice(&expected);
         let (offset, bytes) = (start, expected.len());
-        outputs.push(Output { layer: layer.name.clone(), op: layer.op, offset, bytes });
+        outputs.push(Output {
+            layer: layer.name.clone(),
+            op: operation::kind(&network.layers[index]),
+            offset,
+            bytes,
+        });
     }
     let run = Run {
         network: network.name.clone(),
@@ -90,7 +97,7 @@ pub fn vectors(args: &VectorsArgs, format: Format) -> Result<(), GenError> {
         core,
         memory_bytes: before.len(),
         descriptor_base: program.descriptor_base,
-        descriptor_count: layers,
+        descriptor_count: run_layers.iter().map(|layer| layer.strips.len()).sum(),
         outputs,
     };
     let text = serde_json::to_string_pretty(&run).expect("names and numbers") + "\n";

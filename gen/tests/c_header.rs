@@ -2,9 +2,10 @@
 
 mod support;
 
-use isa::descriptor::{self, Neuron, Op};
+use isa::descriptor::{self, Op, Schedule};
+use isa::pass::{self, Segment};
 use isa::registers::{BitField, FIELDS, REGISTERS, Register};
-use isa::{CoreConfig, ErrorCode};
+use isa::{CoreConfig, ErrorCode, Field};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -28,36 +29,37 @@ fn registers(prefix: &str, registers: &[Register], fields: &[BitField], into: &m
 fn core(config: &CoreConfig) -> Expected {
     let mut names = Expected::new();
     registers("MST_CORE", REGISTERS, FIELDS, &mut names);
-    let [config0, config1, config2] = config.registers();
+    let [config0, config1, config2, config3] = config.registers();
     let mut set = |name: &str, value: u64| names.insert(format!("MST_{name}"), value);
     set("CORE_IDENTITY_VALUE", isa::IDENTITY.into());
     set("CORE_VERSION_VALUE", isa::VERSION.into());
     set("CORE_CONFIG0_VALUE", config0.into());
     set("CORE_CONFIG1_VALUE", config1.into());
     set("CORE_CONFIG2_VALUE", config2.into());
+    set("CORE_CONFIG3_VALUE", config3.into());
     set("DESCRIPTOR_BYTES", descriptor::BYTES as u64);
     set("DESCRIPTOR_WORDS", descriptor::WORDS as u64);
-    set("DESCRIPTOR_SEGMENT_BASES_WORD", descriptor::SEGMENT_WORD as u64);
+    set("DESCRIPTOR_ALIGNMENT", descriptor::ALIGNMENT as u64);
     set("DESCRIPTOR_RANK_WORD", descriptor::RANK_WORD as u64);
-    for field in descriptor::FIELDS {
-        let name = format!("DESCRIPTOR_{}", field.name.to_uppercase());
-        set(&format!("{name}_WORD"), field.word as u64);
-        set(&format!("{name}_SHIFT"), field.lsb.into());
-        set(&format!("{name}_MASK"), ((1 << field.width) - 1) << field.lsb);
+    set("PASS_ALIGNMENT", pass::ALIGNMENT as u64);
+    set("PASS_SEGMENT_WORD", pass::SEGMENT_WORD as u64);
+    set("PASS_SEGMENT_DY_SHIFT", Segment::DY_BIT.into());
+    set("PASS_SEGMENT_DX_SHIFT", Segment::DX_BIT.into());
+    let records: [(&str, &[Field]); 2] = [("DESCRIPTOR", descriptor::FIELDS), ("PASS", pass::FIELDS)];
+    for (record, fields) in records {
+        for field in fields {
+            let name = format!("{record}_{}", field.name.to_uppercase());
+            set(&format!("{name}_WORD"), field.word as u64);
+            set(&format!("{name}_SHIFT"), field.lsb.into());
+            set(&format!("{name}_MASK"), ((1 << field.width) - 1) << field.lsb);
+        }
     }
     // By hand, so that a change of a name that host programs use is seen.
-    for (name, op) in [
-        ("DENSE", Op::Dense),
-        ("ANALOG", Op::Analog),
-        ("SHORTCUT", Op::Shortcut),
-        ("SCORES", Op::Scores),
-        ("CONTEXT", Op::Context),
-        ("READOUT", Op::Readout),
-    ] {
+    for (name, op) in [("LINEAR", Op::Linear), ("SCORES", Op::Scores), ("CONTEXT", Op::Context)] {
         set(&format!("OP_{name}"), op as u64);
     }
-    set("NEURON_IF", Neuron::If as u64);
-    set("NEURON_TWO_PHASE", Neuron::TwoPhase as u64);
+    set("SCHEDULE_EACH_STEP", Schedule::EachStep as u64);
+    set("SCHEDULE_AFTER_ALL", Schedule::AfterAll as u64);
     set("ERR_NONE", 0);
     for (name, error) in [
         ("BAD_OP", ErrorCode::BadOp),

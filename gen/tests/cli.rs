@@ -111,17 +111,22 @@ fn impossible_cores_are_refused_and_write_nothing() {
         ("--membrane-bits", "33", "16..=32"),
         ("--max-fan-in", "100", "a multiple of 64"),
         ("--bias-rows", "8", "16..=1024"),
+        ("--sum-rows", "5000", "16..=4096"),
     ] {
         let field = option.trim_start_matches('-').replace('-', "_");
         refuses(&["verilog", option, value, "--out", text(&out)], &[&field, value, allowed]);
     }
     for (option, value, found) in [
-        ("--weight-rows", "65", "--weight-rows is 65, allowed: a power of two from the largest fan-in (512"),
+        (
+            "--weight-rows",
+            "65",
+            "--weight-rows is 65, allowed: a power of two from the inputs of a pass (512",
+        ),
         ("--weight-rows", "2048", "--weight-rows is 2048, allowed: a power of two"),
         (
             "--max-fan-in",
             "1024",
-            "--weight-rows is 512, allowed: a power of two from the largest fan-in (1024",
+            "--weight-rows is 512, allowed: a power of two from the inputs of a pass (1024",
         ),
     ] {
         let words = [found, "raise `--weight-rows`, or lower `--max-fan-in`"];
@@ -144,12 +149,13 @@ fn a_conversion_reports_what_rounding_cost() {
     let checkpoint = checkpoint();
     let arguments = ["convert", text(&checkpoint), "--out", text(&out), "--report"];
     let said = json(&[&arguments[..], &["--room-for", "32"]].concat());
-    assert_eq!(said["proved_for"], 32);
-    let layers = said["layers"].as_array().expect("layers are listed");
+    assert_eq!(said["precision"]["proved_for"], 32);
+    let layers = said["precision"]["layers"].as_array().expect("layers are listed");
     assert_eq!(layers.len(), 45);
     for layer in layers {
         let number = |field: &str| layer[field].as_f64();
         let (context, readout) = (layer["op"] == "context", layer["op"] == "readout");
+        assert_eq!(layer["terms"].is_null(), context || layer["op"] == "scores", "{layer}");
         assert_eq!(number("relative_rms").is_none(), context, "{layer}");
         assert!(
             number("relative_rms").unwrap_or(0.0) < 0.02 && number("largest").unwrap_or(0.0) < 0.02,
@@ -198,7 +204,8 @@ fn options_out_of_range_are_refused_with_what_is_allowed() {
         refuses(&[command, net, "--data", "/nowhere"], &["/nowhere"]);
     }
     refuses(&["cosim", net, "--time-steps", "100"], &["--time-steps is 100", "1..=64"]);
-    refuses(&["cosim", net, "--max-fan-in", "64"], &["fan-in", "at most 64"]);
+    refuses(&["cosim", net, "--bias-rows", "16"], &["tokens of a window", "1..=16", "--bias-rows 49"]);
+    refuses(&["cosim", net, "--layers", "9..3"], &["--layers is 9..3", "0..=45"]);
     refuses(&["cosim", net, "--trace", "x.fst", "--jobs", "2"], &["--jobs is 2", "1 with --trace"]);
     refuses(&["run", net, "--float=/nowhere.safetensors"], &["/nowhere.safetensors"]);
 }
@@ -264,7 +271,7 @@ fn mask_rules_name_matrices_and_blocks() {
         "--mask",
         "q=0.75,stages.0.blocks.1:q=0,stages.1:fc1=0.5",
     ]);
-    assert_eq!(said["mask"], "q 0..0.75, k 0, attn 0, fc1 0..0.5");
+    assert_eq!(said["mask"], "k 0, q 0..0.75, attn 0, fc1 0..0.5");
     let layers = said["layers"].as_array().unwrap();
     let layer = |name: &str| layers.iter().find(|layer| layer["layer"] == name).unwrap();
     for (name, mask) in [
@@ -280,7 +287,7 @@ fn mask_rules_name_matrices_and_blocks() {
     }
     for command in ["run", "cosim", "info"] {
         let refuse = |rules: &str, words: &[&str]| refuses(&[command, text(&net), "--mask", rules], words);
-        refuse("v=0.5", &["`v=0.5`", "q, k, attn or fc1"]);
+        refuse("v=0.5", &["`v=0.5`", "k, q, attn, fc1"]);
         refuse("q=often", &["`q=often`", "`often`", "0 to 255/256"]);
         refuse(
             "stages.9:0.5",

@@ -4,7 +4,7 @@ mod support;
 
 use image::ExtendedColorType::{L8, Rgb8};
 use model::Network;
-use model::network::Operation;
+use model::network::{Operation, Weights};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use support::{json, refuses, succeeds, text, workspace};
@@ -156,11 +156,11 @@ fn a_network_of_one_class_has_no_accuracy() {
     network.classes = 1;
     let readout = network.layers.last_mut().unwrap();
     readout.channels = 1;
-    let Operation::Readout { weights, bias, .. } = &mut readout.operation else {
+    let Operation::Linear { terms, bias } = &mut readout.operation else {
         panic!("the last layer is the readout")
     };
-    weights.outputs = 1;
-    weights.data.truncate(weights.inputs);
+    let Weights::Dense(weights) = &mut terms[0].weights else { panic!("a matrix") };
+    weights.truncate(weights.len() / bias.len());
     bias.truncate(1);
     network.save(&net).unwrap();
     let labels = folder.path().join("labels.txt");

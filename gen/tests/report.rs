@@ -135,6 +135,6 @@ fn the_headline_says_what_its_cycles_are() {
     assert_eq!(rate, (100e6 / value("cycles an image")).floor());
 
     // What the core cannot run has no cycles, and the reason stands there.
-    let html = page(|_| (), &["--max-fan-in", "64"]);
-    assert!(html.contains("fan-in") && html.contains("the core does not run it"));
+    let html = page(|_| (), &["--bias-rows", "16"]);
+    assert!(html.contains("tokens of a window") && html.contains("the core does not run it"));
 }

@@ -93,7 +93,7 @@ fn files_of_other_sweeps_are_refused_and_stay_as_they_were() {
     assert_eq!(std::fs::read(&broken).unwrap(), b"{}");
     refuses(&sweep(&net, &folder.path().join("points.txt"), &[]), &["points.txt", ".csv or .json"]);
     let fresh = folder.path().join("fresh.csv");
-    refuses(&sweep(&net, &fresh, &["--mask", "v=1"]), &["`v=1`", "q, k, attn or fc1"]);
+    refuses(&sweep(&net, &fresh, &["--mask", "v=0.25"]), &["`v=0.25`", "k, q, attn, fc1"]);
     refuses(&sweep(&net, &fresh, &["--time-steps", "0"]), &["--time-steps is 0"]);
     refuses(
         &sweep(&net, &fresh, &["--time-steps", "200"]),

@@ -4,6 +4,8 @@
 use hdl::core::dma_read::dma_read;
 use hdl::core::engine::engine;
 use hdl::core::mst_core::mst_core_of_any_size;
+use hdl::core::neuron_control::neuron_control;
+use hdl::core::sum_buffer::sum_buffer;
 use hdl::rtl::{Fault, Module, RtlError};
 use isa::CoreConfig;
 use proptest::prelude::*;
@@ -44,14 +46,13 @@ fn refusal(core: &CoreConfig) -> (String, Fault) {
 #[test]
 fn what_a_signal_cannot_carry_is_refused_with_its_name_and_bits() {
     let tiny = CoreConfig::preset("tiny").expect("a preset");
-    // A descriptor says the rows of a matrix in 12 bits.
+    // A pass record says the rows of a slice of weights in 12 bits, a descriptor the keys of a block.
     let (module, fault) = refusal(&CoreConfig { max_fan_in: 4096, weight_rows: 4096, ..tiny.clone() });
     let expected =
         Fault::TooNarrow { signal: "matrix_rows".into(), largest: 4096, needed: 13, available: 12 };
-    assert_eq!((module.as_str(), fault), ("descriptor_check", expected));
+    assert_eq!((module.as_str(), fault), ("pass_check", expected));
     let (module, fault) = refusal(&CoreConfig { bias_rows: 5000, ..tiny.clone() });
-    let expected =
-        Fault::TooNarrow { signal: "matrix_rows".into(), largest: 5000, needed: 13, available: 12 };
+    let expected = Fault::TooNarrow { signal: "keys".into(), largest: 5000, needed: 13, available: 12 };
     assert_eq!((module.as_str(), fault), ("descriptor_check", expected));
     // A burst of the writer has as many words as eight lanes have groups; its queue says so in 4 bits.
     let (module, fault) = refusal(&CoreConfig { lanes: 128, ..ecp5() });
@@ -69,6 +70,8 @@ fn a_shape_that_the_core_is_not_made_for_is_refused_by_its_field() {
         ("max_fan_in", CoreConfig { max_fan_in: 72, ..ecp5() }),
         ("membrane_bits", CoreConfig { membrane_bits: 33, ..ecp5() }),
         ("bias_rows", CoreConfig { bias_rows: u32::MAX, ..ecp5() }),
+        ("sum_rows", CoreConfig { sum_rows: 8, ..ecp5() }),
+        ("sum_rows", CoreConfig { sum_rows: 1 << 16, ..ecp5() }),
     ] {
         let error = engine(&core).map(|_| ()).expect_err(field).to_string();
         assert!(error.contains(&format!("`{field}`")), "{error}");
@@ -76,10 +79,32 @@ fn a_shape_that_the_core_is_not_made_for_is_refused_by_its_field() {
 }
 
 #[test]
+fn rows_of_partial_sums_are_addressed_whatever_their_number() {
+    for (sum_rows, bits) in [(16, 4), (17, 5), (512, 9), (4096, 12), (65535, 16)] {
+        let core = CoreConfig { sum_rows, ..ecp5() };
+        let (control, buffer) = (neuron_control(&core).unwrap(), sum_buffer(&core).unwrap());
+        for port in ["sum_read_row", "sum_write_row"] {
+            assert_eq!(width(&control, port), bits, "`{port}` of {sum_rows} rows");
+        }
+        for port in ["read_row", "write_row"] {
+            assert_eq!(width(&buffer, port), bits, "`{port}` of {sum_rows} rows");
+        }
+        engine(&core).unwrap_or_else(|error| panic!("{sum_rows} rows: {error}"));
+    }
+}
+
+#[test]
 fn every_signal_holds_what_the_largest_allowed_core_gives_it() {
     for lanes in [16, 64] {
         for bias_rows in [16, 196, 1024] {
-            let core = CoreConfig { lanes, max_fan_in: 1024, weight_rows: 1024, bias_rows, ..ecp5() };
+            let core = CoreConfig {
+                lanes,
+                max_fan_in: 1024,
+                weight_rows: 1024,
+                bias_rows,
+                sum_rows: 4096,
+                ..ecp5()
+            };
             core.validate().unwrap_or_else(|error| panic!("{error}"));
             mst_core_of_any_size(&core)
                 .unwrap_or_else(|error| panic!("{lanes} lanes, {bias_rows} bias rows: {error}"));
@@ -97,6 +122,7 @@ proptest! {
         fan_in in 1u32..80,
         rows in 6u32..14,
         bias_rows in 0u32..9000,
+        sum_rows in 0u32..70000,
     ) {
         let core = CoreConfig {
             lanes: 1 << lanes,
@@ -104,6 +130,7 @@ proptest! {
             max_fan_in: 64 * fan_in,
             weight_rows: 1 << rows,
             bias_rows,
+            sum_rows,
             ..ecp5()
         };
         if let Ok(built) = engine(&core) {

@@ -1,13 +1,14 @@
 //! Renders the register maps as C headers, for a host program that is not written in Rust: C11, and C++ from C++11 on.
 //!
 //! Of a register `NAME` of the map `mst_core` there is `MST_CORE_NAME_OFFSET`, in bytes; if it never changes, `MST_CORE_NAME_VALUE`; of each
-//! of its fields `MST_CORE_NAME_FIELD_SHIFT` and `MST_CORE_NAME_FIELD_MASK`, a mask of the bits in place. `mst_core.h` also has the layer
-//! descriptor's fields (index of the 64-bit word, shift, mask in place), operations, neuron modes and error codes.
+//! of its fields `MST_CORE_NAME_FIELD_SHIFT` and `MST_CORE_NAME_FIELD_MASK`, a mask of the bits in place. `mst_core.h` also has the fields of
+//! layer descriptors and pass records (index of the 64-bit word, shift, mask in place), operations, schedules and error codes.
 
-use crate::descriptor::{self, Neuron, Op};
+use crate::descriptor::{self, Op, Schedule};
+use crate::pass::{self, Segment};
 use crate::register_map::RegisterMap;
 use crate::registers::Access;
-use crate::{CoreConfig, ErrorCode, PcieConfig, SocConfig};
+use crate::{CoreConfig, ErrorCode, Field, PcieConfig, SocConfig};
 use std::fmt::{Debug, Write};
 
 /// `mst_core.h`: registers, descriptors and error codes of `core`.
@@ -70,19 +71,47 @@ fn header(map: &RegisterMap, more: &str) -> String {
 
 fn descriptors() -> String {
     let mut text = format!(
-        "\n/* A layer descriptor: little-endian words of 64 bits, aligned to its size. */\n\
+        "\n/* A layer descriptor: little-endian words of 64 bits, one descriptor after the other. */\n\
          #define MST_DESCRIPTOR_BYTES {}u\n\
          #define MST_DESCRIPTOR_WORDS {}u\n\
-         /* First words of its tables: two 32-bit offsets a word, eight bytes a word. */\n\
-         #define MST_DESCRIPTOR_SEGMENT_BASES_WORD {}u\n\
+         #define MST_DESCRIPTOR_ALIGNMENT {}u\n\
+         /* First word of its ranks, eight bytes a word. */\n\
          #define MST_DESCRIPTOR_RANK_WORD {}u\n\n",
         descriptor::BYTES,
         descriptor::WORDS,
-        descriptor::SEGMENT_WORD,
+        descriptor::ALIGNMENT,
         descriptor::RANK_WORD
     );
-    for field in descriptor::FIELDS {
-        let name = format!("MST_DESCRIPTOR_{}", field.name.to_uppercase());
+    text += &fields("DESCRIPTOR", descriptor::FIELDS);
+    let _ = write!(
+        text,
+        "\n/* A pass record: little-endian words of 64 bits, as many as the descriptor's `pass_words` says. */\n\
+         #define MST_PASS_ALIGNMENT {}u\n\
+         /* First word of its segments, one a word. */\n\
+         #define MST_PASS_SEGMENT_WORD {}u\n\
+         #define MST_PASS_SEGMENT_DY_SHIFT {}u\n\
+         #define MST_PASS_SEGMENT_DX_SHIFT {}u\n\n",
+        pass::ALIGNMENT,
+        pass::SEGMENT_WORD,
+        Segment::DY_BIT,
+        Segment::DX_BIT
+    );
+    text += &fields("PASS", pass::FIELDS);
+    text += "\n/* Operations. */\n";
+    for op in Op::ALL {
+        let _ = writeln!(text, "#define MST_OP_{} {}u", upper_snake(op), op as u8);
+    }
+    text += "\n/* Schedules of neurons. */\n";
+    for schedule in [Schedule::EachStep, Schedule::AfterAll] {
+        let _ = writeln!(text, "#define MST_SCHEDULE_{} {}u", upper_snake(schedule), schedule as u8);
+    }
+    text
+}
+
+fn fields(record: &str, fields: &[Field]) -> String {
+    let mut text = String::new();
+    for field in fields {
+        let name = format!("MST_{record}_{}", field.name.to_uppercase());
         let mask = mask(field.lsb, field.width);
         let _ = write!(
             text,
@@ -91,14 +120,6 @@ fn descriptors() -> String {
             field.word,
             field.lsb
         );
-    }
-    text += "\n/* Operations. */\n";
-    for op in Op::ALL {
-        let _ = writeln!(text, "#define MST_OP_{} {}u", upper_snake(op), op as u8);
-    }
-    text += "\n/* Neuron modes. */\n";
-    for neuron in [Neuron::If, Neuron::TwoPhase] {
-        let _ = writeln!(text, "#define MST_NEURON_{} {}u", upper_snake(neuron), neuron as u8);
     }
     text
 }

@@ -1,6 +1,6 @@
 //! The sizes of one generated core.
 
-use crate::registers::{BitField, CONFIG0, CONFIG1, CONFIG2, FIELDS};
+use crate::registers::{BitField, CONFIG0, CONFIG1, CONFIG2, CONFIG3, FIELDS};
 use serde::{Deserialize, Serialize};
 
 /// Largest memory of a system or card in bytes: as much as a core with 32 address bits finds from its base on, and far more than the
@@ -19,15 +19,20 @@ pub struct CoreConfig {
     pub address_bits: u32,
     /// Signed width of accumulator and membrane: 16..=32.
     pub membrane_bits: u32,
-    /// Largest fan-in of a gathered input row (padded): a multiple of 64, 64..=1024.
+    /// Most inputs of a pass: bytes of a gathered input row. A multiple of 64, 64..=1024. Layers with more inputs take several passes.
     pub max_fan_in: u32,
     /// Rows of one bank of the weight buffer: a power of two, `max_fan_in`..=1024.
     pub weight_rows: u32,
     /// Rows of one bank of the bias buffer: the largest number of tokens in an attention block. 16..=1024: `context` has a row of weights
     /// for each of them, and no bank has more.
     pub bias_rows: u32,
+    /// Partial sums of a tile that the sum buffer holds between passes: 16..=4096. A layer of several passes is cut into strips of as many
+    /// tokens (`if` neurons: tokens times time steps).
+    pub sum_rows: u32,
 }
 
+/// Largest `sum_rows` of any core.
+pub const LARGEST_SUM_ROWS: u32 = 4096;
 /// Largest `max_fan_in` of any core.
 pub const LARGEST_FAN_IN: u32 = 1024;
 /// Largest `weight_rows` of any core.
@@ -71,11 +76,12 @@ impl CoreConfig {
             max_fan_in: 512,
             weight_rows: 512,
             bias_rows: 64,
+            sum_rows: 64,
         };
         match name {
             "tiny" => Some(tiny),
-            "ecp5" => Some(CoreConfig { lanes: 32, bus_bits: 128, ..tiny }),
-            "pcie" => Some(CoreConfig { lanes: 64, bus_bits: 128, address_bits: 64, ..tiny }),
+            "ecp5" => Some(CoreConfig { lanes: 32, bus_bits: 128, sum_rows: 16, ..tiny }),
+            "pcie" => Some(CoreConfig { lanes: 64, bus_bits: 128, address_bits: 64, sum_rows: 512, ..tiny }),
             _ => None,
         }
     }
@@ -92,6 +98,7 @@ impl CoreConfig {
                 "with `--weight-rows` a power of two from max_fan_in to 1024",
             ),
             ("bias_rows", self.bias_rows, LARGEST_BIAS_ROWS, "16..=1024"),
+            ("sum_rows", self.sum_rows, LARGEST_SUM_ROWS, "16..=4096"),
         ] {
             if found > largest {
                 return Err(ConfigError { field, found, allowed });
@@ -110,6 +117,7 @@ impl CoreConfig {
             ("max_fan_in", self.max_fan_in),
             ("weight_rows", self.weight_rows),
             ("bias_rows", self.bias_rows),
+            ("sum_rows", self.sum_rows),
         ] {
             check(found < 1 << 16, field, found, "less than 65536")?;
         }
@@ -139,7 +147,8 @@ impl CoreConfig {
             self.weight_rows,
             "with `--weight-rows` a power of two from max_fan_in to 1024",
         )?;
-        check(self.bias_rows >= 16, "bias_rows", self.bias_rows, "16..=1024")
+        check(self.bias_rows >= 16, "bias_rows", self.bias_rows, "16..=1024")?;
+        check(self.sum_rows >= 16, "sum_rows", self.sum_rows, "16..=4096")
     }
 
     /// Bytes of one bus beat: the alignment of every row in memory.
@@ -147,7 +156,7 @@ impl CoreConfig {
         self.bus_bits / 8
     }
 
-    /// The parts of registers `CONFIG0`, `CONFIG1` and `CONFIG2`, with their values.
+    /// The parts of registers `CONFIG0` to `CONFIG3`, with their values.
     pub fn register_fields(&self) -> impl Iterator<Item = (&'static BitField, u32)> {
         FIELDS.iter().filter_map(|field| {
             let value = match field.name {
@@ -158,15 +167,16 @@ impl CoreConfig {
                 "WEIGHT_ROWS" => self.weight_rows,
                 "BIAS_ROWS" => self.bias_rows,
                 "ADDRESS_BITS" => self.address_bits,
+                "SUM_ROWS" => self.sum_rows,
                 _ => return None,
             };
             Some((field, value))
         })
     }
 
-    /// The values of registers `CONFIG0`, `CONFIG1` and `CONFIG2`. Bits of a value beyond its part of the register are dropped.
-    pub fn registers(&self) -> [u32; 3] {
-        [CONFIG0, CONFIG1, CONFIG2].map(|register| {
+    /// The values of registers `CONFIG0` to `CONFIG3`. Bits of a value beyond its part of the register are dropped.
+    pub fn registers(&self) -> [u32; 4] {
+        [CONFIG0, CONFIG1, CONFIG2, CONFIG3].map(|register| {
             let parts = self.register_fields().filter(|(field, _)| field.register == register);
             parts.map(|(field, value)| (value & ((1 << field.width) - 1)) << field.lsb).sum()
         })
@@ -184,6 +194,7 @@ mod tests {
             max_fan_in: LARGEST_FAN_IN,
             weight_rows: LARGEST_WEIGHT_ROWS,
             bias_rows: LARGEST_BIAS_ROWS,
+            sum_rows: LARGEST_SUM_ROWS,
             ..CoreConfig::preset("tiny").unwrap()
         };
         largest.validate().unwrap();
@@ -195,6 +206,7 @@ mod tests {
             (CoreConfig { max_fan_in: LARGEST_FAN_IN + 64, ..largest.clone() }, LARGEST_FAN_IN),
             (CoreConfig { weight_rows: 2 * LARGEST_WEIGHT_ROWS, ..largest.clone() }, LARGEST_WEIGHT_ROWS),
             (CoreConfig { bias_rows: LARGEST_BIAS_ROWS + 1, ..largest.clone() }, LARGEST_BIAS_ROWS),
+            (CoreConfig { sum_rows: LARGEST_SUM_ROWS + 1, ..largest.clone() }, LARGEST_SUM_ROWS),
         ] {
             let error = beyond.validate().unwrap_err();
             assert!(error.allowed.ends_with(&largest.to_string()), "{error}");
@@ -207,7 +219,7 @@ mod tests {
             CoreConfig::preset(name).unwrap().validate().unwrap();
         }
         let ecp5 = CoreConfig::preset("ecp5").unwrap();
-        assert_eq!(ecp5.registers(), [32 | 16 << 16 | 24 << 24, 512 | 512 << 16, 64 | 32 << 16]);
+        assert_eq!(ecp5.registers(), [32 | 16 << 16 | 24 << 24, 512 | 512 << 16, 64 | 32 << 16, 16]);
         let wrong = CoreConfig { lanes: 12, ..CoreConfig::preset("tiny").unwrap() };
         assert_eq!(wrong.validate().unwrap_err().field, "lanes");
         let wrong = CoreConfig { max_fan_in: 1024, ..CoreConfig::preset("tiny").unwrap() };

@@ -7,28 +7,33 @@
 //! `byte(token, chunk, channel) = base + token * chunks * row_bytes + chunk * row_bytes + channel`.
 //! Channels of `q`, `k`, `v` and `context` lie head by head, each head padded to the bus width. Pad channels never spike.
 //!
-//! # Analog inputs
-//! One token is one row of unsigned bytes, padded to the bus width.
+//! # Input bytes
+//! One token is one row of unsigned bytes, tap by tap and in each tap channel by channel, padded to the bus width.
 //!
 //! # Parameters
-//! A job's parameter block is [`PARAMETER_ROWS`] rows of one 16-bit half-word a lane (lane 0 first, little endian), see
-//! [`parameter_row`]. A matrix that is stored (all but attention) follows directly: `matrix_rows` rows of one int8 a
-//! lane. Row `i` of a dense matrix belongs to input `i` of the gathered row; row `k` of a shortcut to segment `k`.
+//! A parameter block is [`PARAMETER_ROWS`] rows of one 16-bit half-word a lane (lane 0 first, little endian), see
+//! [`parameter_row`]: one block a tile, for attention one a job.
+//!
+//! # Weights
+//! A slice of stored weights, one a (tile, pass), is `matrix_rows` rows of one int8 a lane. Row `i` of a dense slice belongs to byte `i` of the
+//! gathered row; row `s` of a diagonal one to segment `s`.
 //!
 //! # Bias rows (`scores`)
 //! For each (group, tile) in the order of evaluation, one row of one int16 a lane for each token `i` of a block: what
 //! the lane's accumulator starts from for query `i`.
 //!
 //! # What the accumulator starts from
-//! | neuron | operation | `bias` (or bias row) | `v0` |
+//! | schedule | inputs | `bias` (or bias row) | `v0` |
 //! |---|---|---|---|
-//! | `if` | all | `b` | `v(0)` |
-//! | `two_phase` | dense, shortcut, scores, context | `T * b + v(0)` | unused |
-//! | `two_phase` | analog | `b` | `v(0)` |
-//! | - | readout | `T * b`, once for all tokens | unused |
+//! | each step | all | `b` | `v(0)` |
+//! | after all | spikes | `T * b + v(0)` | unused |
+//! | after all | bytes | `b` | `v(0)` |
+//! | `sum` | spikes | `T * b`, once for all tokens | unused |
+//!
+//! A pass after the first starts from the partial sum of the passes before it.
 //!
 //! # Logits
-//! `readout` stores one 32-bit signed accumulator a channel as four byte planes: `byte p` of channel `c` lies at
+//! `sum` stores one 32-bit signed accumulator a channel as four byte planes: `byte p` of channel `c` lies at
 //! `output_base + p * output_chunk_stride + c`.
 
 /// Rows of a parameter block.

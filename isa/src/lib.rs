@@ -1,11 +1,12 @@
-//! Registers, layer descriptors and memory layouts of the accelerator: the one definition that hardware, driver and
+//! Registers, layer descriptors, pass records and memory layouts of the accelerator: the one definition that hardware, driver and
 //! documents read.
 //!
 //! - [`registers`]: the AXI4-Lite register map of `mst_core`.
-//! - [`descriptor`]: the 256-byte record that describes one layer.
+//! - [`descriptor`]: the record that describes one layer.
+//! - [`pass`]: the record that describes how one slice of a layer's inputs is gathered.
 //! - [`layout`]: how spikes, weights, parameters and logits lie in memory.
 //! - [`errors`]: the codes with which the core refuses work.
-//! - [`c_header`]: renders registers, descriptors and error codes as a C header.
+//! - [`c_header`]: renders registers, descriptors, pass records and error codes as a C header.
 //! - [`config`]: the sizes of one generated core (`mst_core.json`).
 //! - [`mask`]: the seeds and the shift register of random spike masking.
 //! - [`names`]: what networks, layers and classes may be called.
@@ -23,8 +24,10 @@ pub mod errors;
 pub mod layout;
 pub mod mask;
 pub mod names;
+pub mod pass;
 pub mod pcie;
 pub mod program;
+mod record;
 pub mod reference;
 mod register_map;
 pub mod registers;
@@ -34,10 +37,12 @@ pub mod systemrdl;
 
 pub use config::CoreConfig;
 pub use counters::{COUNTERS, Counter, Counters};
-pub use descriptor::{Descriptor, Neuron, Op};
+pub use descriptor::{Descriptor, Op, Schedule};
 pub use errors::ErrorCode;
+pub use pass::Pass;
 pub use pcie::PcieConfig;
-pub use shape::{Grid, ImageShape, Patch};
+pub use record::Field;
+pub use shape::{Axis, Grid, ImageShape, Taps};
 pub use soc::SocConfig;
 
 /// Identity register value: `MST1` in ASCII, most significant byte first.
@@ -45,9 +50,9 @@ pub const IDENTITY: u32 = 0x4d53_5431;
 
 /// Version of the register map, the descriptor and the layouts: major in the upper, minor in the lower 16 bits. The
 /// driver refuses a core whose major version differs from its own.
-pub const VERSION: u32 = 0x0001_0000;
+pub const VERSION: u32 = 0x0002_0000;
 
-/// Most layers of one run: what a descriptor's counts of completed layers can say.
+/// Most descriptors of one run: what a descriptor's counts of completed ones can say.
 pub const MAX_LAYERS: u32 = MAX_COUNT;
 
 /// Largest number of time steps the hardware runs.
@@ -56,7 +61,7 @@ pub const MAX_TIME_STEPS: u32 = 64;
 /// Time steps that one spike word carries for a channel.
 pub const CHUNK_STEPS: u32 = 8;
 
-/// Largest count that a field of a descriptor holds (12 bits): completed layers, token rows and columns, rows of a window.
+/// Largest count that a field of a descriptor holds (12 bits): completed descriptors, token rows and columns, passes.
 pub const MAX_COUNT: u32 = (1 << 12) - 1;
 
 /// Size and alignment of a page: a memory window has whole ones.
@@ -65,5 +70,5 @@ pub const PAGE: u64 = 4096;
 /// Bytes of the largest memory window: the most that the register `MEMORY_SIZE` can say in whole pages.
 pub const LARGEST_WINDOW: u64 = (1 << 32) - PAGE;
 
-/// Largest number of segments that one input row is gathered from.
+/// Largest number of segments that the input row of one pass is gathered from.
 pub const MAX_SEGMENTS: u32 = 16;

@@ -4,6 +4,9 @@
 //! evaluation and with slots ascending, takes one draw of [`DRAW_BITS`] fresh bits; the spike of that slot is transmitted when the
 //! draw is at least the layer's ratio. The draw is the low byte of the state after eight steps.
 //!
+//! Where tokens share a mask (`mask_shared`), the LFSR starts over at each token, so that all of them drop the same slots of a channel. Else
+//! the parameters of a layer's second strip, and of those after it, hold the state in which the strip before leaves the LFSR.
+//!
 //! The *channel* that a seed is made from is the output channel; for `scores` it is `(block * heads + head) * N + key`
 //! and for `context` `(block * heads + head) * head_size + channel`, with `N` keys in a block.
 

@@ -1,6 +1,6 @@
-//! Renders the register map, the descriptor and the layouts as one Markdown page.
+//! Renders the register map, the descriptor, the pass record and the layouts as one Markdown page.
 
-use crate::{descriptor, errors::ErrorCode, layout, pcie, registers, soc};
+use crate::{Field, descriptor, errors::ErrorCode, layout, pass, pcie, registers, soc};
 use std::fmt::Write;
 
 /// The text of `docs/isa.md`.
@@ -14,7 +14,12 @@ pub fn markdown() -> String {
     for &e in ErrorCode::ALL {
         let _ = writeln!(page, "| {} | `{e:?}` | {} |", e as u8, e.text());
     }
-    page += "\n## Layer descriptor\n\n32 words of 64 bits, aligned to 256 bytes. Operations: ";
+    let _ = write!(
+        page,
+        "\n## Layer descriptor\n\n{} words of 64 bits, one descriptor after the other; the first is aligned to {} bytes. Operations: ",
+        descriptor::WORDS,
+        descriptor::ALIGNMENT
+    );
     for (i, op) in crate::Op::ALL.iter().enumerate() {
         let _ = write!(
             page,
@@ -24,21 +29,31 @@ pub fn markdown() -> String {
             format!("{op:?}").to_lowercase()
         );
     }
-    page += ". Neurons: 0 `if`, 1 `two_phase`.\n\n| word | bits | field | meaning |\n|---|---|---|---|\n";
-    for f in descriptor::FIELDS {
-        let doc = f.doc.replace("[`", "`").replace("`]", "`");
-        let _ = writeln!(page, "| {} | {}:{} | `{}` | {doc} |", f.word, f.lsb + f.width - 1, f.lsb, f.name);
-    }
+    page += ". Schedules: 0 each step (`if`), 1 after all (`two_phase`).\n\n";
+    page += &field_rows(descriptor::FIELDS);
     let _ = writeln!(
         page,
-        "| {}..={} | | `segment_bases` | Byte offset of each segment of an input row, two a word. |\n| {}..={} | | `rank` | `rank[slot]` is the threshold step `k` with `order[k] = slot`, eight bytes a word. |",
-        descriptor::SEGMENT_WORD,
-        descriptor::RANK_WORD - 1,
+        "| {}..={} | | `rank` | `rank[slot]` is the threshold step `k` with `order[k] = slot`, eight bytes a word. |",
         descriptor::RANK_WORD,
         descriptor::WORDS - 1
     );
     page += "\n### Evaluation and addresses\n\n";
     page += &module_text(include_str!("descriptor.rs"), "# Order of evaluation");
+    let _ = write!(
+        page,
+        "\n## Pass record\n\n8 to {} words of 64 bits, as many as the descriptor's `pass_words` says; a layer's records follow each other, and the \
+         first is aligned to {} bytes.\n\n",
+        pass::WORDS + 1,
+        pass::ALIGNMENT
+    );
+    page += &field_rows(pass::FIELDS);
+    let _ = writeln!(
+        page,
+        "| {}..={} | | `table` | The segments, one a word: byte offset in bits 31:0, `dy` in bits 43:32, `dx` in bits 59:48. |\n",
+        pass::SEGMENT_WORD,
+        pass::WORDS - 1
+    );
+    page += &module_text(include_str!("pass.rs"), "# Positions");
     page += "\n## Memory layout\n\n";
     page += &module_text(include_str!("layout.rs"), "# Spike planes");
     let _ = writeln!(page, "\nA parameter block has {} rows.", layout::PARAMETER_ROWS);
@@ -69,6 +84,15 @@ pub fn markdown() -> String {
     page.push('\n');
     page += &module_text(include_str!("pcie.rs"), "# Memory and streams");
     page
+}
+
+fn field_rows(fields: &[Field]) -> String {
+    let mut rows = "| word | bits | field | meaning |\n|---|---|---|---|\n".to_owned();
+    for f in fields {
+        let doc = f.doc.replace("[`", "`").replace("`]", "`");
+        let _ = writeln!(rows, "| {} | {}:{} | `{}` | {doc} |", f.word, f.lsb + f.width - 1, f.lsb, f.name);
+    }
+    rows
 }
 
 fn register_rows(list: &[registers::Register]) -> String {

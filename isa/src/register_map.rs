@@ -47,7 +47,7 @@ pub(crate) struct RegisterMap {
 impl RegisterMap {
     /// The registers of `core`.
     pub fn core(core: &CoreConfig) -> RegisterMap {
-        let [config0, config1, config2] = core.registers();
+        let [config0, config1, config2, config3] = core.registers();
         RegisterMap {
             name: "mst_core",
             doc: "Accelerator for Masked Spiking Transformers.",
@@ -59,6 +59,7 @@ impl RegisterMap {
                 (registers::CONFIG0, config0),
                 (registers::CONFIG1, config1),
                 (registers::CONFIG2, config2),
+                (registers::CONFIG3, config3),
             ],
             on_write: OnWrite::Stores,
             bases: Vec::new(),

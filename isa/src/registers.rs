@@ -44,8 +44,9 @@ macro_rules! core_registers {
             IDENTITY @ 0x000 ReadOnly "Constant `MST1` in ASCII.";
             VERSION @ 0x004 ReadOnly "Interface version, major in bits 31:16, minor in bits 15:0.";
             CONFIG0 @ 0x008 ReadOnly "Lanes in bits 15:0, bus bytes in bits 23:16, membrane bits in bits 31:24.";
-            CONFIG1 @ 0x00c ReadOnly "Largest fan-in in bits 15:0, weight rows a bank in bits 31:16.";
+            CONFIG1 @ 0x00c ReadOnly "Inputs of a pass in bits 15:0, weight rows a bank in bits 31:16.";
             CONFIG2 @ 0x010 ReadOnly "Bias rows a bank in bits 15:0, address bits in bits 23:16.";
+            CONFIG3 @ 0x014 ReadOnly "Partial sums of a layer of several passes in bits 15:0.";
             CONTROL @ 0x020 WriteOne "Bit 0 starts a run, bit 1 is the soft reset (also clears an error), bit 2 clears the done flag, bit 3 clears the counters.";
             STATUS @ 0x024 ReadOnly "Bit 0 busy, bit 1 done, bit 2 error, bit 3 soft reset in progress (memory traffic is draining).";
             ERROR @ 0x028 ReadOnly "Error code in bits 7:0, 0 if none. Sticky until a soft reset.";
@@ -55,10 +56,10 @@ macro_rules! core_registers {
             MEMORY_BASE_LOW @ 0x040 ReadWrite "Bus address of the memory window, bits 31:0; a multiple of 4096 (bits 11:0 count as 0).";
             MEMORY_BASE_HIGH @ 0x044 ReadWrite "Bus address of the memory window, bits 63:32.";
             MEMORY_SIZE @ 0x048 ReadWrite "Bytes in the memory window. The core accesses nothing outside it.";
-            DESCRIPTOR_BASE @ 0x04c ReadWrite "Byte offset of the first descriptor; a multiple of 256.";
+            DESCRIPTOR_BASE @ 0x04c ReadWrite "Byte offset of the first descriptor; a multiple of 64.";
             DESCRIPTOR_COUNT @ 0x050 ReadWrite "Descriptors in the run, 1..=4095.";
             SCRATCH @ 0x054 ReadWrite "Free for the host.";
-            LAYERS_COMPLETED @ 0x058 ReadOnly "Layers of this run whose outputs are in memory.";
+            LAYERS_COMPLETED @ 0x058 ReadOnly "Descriptors of this run whose outputs are in memory.";
             $($register @ $offset ReadOnly $doc;)*
         }
     };
@@ -95,10 +96,17 @@ pub const FIELDS: &[BitField] = &[
     part(CONFIG0, "LANES", 0, 16, "Lanes."),
     part(CONFIG0, "BUS_BYTES", 16, 8, "Bytes of a bus beat."),
     part(CONFIG0, "MEMBRANE_BITS", 24, 8, "Bits of a membrane."),
-    part(CONFIG1, "MAX_FAN_IN", 0, 16, "Largest fan-in of a gathered input row."),
+    part(CONFIG1, "MAX_FAN_IN", 0, 16, "Most inputs of a pass: bytes of a gathered input row."),
     part(CONFIG1, "WEIGHT_ROWS", 16, 16, "Rows of one bank of the weight buffer."),
     part(CONFIG2, "BIAS_ROWS", 0, 16, "Rows of one bank of the bias buffer."),
     part(CONFIG2, "ADDRESS_BITS", 16, 8, "Bits of a bus address."),
+    part(
+        CONFIG3,
+        "SUM_ROWS",
+        0,
+        16,
+        "Partial sums of a tile that the sum buffer holds: tokens, or (each step) tokens times time steps.",
+    ),
     flag(CONTROL, "START", control::START, "Starts a run."),
     flag(
         CONTROL,

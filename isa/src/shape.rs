@@ -18,43 +18,76 @@ impl Grid {
     }
 }
 
-/// How patches are cut from the image: `analog` inputs are the pixels of a `kernel * kernel` patch, channel by channel, row
-/// by row; pixels outside the image are 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Patch {
-    /// Rows and columns of a patch.
+/// How output tokens sample one dimension of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Axis {
+    /// Positions that each token reads, 1 or more.
     pub kernel: usize,
-    /// Distance between patches.
+    /// Positions from one token to the next, 1 or more.
     pub stride: usize,
-    /// Pixels added on each side of the image.
+    /// Positions before the first and behind the last of the source that tokens may read, below `kernel`: they hold nothing.
     pub padding: usize,
 }
 
-impl Patch {
-    /// Patches along one side of an image, or `None` if not even one fits.
-    pub fn along(self, pixels: usize) -> Option<usize> {
-        Some((pixels + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
+impl Axis {
+    /// Each token reads its own position.
+    pub const TOKEN: Axis = Axis { kernel: 1, stride: 1, padding: 0 };
+
+    /// Tokens along a dimension of `size` positions, or `None` if not even one fits.
+    pub fn along(self, size: usize) -> Option<usize> {
+        Some((size + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
     }
 
-    /// Where in the image the inputs of `token`, a token of `grid`, lie: channel by channel, row by row. `None` outside the image, where an
-    /// input is 0.
-    pub fn pixels(
+    /// The position that tap `tap` of `token` reads, or `None` outside a dimension of `size`.
+    pub fn at(self, token: usize, tap: usize, size: usize) -> Option<usize> {
+        (token * self.stride + tap).checked_sub(self.padding).filter(|&position| position < size)
+    }
+}
+
+/// Which positions of a source's grid an output token reads: `rows.kernel * columns.kernel` taps, row by row. Tap `(dy, dx)` of the token at
+/// `(y, x)` reads position `(y * rows.stride - rows.padding + dy, x * columns.stride - columns.padding + dx)`; outside the grid there is
+/// nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Taps {
+    /// From top to bottom.
+    pub rows: Axis,
+    /// From left to right.
+    pub columns: Axis,
+}
+
+impl Taps {
+    /// Each token reads its own position.
+    pub const TOKEN: Taps = Taps { rows: Axis::TOKEN, columns: Axis::TOKEN };
+
+    /// The same in both dimensions.
+    pub const fn square(kernel: usize, stride: usize, padding: usize) -> Taps {
+        let axis = Axis { kernel, stride, padding };
+        Taps { rows: axis, columns: axis }
+    }
+
+    /// Number of taps.
+    pub fn count(self) -> usize {
+        self.rows.kernel * self.columns.kernel
+    }
+
+    /// The grid of tokens over a source, or `None` if not even one token fits.
+    pub fn grid(self, source: Grid) -> Option<Grid> {
+        Some(Grid { rows: self.rows.along(source.rows)?, columns: self.columns.along(source.columns)? })
+    }
+
+    /// The raster index in `source` that each tap of `token`, a raster index of `grid`, reads; `None` outside.
+    pub fn positions(
         self,
-        image: ImageShape,
+        source: Grid,
         grid: Grid,
         token: usize,
     ) -> impl Iterator<Item = Option<usize>> + Clone {
-        let (top, left) = (token / grid.columns * self.stride, token % grid.columns * self.stride);
-        // Wraps below 0 to a position far outside.
-        let from = move |start: usize, i: usize| (start + i).wrapping_sub(self.padding);
-        (0..image.channels).flat_map(move |channel| {
-            (0..self.kernel).flat_map(move |y| {
-                let row = from(top, y);
-                let start = (row < image.height).then(|| (channel * image.height + row) * image.width);
-                (0..self.kernel).map(move |x| {
-                    let column = from(left, x);
-                    start.filter(|_| column < image.width).map(|start| start + column)
-                })
+        let (y, x) = (token / grid.columns, token % grid.columns);
+        (0..self.rows.kernel).flat_map(move |dy| {
+            let row = self.rows.at(y, dy, source.rows);
+            (0..self.columns.kernel).map(move |dx| {
+                let column = self.columns.at(x, dx, source.columns);
+                row.zip(column).map(|(row, column)| row * source.columns + column)
             })
         })
     }
@@ -72,6 +105,11 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
+    /// Its pixels as positions.
+    pub fn grid(self) -> Grid {
+        Grid { rows: self.height, columns: self.width }
+    }
+
     /// Bytes of one image.
     pub fn bytes(self) -> usize {
         self.height * self.width * self.channels
@@ -83,13 +121,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patches_are_cut_channel_by_channel_with_a_border() {
-        let image = ImageShape { height: 2, width: 2, channels: 2 };
-        let (grid, patch) = (Grid { rows: 1, columns: 2 }, Patch { kernel: 3, stride: 1, padding: 1 });
-        let pixels = |token| -> Vec<i32> {
-            patch.pixels(image, grid, token).map(|at| at.map_or(-1, |at| at as i32)).collect()
+    fn taps_read_row_by_row_and_nothing_outside() {
+        let (source, taps) = (Grid { rows: 2, columns: 3 }, Taps::square(3, 2, 1));
+        let grid = taps.grid(source).unwrap();
+        assert_eq!(grid, Grid { rows: 1, columns: 2 });
+        let of = |token| -> Vec<i32> {
+            taps.positions(source, grid, token).map(|at| at.map_or(-1, |at| at as i32)).collect()
         };
-        assert_eq!(pixels(0), [-1, -1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7]);
-        assert_eq!(pixels(1), [-1, -1, -1, 0, 1, -1, 2, 3, -1, -1, -1, -1, 4, 5, -1, 6, 7, -1]);
+        assert_eq!(of(0), [-1, -1, -1, -1, 0, 1, -1, 3, 4]);
+        assert_eq!(of(1), [-1, -1, -1, 1, 2, -1, 4, 5, -1]);
+        assert_eq!(Taps::square(4, 1, 0).grid(source), None, "a kernel larger than the grid");
     }
 }

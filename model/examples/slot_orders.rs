@@ -7,7 +7,7 @@
 
 use clap::Parser;
 use images::{Options, Part, Source};
-use model::network::{Network, Operation, SlotOrder};
+use model::network::{Network, SlotOrder};
 use model::{Executor, RunOptions};
 use std::path::PathBuf;
 
@@ -81,7 +81,7 @@ fn settings(network: &Network, time_steps: u32) -> Vec<(String, Network)> {
     let mut settings = vec![("as it is".to_owned(), network.clone())];
     for slots in orders(time_steps) {
         let mut alike = network.clone();
-        for layer in alike.layers.iter_mut().filter(|l| !matches!(l.operation, Operation::Readout { .. })) {
+        for layer in alike.layers.iter_mut().filter(|layer| layer.neuron.is_some()) {
             (layer.order, layer.rotate) = (slots.1.clone(), slots.2);
         }
         settings.push((format!("all layers: {}", slots.0), alike));

@@ -16,15 +16,15 @@
 
 mod architecture;
 mod classes;
-mod example;
+pub(crate) mod example;
 mod foreign;
-mod header;
+pub(crate) mod header;
 mod input;
 mod kinds;
 mod masks;
 mod names;
 mod reader;
-mod tensors;
+pub(crate) mod tensors;
 mod unmappable;
 mod warning;
 
@@ -71,7 +71,7 @@ pub struct Checkpoint {
 }
 
 /// Batch norm as an affine map: `y = gain * x + offset`, one each a channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm {
     /// `weight / sqrt(running_var + eps)`.
     pub gain: Vec<f64>,

@@ -1,4 +1,4 @@
-//! What checkpoints and network files have in common: a safetensors file with a JSON header under one metadata key.
+//! What checkpoints, graphs and network files have in common: a safetensors file with a JSON header under one metadata key.
 
 mod foreign;
 
@@ -27,6 +27,15 @@ pub(crate) const CHECKPOINT: Kind = Kind {
     what: "a checkpoint of this project",
     remedy: "tensors alone do not say the architecture: load them with PyTorch and write them with `save_file(tensors, path, \
              {\"mst\": json.dumps(header)})` as train/export_example.py does; docs/checkpoint.md lists names and entries",
+    mistaken: ["mst-network", "a converted network", "it needs no conversion: `gen run NET`"],
+};
+
+/// Float graphs.
+pub(crate) const GRAPH: Kind = Kind {
+    key: "mst-graph",
+    what: "a graph of this project",
+    remedy: "tensors alone do not say what is computed: write them with `save_file(tensors, path, {\"mst-graph\": json.dumps(header)})`; \
+             docs/checkpoint.md lists operations, attributes and names",
     mistaken: ["mst-network", "a converted network", "it needs no conversion: `gen run NET`"],
 };
 
@@ -78,23 +87,32 @@ pub(crate) fn open<'f>(bytes: &'f [u8], kind: &Kind) -> Result<(String, Tensors<
     Ok((header.clone(), Tensors(stored.collect())))
 }
 
-/// Reads a header after its version was found to be `version`.
-pub(crate) fn header<'h, T: Deserialize<'h>>(
-    text: &'h str,
-    key: &str,
-    version: u64,
-) -> Result<T, ModelError> {
-    let wrong = |error| format_error(format!("metadata entry `{key}`: {error}"));
-    let value: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+/// Whether the bytes are a file with a header of this key.
+pub(crate) fn has_header(bytes: &[u8], key: &str) -> bool {
+    let metadata = SafeTensors::read_metadata(bytes);
+    metadata.is_ok_and(|(_, metadata)| {
+        metadata.metadata().as_ref().is_some_and(|entries| entries.contains_key(key))
+    })
+}
+
+/// The version of a header, one of `known`.
+pub(crate) fn version(text: &str, key: &str, known: &[u64]) -> Result<u64, ModelError> {
+    let value: serde_json::Value = header(text, key)?;
+    let expected = known.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ");
     match value.get("version").and_then(serde_json::Value::as_u64) {
-        Some(found) if found == version => serde_json::from_str(text).map_err(wrong),
+        Some(found) if known.contains(&found) => Ok(found),
         Some(found) => {
-            Err(format_error(format!("metadata entry `{key}`: version {found}, expected {version}")))
+            Err(format_error(format!("metadata entry `{key}`: version {found}, expected {expected}")))
         }
         None => {
-            Err(format_error(format!("metadata entry `{key}` has no version number, expected {version}")))
+            Err(format_error(format!("metadata entry `{key}` has no version number, expected {expected}")))
         }
     }
+}
+
+/// Reads a header whose version is known.
+pub(crate) fn header<'h, T: Deserialize<'h>>(text: &'h str, key: &str) -> Result<T, ModelError> {
+    serde_json::from_str(text).map_err(|error| format_error(format!("metadata entry `{key}`: {error}")))
 }
 
 /// Reads a file, and names it in every error that `parse` finds.

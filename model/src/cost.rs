@@ -2,8 +2,7 @@
 //! memory or time than a limit with a name.
 
 use crate::error::ModelError;
-use crate::network::{Layer, Network, Operation, Walk};
-use isa::Neuron;
+use crate::network::{Layer, Network, Operation, Schedule, Source, Term, Walk, Weights};
 
 /// Most bytes that one image may take in the reference: the spikes of all layers, and what is prepared for them.
 pub const MOST_BYTES: u64 = 2 << 30;
@@ -90,22 +89,30 @@ pub(crate) fn check(network: &Network, time_steps: u32) -> Result<Cost, ModelErr
 fn of_layer(network: &Network, layer: &Layer, time_steps: u32) -> Cost {
     let cell_bytes = u64::from(time_steps.div_ceil(8));
     let (tokens, channels) = (layer.grid.tokens() as u64, layer.channels as u64);
-    // Neurons of `if` sum step by step, others once.
-    let times = if layer.neuron == Neuron::If { u64::from(time_steps) } else { 1 };
+    // Neurons that fire in each step sum step by step, others once.
+    let each_step = layer.schedule() == Some(Schedule::EachStep);
+    let times = if each_step { u64::from(time_steps) } else { 1 };
     // Words of 64 bits that hold the cells of one row.
     let words = |cells: u64| {
-        if layer.neuron == Neuron::If { times * cells.div_ceil(64) } else { (cells * cell_bytes).div_ceil(8) }
-    };
-    let stored = |inputs: usize| Cost {
-        spike_bytes: tokens * channels * cell_bytes,
-        prepared_bytes: 2 * inputs as u64 * channels.next_multiple_of(32),
-        working_bytes: 4 * (times + 1) * (channels + inputs as u64),
-        additions: tokens * channels * inputs as u64 * times,
+        if each_step { times * cells.div_ceil(64) } else { (cells * cell_bytes).div_ceil(8) }
     };
     match &layer.operation {
-        Operation::Analog { weights, .. } | Operation::Dense { weights, .. } => stored(weights.inputs),
-        Operation::Readout { weights, .. } => Cost { spike_bytes: 0, ..stored(weights.inputs) },
-        Operation::Shortcut { inputs, .. } => Cost { prepared_bytes: 0, ..stored(inputs.len()) },
+        Operation::Linear { terms, .. } => {
+            let taps = |term: &Term| term.taps.count() as u64;
+            let inputs = |term: &Term| match (&term.weights, term.source) {
+                (Weights::Diagonal(_), _) => 0,
+                (_, Source::Image) => taps(term) * network.image.channels as u64,
+                (_, Source::Plane(id)) => taps(term) * network.layer(id).channels as u64,
+            };
+            let dense: u64 = terms.iter().map(inputs).sum();
+            let diagonal: u64 = terms.iter().filter(|&term| inputs(term) == 0).map(taps).sum();
+            Cost {
+                spike_bytes: if layer.neuron.is_some() { tokens * channels * cell_bytes } else { 0 },
+                prepared_bytes: 2 * (dense * channels.next_multiple_of(32) + diagonal * channels),
+                working_bytes: 4 * (times + 1) * (channels + dense),
+                additions: tokens * channels * (dense + diagonal) * times,
+            }
+        }
         Operation::Scores { query, heads, .. } => {
             let (heads, head_size) = (*heads as u64, (network.layer(*query).channels / heads) as u64);
             Cost {

@@ -54,7 +54,7 @@ pub enum ModelError {
     /// A mask rule cannot be read, or names what the network does not have.
     #[error("mask rule `{rule}`: {what} is {found}, allowed: {allowed}")]
     MaskRule {
-        /// The rule, as `[LAYER:][MATRIX=]RATIO`.
+        /// The rule, as `[LAYER:][LABEL=]RATIO`.
         rule: String,
         /// Its part.
         what: &'static str,
@@ -63,6 +63,12 @@ pub enum ModelError {
         /// The allowed values, in words.
         allowed: String,
     },
+    /// The network's max pools read two-phase neurons, and others were asked for.
+    #[error(
+        "option --neuron is if, allowed: two_phase, or no other than the network's: its max pools take the OR of trains, which is their \
+         maximum only after two_phase neurons"
+    )]
+    MaxPools,
     /// A layer's explicit slot order is not a permutation of the run's time steps.
     #[error(
         "layer {index} `{layer}`: its explicit slot order of {found} entries is no permutation of 0..{time_steps}; {}", slot_order_remedy(*.fits)
@@ -303,6 +309,18 @@ pub enum ModelError {
         time_steps: u32,
         /// What does not fit.
         source: Box<ModelError>,
+    },
+    /// A node of a graph has a value that is out of range or does not fit its inputs.
+    #[error("node `{node}`: {what} is {found}, allowed: {allowed}")]
+    Node {
+        /// The node's name.
+        node: String,
+        /// The value's name.
+        what: String,
+        /// The value.
+        found: String,
+        /// The allowed values, in words.
+        allowed: String,
     },
     /// Another error, with the file that it lies in.
     #[error("{path}: {source}")]

@@ -1,23 +1,26 @@
 //! Network files (`net.mst`): an integer network on disk.
 //!
 //! A safetensors file. The metadata key `mst-network` holds the version and, as JSON, the network with its arrays left
-//! empty; array `a` of layer `n` is the tensor `n.a` (`i8` weights and gains, `i32` biases, thresholds and membranes). The same
-//! network gives the same bytes.
+//! empty. Those of layer `n` are tensors: `n.k.weights` (`i8`) of term `k`, and `n.bias`, `n.theta` and `n.v0` (`i32`). The same
+//! network gives the same bytes. Files of version 1 are read, too.
+
+mod version1;
 
 use crate::container::{self, Tensors, format_error};
 use crate::error::ModelError;
-use crate::network::{Layer, Network, Operation};
+use crate::network::{Layer, Network, Operation, Weights};
 use crate::output;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::Path;
 
 /// The metadata key of the header.
 pub const KEY: &str = container::NETWORK.key;
 /// The header's `version`.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -32,21 +35,21 @@ enum Array<'a> {
 }
 
 /// The arrays of a layer, by name.
-fn arrays(layer: &mut Layer) -> Vec<(&'static str, Array<'_>)> {
-    let mut arrays = match &mut layer.operation {
-        Operation::Analog { weights, bias, .. }
-        | Operation::Dense { weights, bias, .. }
-        | Operation::Readout { weights, bias, .. } => {
-            vec![("weights", Array::Bytes(&mut weights.data)), ("bias", Array::Integers(bias))]
+fn arrays(layer: &mut Layer) -> Vec<(String, Array<'_>)> {
+    let mut arrays = Vec::new();
+    match &mut layer.operation {
+        Operation::Linear { terms, bias } => {
+            for (k, term) in terms.iter_mut().enumerate() {
+                let (Weights::Dense(data) | Weights::Diagonal(data)) = &mut term.weights;
+                arrays.push((format!("{k}.weights"), Array::Bytes(data)));
+            }
+            arrays.push(("bias".to_owned(), Array::Integers(bias)));
         }
-        Operation::Shortcut { gains, bias, .. } => {
-            vec![("gains", Array::Bytes(gains)), ("bias", Array::Integers(bias))]
-        }
-        Operation::Scores { bias, .. } => vec![("bias", Array::Integers(bias))],
-        Operation::Context { .. } => Vec::new(),
-    };
-    arrays.push(("theta", Array::Integers(&mut layer.theta)));
-    arrays.push(("v0", Array::Integers(&mut layer.v0)));
+        Operation::Scores { bias, .. } => arrays.push(("bias".to_owned(), Array::Integers(bias))),
+        Operation::Context { .. } => (),
+    }
+    arrays.push(("theta".to_owned(), Array::Integers(&mut layer.theta)));
+    arrays.push(("v0".to_owned(), Array::Integers(&mut layer.v0)));
     arrays
 }
 
@@ -89,8 +92,7 @@ impl Network {
                 tensors.push((format!("{index}.{name}"), dtype, bytes));
             }
         }
-        let failed =
-            |error: &dyn std::fmt::Display| format_error(format!("cannot write the network: {error}"));
+        let failed = |error: &dyn Display| format_error(format!("cannot write the network: {error}"));
         let header = serde_json::to_string(&Header { version: VERSION, network }).map_err(|e| failed(&e))?;
         let views = tensors.iter().map(|(name, dtype, bytes)| {
             let elements = bytes.len() * 8 / dtype.bitsize();
@@ -107,10 +109,16 @@ impl Network {
     /// As [`Network::load`], without the path.
     pub fn from_bytes(bytes: &[u8]) -> Result<Network, ModelError> {
         let (text, mut tensors) = container::open(bytes, &container::NETWORK)?;
-        let Header { mut network, .. } = container::header(&text, KEY, VERSION)?;
-        for (index, layer) in network.layers.iter_mut().enumerate() {
-            fill(index, layer, &mut tensors)?;
-        }
+        let network = match container::version(&text, KEY, &[1, VERSION])? {
+            1 => version1::read(&text, &mut tensors)?,
+            _ => {
+                let Header { mut network, .. } = container::header(&text, KEY)?;
+                for (index, layer) in network.layers.iter_mut().enumerate() {
+                    fill(index, arrays(layer), &mut tensors)?;
+                }
+                network
+            }
+        };
         if let Some(name) = tensors.left() {
             return Err(ModelError::UnexpectedTensor { name: name.to_owned(), hint: "" });
         }
@@ -119,8 +127,12 @@ impl Network {
     }
 }
 
-fn fill(index: usize, layer: &mut Layer, tensors: &mut Tensors<'_>) -> Result<(), ModelError> {
-    for (name, array) in arrays(layer) {
+fn fill<'a>(
+    index: usize,
+    arrays: impl IntoIterator<Item = (impl Display, Array<'a>)>,
+    tensors: &mut Tensors<'_>,
+) -> Result<(), ModelError> {
+    for (name, array) in arrays {
         let name = format!("{index}.{name}");
         match array {
             Array::Bytes(values) => *values = tensors.bytes(&name)?,

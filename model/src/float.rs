@@ -5,7 +5,7 @@
 
 use crate::checkpoint::{Architecture, Attention, BatchNorm, Checkpoint, Linear, Norm};
 use crate::error::ModelError;
-use crate::network::{Grid, Patch, Walk, Windows};
+use crate::network::{Grid, Taps, Walk, Windows};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -91,13 +91,14 @@ impl Checkpoint {
     fn patches(&self, image: &[u8]) -> Array2<f32> {
         let Architecture { image: shape, patch, .. } = self.architecture;
         let grid = self.architecture.grid(0);
-        let patch = Patch { kernel: patch, stride: patch, padding: 0 };
-        let area = patch.kernel * patch.kernel;
-        let inputs = (0..grid.tokens()).flat_map(|token| patch.pixels(shape, grid, token).enumerate());
-        let pixel = |(input, at): (usize, Option<usize>)| {
-            at.map_or(0.0, |at| self.input.pixel(input / area, image[at]))
-        };
-        let pixels = inputs.map(pixel).collect();
+        let (taps, area) = (Taps::square(patch, patch, 0), patch * patch);
+        let mut pixels = Vec::with_capacity(grid.tokens() * shape.channels * area);
+        for token in 0..grid.tokens() {
+            for (channel, bytes) in image.chunks_exact(shape.grid().tokens()).enumerate() {
+                let patch = taps.positions(shape.grid(), grid, token).flatten();
+                pixels.extend(patch.map(|at| self.input.pixel(channel, bytes[at])));
+            }
+        }
         Array2::from_shape_vec((grid.tokens(), shape.channels * area), pixels)
             .expect("as many pixels as patches have")
     }
@@ -123,7 +124,7 @@ impl Jitter {
     }
 
     /// How far the next activation is moved, in units of the most that it is moved.
-    fn next(&mut self) -> f32 {
+    pub fn next(&mut self) -> f32 {
         let Some(state) = &mut self.0 else { return 0.0 };
         // A linear congruential generator; its upper bits are the better ones.
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

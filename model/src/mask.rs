@@ -15,6 +15,13 @@ pub trait MaskBits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lfsr(u32);
 
+impl Lfsr {
+    /// Its state: what a run that goes on from here starts from.
+    pub fn state(self) -> u32 {
+        self.0
+    }
+}
+
 impl MaskBits for Lfsr {
     fn new(seed: u32, layer: usize, channel: usize) -> Lfsr {
         Lfsr(isa::mask::seed(seed, layer as u32, channel as u32))

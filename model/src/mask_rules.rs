@@ -1,16 +1,17 @@
-//! Which matrices are masked, and how much: the rules of a run, over what the network carries.
+//! Which layers are masked, and how much: the rules of a run, over what the network carries.
 //!
-//! A rule is written `[LAYER:][MATRIX=]RATIO`:
-//! - `0.75`: every maskable matrix;
-//! - `q=0.75`: the queries of every block;
+//! A rule is written `[LAYER:][LABEL=]RATIO`:
+//! - `0.75`: every layer that has a [label](crate::network::Mask::label);
+//! - `q=0.75`: the layers with the label `q`, in a transformer the queries of every block;
 //! - `stages.0.blocks.1:attn=0.5`: the attention matrix of one block;
-//! - `stages.0:0.25`: every maskable matrix of one stage.
+//! - `stages.0:0.25`: every labelled layer of one stage;
+//! - `stages.0.blocks.1.attn.v:0.5`: one layer, which needs no label if a rule names it in full.
 //!
 //! LAYER is the name of a layer or the start of some, up to a dot. Rules are separated by commas and applied in order, so a later
 //! one overrides an earlier one; layers that no rule names keep the ratio that the network carries.
 
 use crate::error::ModelError;
-use crate::network::{Layer, MaskSite, Network};
+use crate::network::{Layer, Network};
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
@@ -53,67 +54,61 @@ impl Display for MaskRatio {
     }
 }
 
-impl MaskSite {
-    /// All sites, in the order of evaluation.
-    pub const ALL: [MaskSite; 4] = [MaskSite::Query, MaskSite::Key, MaskSite::Attention, MaskSite::Fc1];
-
-    /// The name that rules use.
-    pub fn name(self) -> &'static str {
-        match self {
-            MaskSite::Query => "q",
-            MaskSite::Key => "k",
-            MaskSite::Attention => "attn",
-            MaskSite::Fc1 => "fc1",
-        }
-    }
-}
-
-/// The ratio of some of the maskable layers.
+/// The ratio of some of the layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskRule {
     /// Name of a layer, or the start of some up to a dot; all layers if absent.
     pub layer: Option<String>,
-    /// The matrix; all of them if absent.
-    pub site: Option<MaskSite>,
+    /// The label; all of them if absent.
+    pub label: Option<String>,
     /// Share of spikes that is dropped.
     pub ratio: MaskRatio,
 }
 
 impl MaskRule {
     fn covers(&self, layer: &Layer) -> bool {
-        let named = |name: &String| {
-            layer
-                .name
-                .strip_prefix(name.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let site = layer.mask_site.is_some_and(|site| self.site.is_none_or(|wanted| wanted == site));
-        site && self.layer.as_ref().is_none_or(named)
+        if layer.neuron.is_none() {
+            return false;
+        }
+        match (&self.label, &layer.mask.label) {
+            (Some(wanted), label) => label.as_ref() == Some(wanted) && self.names(layer),
+            (None, Some(_)) => self.names(layer),
+            (None, None) => self.layer.as_ref() == Some(&layer.name),
+        }
+    }
+
+    fn names(&self, layer: &Layer) -> bool {
+        let Some(name) = &self.layer else { return true };
+        let rest = layer.name.strip_prefix(name.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     fn refuse(&self, found: String, allowed: String) -> ModelError {
         ModelError::MaskRule { rule: self.to_string(), what: "what it names", found, allowed }
     }
 
-    /// A rule that names something must find it; one for all layers may find none, as a network need not have maskable ones.
+    /// A rule that names something must find it; one for all layers may find none, as a network need not have labels.
     fn check(&self, network: &Network) -> Result<(), ModelError> {
         if network.layers.iter().any(|layer| self.covers(layer))
-            || self.layer.is_none() && self.site.is_none()
+            || self.layer.is_none() && self.label.is_none()
         {
             return Ok(());
         }
-        let of_layer = MaskRule { site: None, ..self.clone() };
-        let sites = MaskSite::ALL.into_iter().filter(|&site| {
-            network.layers.iter().any(|layer| layer.mask_site == Some(site) && of_layer.covers(layer))
-        });
-        let sites: Vec<&str> = sites.map(MaskSite::name).collect();
-        match (&self.layer, self.site) {
-            (Some(layer), _) if sites.is_empty() => {
-                Err(self.refuse(format!("layer `{layer}`"), list(&maskable_blocks(network), "layers")))
+        let layers = network.layers.iter().filter(|layer| self.names(layer));
+        let labels = distinct(layers.filter_map(|layer| layer.mask.label.as_deref()));
+        match (&self.layer, &self.label) {
+            (Some(layer), _) if labels.is_empty() => {
+                let any = "the name of a layer with neurons";
+                let allowed = match maskable_blocks(network)[..] {
+                    [] => format!("{any}, as no layer has a label"),
+                    ref blocks => format!("{}, or {any}", blocks.join(", ")),
+                };
+                Err(self.refuse(format!("layer `{layer}`"), allowed))
             }
-            (_, site) => {
-                let found = site.map_or_else(String::new, |site| format!("matrix `{}`", site.name()));
-                Err(self.refuse(found, list(&sites, "matrices")))
+            (_, label) => {
+                let found = label.as_ref().map_or_else(String::new, |label| format!("label `{label}`"));
+                let none = || "no label, as the network has none: name layers".to_owned();
+                Err(self.refuse(found, if labels.is_empty() { none() } else { labels.join(", ") }))
             }
         }
     }
@@ -124,8 +119,8 @@ impl Display for MaskRule {
         if let Some(layer) = &self.layer {
             write!(f, "{layer}:")?;
         }
-        if let Some(site) = self.site {
-            write!(f, "{}=", site.name())?;
+        if let Some(label) = &self.label {
+            write!(f, "{label}=")?;
         }
         self.ratio.fmt(f)
     }
@@ -143,24 +138,21 @@ impl FromStr for MaskRule {
             Some((layer, rest)) => (Some(layer.trim()), rest),
             None => (None, text),
         };
-        let (site, ratio) = match rest.split_once('=') {
-            Some((site, ratio)) => (Some(site.trim()), ratio),
+        let (label, ratio) = match rest.split_once('=') {
+            Some((label, ratio)) => (Some(label.trim()), ratio),
             None => (None, rest),
         };
         if layer == Some("") {
             return refuse("its layer", "", "the name of a layer or block before the `:`");
         }
-        let site = match site {
-            None => None,
-            Some(name) => match MaskSite::ALL.into_iter().find(|site| site.name() == name) {
-                Some(site) => Some(site),
-                None => return refuse("its matrix", name, "q, k, attn or fc1"),
-            },
-        };
+        if label == Some("") {
+            return refuse("its label", "", "a label of the network before the `=`");
+        }
         let Ok(share) = ratio.trim().parse::<f64>() else {
             return refuse("its ratio", ratio.trim(), "0 to 255/256 (0.996), as in `0.5` or `q=0.75,fc1=0`");
         };
-        Ok(MaskRule { layer: layer.map(str::to_owned), site, ratio: MaskRatio::try_from(share)? })
+        let owned = |part: Option<&str>| part.map(str::to_owned);
+        Ok(MaskRule { layer: owned(layer), label: owned(label), ratio: MaskRatio::try_from(share)? })
     }
 }
 
@@ -172,12 +164,12 @@ impl MaskRules {
     /// Sets the ratio of every layer that a rule covers.
     ///
     /// # Errors
-    /// If a rule names a layer or a matrix that the network does not have.
+    /// If a rule names a layer or a label that the network does not have.
     pub fn apply(&self, network: &mut Network) -> Result<(), ModelError> {
         for rule in &self.0 {
             rule.check(network)?;
             for layer in network.layers.iter_mut().filter(|layer| rule.covers(layer)) {
-                layer.mask_ratio = rule.ratio.0;
+                layer.mask.ratio = rule.ratio.0;
             }
         }
         Ok(())
@@ -185,9 +177,9 @@ impl MaskRules {
 }
 
 impl From<MaskRatio> for MaskRules {
-    /// The same ratio for every maskable layer.
+    /// The same ratio for every layer with a label.
     fn from(ratio: MaskRatio) -> MaskRules {
-        MaskRules(vec![MaskRule { layer: None, site: None, ratio }])
+        MaskRules(vec![MaskRule { layer: None, label: None, ratio }])
     }
 }
 
@@ -209,21 +201,26 @@ impl Display for MaskRules {
     }
 }
 
-/// The blocks that have maskable layers, in order: `stages.0.blocks.1` for `stages.0.blocks.1.attn.q`.
-pub fn maskable_blocks(network: &Network) -> Vec<&str> {
-    let mut blocks: Vec<&str> = Vec::new();
-    for layer in network.layers.iter().filter(|layer| layer.mask_site.is_some()) {
-        // The last two parts of a name tell the matrix; a shorter name is its own block.
-        let block = layer.name.rsplitn(3, '.').nth(2).unwrap_or(&layer.name);
-        if !blocks.contains(&block) {
-            blocks.push(block);
-        }
-    }
-    blocks
+/// The labels of a network's layers, in the order of evaluation.
+pub fn labels(network: &Network) -> Vec<&str> {
+    distinct(network.layers.iter().filter_map(|layer| layer.mask.label.as_deref()))
 }
 
-fn list(names: &[&str], what: &str) -> String {
-    if names.is_empty() { format!("no maskable {what} there") } else { names.join(", ") }
+/// The blocks that have labelled layers, in order: `stages.0.blocks.1` for `stages.0.blocks.1.attn.q`.
+pub fn maskable_blocks(network: &Network) -> Vec<&str> {
+    let labelled = network.layers.iter().filter(|layer| layer.mask.label.is_some());
+    // The last two parts of a name tell the matrix; a shorter name is its own block.
+    distinct(labelled.map(|layer| layer.name.rsplitn(3, '.').nth(2).unwrap_or(&layer.name)))
+}
+
+/// Each of them once, where it comes first.
+fn distinct<'n>(names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+    names.fold(Vec::new(), |mut seen, name| {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+        seen
+    })
 }
 
 #[cfg(test)]
@@ -233,10 +230,10 @@ mod tests {
 
     fn rule() -> impl Strategy<Value = MaskRule> {
         let layer = proptest::option::of("[a-z0-9]{1,4}(\\.[a-z0-9]{1,4}){0,3}");
-        let site = proptest::option::of(proptest::sample::select(MaskSite::ALL.to_vec()));
-        (layer, site, any::<u8>()).prop_map(|(layer, site, ratio)| MaskRule {
+        let label = proptest::option::of("[a-z0-9]{1,4}");
+        (layer, label, any::<u8>()).prop_map(|(layer, label, ratio)| MaskRule {
             layer,
-            site,
+            label,
             ratio: MaskRatio(ratio),
         })
     }
@@ -268,7 +265,7 @@ mod tests {
         for (text, words) in [
             ("", ["its ratio is ``", "0 to 255/256"]),
             ("half", ["its ratio is `half`", "0 to 255/256"]),
-            ("v=0.5", ["its matrix is `v`", "q, k, attn or fc1"]),
+            ("=0.5", ["its label is ``", "before the `=`"]),
             ("q=0.5,:k=0.5", ["its layer is ``", "before the `:`"]),
             ("q=1.5", ["--mask is 1.5", "0 to 255/256"]),
         ] {

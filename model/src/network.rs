@@ -1,15 +1,18 @@
-//! The integer network: the bit-exact contract between conversion, reference and hardware.
+//! The integer network, version 2: the bit-exact contract between conversion, reference and hardware.
 //!
 //! A [`Network`] is a list of layers. Each layer reads the spike planes of earlier layers (or the image) and produces one
-//! spike plane `s[token][channel][t]`; the last layer is the readout. Everything is an integer.
+//! spike plane `s[token][channel][t]`; the last layer is the readout. Everything is an integer. Every layer is a sum, then a neuron, then a mask;
+//! there are three sums: [`Linear`](Operation::Linear), [`Scores`](Operation::Scores) and [`Context`](Operation::Context).
 //!
 //! # The neuron
 //! ```text
 //! u = v + drive(t);   s = (u >= theta);   v = u - s * theta;   v(0) = v0
 //! ```
-//! Soft reset, no lower bound on `v`, signed 24 bits. [`Neuron::If`] does this for `t = 0..T`. [`Neuron::TwoPhase`] first sums
+//! Soft reset ([`Reset::Subtract`]), no lower bound on `v`, signed 24 bits. [`Schedule::EachStep`] (`if`) does this for `t = 0..T`; with
+//! [`Reset::Zero`] a neuron that fires goes on from `v = 0` instead. [`Schedule::AfterAll`] (`two_phase`) first sums
 //! all T drives onto `v0`, then takes T threshold steps `s_k = (v >= theta); v -= s_k * theta` without drive; step `k` of
-//! token `n` spikes in time slot `(order[k] + rotate * n) mod T`.
+//! token `n` spikes in time slot `(order[k] + rotate * n) mod T`. A layer without a neuron is the readout: its sum over all tokens and time steps
+//! are the logits.
 //!
 //! # Token order
 //! Tokens of a layer lie on a [`Grid`]. A layer *evaluates* them in its [`Walk`]: row by row, or window by window (windows row
@@ -26,12 +29,14 @@
 //! - `Scores`: `channel = (window * heads + head) * N + key`, tokens are the queries of that window;
 //! - `Context`: `channel = (window * heads + head) * head_size + channel_in_head`, tokens are the queries of that window.
 //!
+//! A mask *shared by tokens* ([`Mask::shared`]) lets the LFSR start over at each token, so that all tokens (attention: all queries of a window) drop the
+//! same (channel, slot) pairs.
+//!
 //! # Planes
 //! All layers but `Scores` produce a plane of `rows * columns` tokens in raster order (whatever their walk). `Scores` produces
 //! one of `heads * windows * N` tokens (head, then window, then query) and `N` channels (keys).
 
-use isa::Neuron;
-pub use isa::{Grid, ImageShape, Patch};
+pub use isa::{Axis, Grid, ImageShape, Schedule, Taps};
 use serde::{Deserialize, Serialize};
 
 /// Index of a layer in its network.
@@ -58,58 +63,68 @@ pub enum Walk {
     Windows(Windows),
 }
 
-/// How a dense layer's input row is gathered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a term of a linear sum reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Gather {
-    /// The same token of the input plane.
-    Token,
-    /// The four tokens `(2r, 2c), (2r, 2c+1), (2r+1, 2c), (2r+1, 2c+1)` of the input grid, concatenated: patch merging.
-    Merge,
+pub enum Source {
+    /// The image's bytes, the same in every time step: one position a pixel, one channel a byte.
+    Image,
+    /// The spikes of an earlier layer, which is no `Scores`.
+    Plane(LayerId),
 }
 
-/// Rows of `i8` weights, `outputs * inputs`, row-major by output.
+/// The weights of a term, with `taps` and `inputs` the taps and the channels of its source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Weights {
-    /// Number of rows.
-    pub outputs: usize,
-    /// Number of columns.
-    pub inputs: usize,
-    /// `data[o * inputs + i]`.
-    pub data: Vec<i8>,
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// Every output sees every channel: `w[o, tap, i]` at `(o * taps + tap) * inputs + i`.
+    Dense(Vec<i8>),
+    /// Output `o` sees channel `o` alone, so there are as many channels as outputs: `g[tap, o]` at `tap * outputs + o`.
+    Diagonal(Vec<i8>),
+}
+
+impl Weights {
+    /// The numbers, in their order.
+    pub fn data(&self) -> &[i8] {
+        let (Weights::Dense(data) | Weights::Diagonal(data)) = self;
+        data
+    }
+}
+
+/// One term of a linear sum: `2^shift * sum_tap sum_i w[o, tap, i] * x[at(token, tap)][i](t)`. A tap outside the source's grid adds nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Term {
+    /// What it reads.
+    pub source: Source,
+    /// Where in the source's grid.
+    pub taps: Taps,
+    /// Weights.
+    pub weights: Weights,
+    /// Power of two, 0..=7.
+    pub shift: u32,
+}
+
+impl Term {
+    /// Dense weights on each token of an earlier layer.
+    pub fn dense(input: LayerId, weights: Vec<i8>) -> Term {
+        Term { source: Source::Plane(input), taps: Taps::TOKEN, weights: Weights::Dense(weights), shift: 0 }
+    }
+
+    /// A gain for each channel of an earlier layer.
+    pub fn diagonal(input: LayerId, gains: Vec<i8>) -> Term {
+        Term { weights: Weights::Diagonal(gains), ..Term::dense(input, Vec::new()) }
+    }
 }
 
 /// What a layer computes: its drive for every output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "op")]
 pub enum Operation {
-    /// `bias[o] + sum_i weights[o,i] * x[i]`, the same in every time step; x are the 8-bit pixels of a patch.
-    Analog {
-        /// How patches are cut.
-        patch: Patch,
-        /// Weights.
-        weights: Weights,
-        /// One a channel.
-        bias: Vec<i32>,
-    },
-    /// `bias[o] + sum_i weights[o,i] * s[i]`.
-    Dense {
-        /// The plane read.
-        input: LayerId,
-        /// How the input row is gathered.
-        gather: Gather,
-        /// Weights.
-        weights: Weights,
-        /// One a channel.
-        bias: Vec<i32>,
-    },
-    /// `bias[c] + sum_k gains[k][c] * s_k[c]`.
-    Shortcut {
-        /// The planes that make up the residual stream.
-        inputs: Vec<LayerId>,
-        /// `gains[k * channels + c]`.
-        gains: Vec<i8>,
-        /// One a channel.
+    /// `bias[o]` and the sum of the terms, which all read the image or all read planes. The readout is one that has no neuron.
+    Linear {
+        /// The terms, 1 or more.
+        terms: Vec<Term>,
+        /// One a channel, added once a time step.
         bias: Vec<i32>,
     },
     /// `bias[head][rel(i,j)] + (sum_c q[i,c] * k[j,c]) << fraction`; pairs of tokens in different shift regions never fire.
@@ -139,15 +154,75 @@ pub enum Operation {
         /// F.
         fraction: u32,
     },
-    /// Logits: `sum_t sum_tokens (sum_i weights[o,i] * s[i]) + T * bias[o]`. No neuron.
-    Readout {
-        /// The plane read.
-        input: LayerId,
-        /// Weights.
-        weights: Weights,
-        /// One a class, added once a time step.
-        bias: Vec<i32>,
-    },
+}
+
+impl Operation {
+    /// The earlier layers that are read, in the order of the operands; one may occur several times.
+    pub fn reads(&self) -> Vec<LayerId> {
+        match self {
+            Operation::Linear { terms, .. } => {
+                let plane = |term: &Term| if let Source::Plane(id) = term.source { Some(id) } else { None };
+                terms.iter().filter_map(plane).collect()
+            }
+            Operation::Scores { query, key, .. } => vec![*query, *key],
+            Operation::Context { scores, value, .. } => vec![*scores, *value],
+        }
+    }
+
+    /// Whether the image is read.
+    pub fn reads_image(&self) -> bool {
+        matches!(self, Operation::Linear { terms, .. } if terms.iter().any(|term| term.source == Source::Image))
+    }
+}
+
+/// What becomes of the membrane of a neuron that fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reset {
+    /// The threshold is subtracted: soft reset.
+    Subtract,
+    /// It starts again from 0: hard reset. For [`Schedule::EachStep`] alone.
+    Zero,
+}
+
+/// What a membrane loses in each time step: `v >> first`, and `v >> second` if there is one; `>>` rounds towards minus infinity. No
+/// executor takes it yet: [`validate`](Network::validate) refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Leak {
+    /// Shift of the first part.
+    pub first: u32,
+    /// Shift of the second part.
+    pub second: Option<u32>,
+}
+
+/// The neurons of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Neuron {
+    /// When they fire.
+    pub schedule: Schedule,
+    /// What leaks from the membrane; nothing for integrate-and-fire neurons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leak: Option<Leak>,
+    /// What is left of a membrane that fires.
+    pub reset: Reset,
+}
+
+impl Neuron {
+    /// Integrates all drives, then fires: exactly QCFS.
+    pub const TWO_PHASE: Neuron = Neuron { schedule: Schedule::AfterAll, leak: None, reset: Reset::Subtract };
+    /// The paper's neuron: integrate and fire with soft reset.
+    pub const IF: Neuron = Neuron { schedule: Schedule::EachStep, ..Neuron::TWO_PHASE };
+    /// Fires whenever something drives it and keeps nothing: with a threshold of 1 and weights of 1 the OR of spikes, which is max pooling.
+    pub const OR: Neuron = Neuron { reset: Reset::Zero, ..Neuron::IF };
+
+    /// `two_phase`, `if`, or `if_hard_reset`.
+    pub fn name(self) -> &'static str {
+        match (self.schedule, self.reset) {
+            (Schedule::AfterAll, _) => "two_phase",
+            (Schedule::EachStep, Reset::Subtract) => "if",
+            (Schedule::EachStep, Reset::Zero) => "if_hard_reset",
+        }
+    }
 }
 
 /// Into which slots a two-phase neuron's threshold steps fire before rotation.
@@ -182,18 +257,25 @@ impl SlotOrder {
     }
 }
 
-/// The matrices that random spike masking acts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MaskSite {
-    /// Queries.
-    Query,
-    /// Keys.
-    Key,
-    /// The attention matrix.
-    Attention,
-    /// Output of the first MLP layer.
-    Fc1,
+/// Random spike masking of a layer's output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mask {
+    /// What masks of this kind are called in rules: `q`, `k`, `attn`, `fc1`, `conv`. A layer without a label is masked by its own name alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Ratio in 1/256: 0 transmits all spikes.
+    #[serde(default)]
+    pub ratio: u8,
+    /// Whether the LFSR starts over at each token, so that all tokens drop alike.
+    #[serde(default)]
+    pub shared: bool,
+}
+
+impl Mask {
+    /// A mask that drops nothing until a rule says so.
+    pub fn labelled(label: impl Into<String>) -> Mask {
+        Mask { label: Some(label.into()), ..Mask::default() }
+    }
 }
 
 /// One layer.
@@ -203,15 +285,15 @@ pub struct Layer {
     pub name: String,
     /// The drive.
     pub operation: Operation,
-    /// Tokens of the output (for `Scores` and `Context`: of the grid whose windows attend).
+    /// Tokens of the output (for `Scores` and `Context`: of the grid whose windows attend; for the readout: those that are summed up).
     pub grid: Grid,
     /// Output channels (for `Scores`: tokens of a window).
     pub channels: usize,
     /// Order of evaluation.
     pub walk: Walk,
-    /// Neuron mode.
-    pub neuron: Neuron,
-    /// Thresholds, 1 or more each: one a channel; for `Scores` one a head; empty for `Readout`.
+    /// The neurons; none for the readout.
+    pub neuron: Option<Neuron>,
+    /// Thresholds, 1 or more each: one a channel; for `Scores` one a head; empty for the readout.
     pub theta: Vec<i32>,
     /// Initial membranes, as many as thresholds. Default: `theta / 2`, rounded down.
     pub v0: Vec<i32>,
@@ -219,10 +301,8 @@ pub struct Layer {
     pub order: SlotOrder,
     /// Slots by which each next token shifts its order, taken modulo T (two_phase).
     pub rotate: u32,
-    /// Which of the maskable matrices this is.
-    pub mask_site: Option<MaskSite>,
-    /// Mask ratio in 1/256: 0 transmits all spikes.
-    pub mask_ratio: u8,
+    /// Which spikes are dropped.
+    pub mask: Mask,
 }
 
 impl Layer {
@@ -235,14 +315,28 @@ impl Layer {
             grid,
             channels: theta.len(),
             walk: Walk::Raster,
-            neuron: Neuron::TwoPhase,
+            neuron: Some(Neuron::TWO_PHASE),
             v0: theta.iter().map(|theta| theta / 2).collect(),
             theta,
             order: SlotOrder::Identity,
             rotate: 1,
-            mask_site: None,
-            mask_ratio: 0,
+            mask: Mask::default(),
         }
+    }
+
+    /// A readout: the sum of `terms` and `bias` over the tokens of `grid` and all time steps.
+    pub fn readout(name: impl Into<String>, terms: Vec<Term>, bias: Vec<i32>, grid: Grid) -> Layer {
+        let channels = bias.len();
+        Layer {
+            channels,
+            neuron: None,
+            ..Layer::new(name, Operation::Linear { terms, bias }, grid, Vec::new())
+        }
+    }
+
+    /// When its neurons fire; `None` for the readout.
+    pub fn schedule(&self) -> Option<Schedule> {
+        self.neuron.map(|neuron| neuron.schedule)
     }
 }
 
@@ -255,7 +349,7 @@ pub struct Network {
     pub image: ImageShape,
     /// Number of logits.
     pub classes: usize,
-    /// Layers in the order of evaluation; each reads earlier ones only. The last is the readout.
+    /// Layers in the order of evaluation; each reads earlier ones only. The last is the readout: it alone has no neuron.
     pub layers: Vec<Layer>,
     /// Seed of all masks.
     pub seed: u32,

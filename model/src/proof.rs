@@ -1,20 +1,20 @@
 //! Proof that no accumulator and no membrane can overflow, from the weights alone.
 //!
 //! For each neuron it bounds every value that the hardware's accumulator and membrane may take, whatever the spikes and in
-//! whatever order the terms are added. With `P` the sum of the positive weights, `N` of the negative ones, `x` at most `X` (1 for
-//! a spike, 255 for a pixel):
+//! whatever order terms, taps and passes are added. With `P` the sum of the positive weights of all terms and taps, each times 2 to the
+//! power of its term's shift, `N` that of the negative ones, `x` at most `X` (1 for a spike, 255 for a byte of the image): taps outside a
+//! source's grid and spikes that are absent leave weights out, so every partial sum of a time step lies in `X * N ..= X * P`.
 //! ```text
 //! two_phase        accumulator  T * b + v0 + T * N     ..= T * b + v0 + T * P
-//! two_phase analog accumulator  b + X * N              ..= b + X * P
+//! two_phase, image accumulator  b + X * N              ..= b + X * P
 //!                  membrane     v0 + T * min(0, b + X * N) ..= v0 + T * max(0, b + X * P)
-//! if               accumulator  b + X * N              ..= b + X * P
-//!                  membrane     see `if_membrane`
+//! each step        accumulator  b + X * N              ..= b + X * P
+//!                  membrane     see `step_membrane`
 //! readout          accumulator  T * b + tokens * T * N ..= T * b + tokens * T * P
 //! ```
 
 use crate::error::ModelError;
-use crate::network::{Layer, Network, Operation, Walk, Weights};
-use isa::Neuron;
+use crate::network::{Layer, Network, Neuron, Operation, Reset, Schedule, Term, Walk, Weights};
 use serde::{Deserialize, Serialize};
 
 /// Lowest and highest value of a sum.
@@ -31,12 +31,14 @@ impl Bounds {
         Bounds { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
+    /// Saturating, as is [`Bounds::shift`]: the readout of the largest network that validates has sums beyond 64 bits, which are refused
+    /// as these are.
     fn scale(self, factor: i64) -> Bounds {
-        Bounds { low: self.low * factor, high: self.high * factor }
+        Bounds { low: self.low.saturating_mul(factor), high: self.high.saturating_mul(factor) }
     }
 
     fn shift(self, offset: i64) -> Bounds {
-        Bounds { low: self.low + offset, high: self.high + offset }
+        Bounds { low: self.low.saturating_add(offset), high: self.high.saturating_add(offset) }
     }
 
     fn value(value: i64) -> Bounds {
@@ -80,9 +82,7 @@ struct Prover<'a> {
 
 impl Prover<'_> {
     fn layer(&self) -> Result<Bounds, ModelError> {
-        if let Operation::Readout { .. } = self.layer.operation {
-            return self.readout();
-        }
+        let Some(kind) = self.layer.neuron else { return self.readout() };
         let mut layer = Bounds::value(0);
         for neuron in 0..self.layer.theta.len() {
             let (theta, v0) = (i64::from(self.layer.theta[neuron]), i64::from(self.layer.v0[neuron]));
@@ -90,10 +90,10 @@ impl Prover<'_> {
             self.fits("initial membrane", neuron, Bounds::value(v0))?;
             layer = layer.hull(Bounds::value(theta)).hull(Bounds::value(v0));
             for drive in self.drives(neuron) {
-                layer = layer.hull(self.neuron(neuron, &drive, theta, v0)?);
+                layer = layer.hull(self.neuron(kind, neuron, &drive, theta, v0)?);
             }
         }
-        self.bias_rows()?;
+        self.bias_rows(kind.schedule)?;
         Ok(layer)
     }
 
@@ -101,15 +101,12 @@ impl Prover<'_> {
     fn drives(&self, neuron: usize) -> Vec<Drive> {
         let layer = self.layer;
         match &layer.operation {
-            Operation::Analog { weights, bias, .. } => {
-                vec![Drive { bias: bias[neuron].into(), terms: signed_sums(row(weights, neuron)).scale(255) }]
-            }
-            Operation::Dense { weights, bias, .. } => {
-                vec![Drive { bias: bias[neuron].into(), terms: signed_sums(row(weights, neuron)) }]
-            }
-            Operation::Shortcut { gains, bias, .. } => {
-                let gains = gains[neuron..].iter().step_by(layer.channels).copied();
-                vec![Drive { bias: bias[neuron].into(), terms: signed_sums(gains) }]
+            Operation::Linear { terms, bias } => {
+                let most = if layer.operation.reads_image() { 255 } else { 1 };
+                vec![Drive {
+                    bias: bias[neuron].into(),
+                    terms: signed_sums(terms, layer.channels, neuron).scale(most),
+                }]
             }
             Operation::Scores { query, bias, heads, fraction, .. } => {
                 let head_size = self.network.layer(*query).channels / heads;
@@ -123,26 +120,32 @@ impl Prover<'_> {
                 let Walk::Windows(windows) = layer.walk else { return Vec::new() };
                 vec![Drive { bias: 0, terms: Bounds { low: 0, high: (windows.tokens() as i64) << fraction } }]
             }
-            Operation::Readout { .. } => Vec::new(),
         }
     }
 
-    fn neuron(&self, neuron: usize, drive: &Drive, theta: i64, v0: i64) -> Result<Bounds, ModelError> {
+    fn neuron(
+        &self,
+        kind: Neuron,
+        neuron: usize,
+        drive: &Drive,
+        theta: i64,
+        v0: i64,
+    ) -> Result<Bounds, ModelError> {
         let t = i64::from(self.time_steps);
         let Drive { bias, terms } = *drive;
-        let (accumulator, membrane) = match (self.layer.neuron, &self.layer.operation) {
-            (Neuron::TwoPhase, Operation::Analog { .. }) => {
+        let (accumulator, membrane) = match kind.schedule {
+            Schedule::AfterAll if self.layer.operation.reads_image() => {
                 let accumulator = terms.shift(bias);
                 let membrane = Bounds { low: accumulator.low.min(0), high: accumulator.high.max(0) };
                 (accumulator, with_and_without(membrane.scale(t), v0))
             }
-            (Neuron::TwoPhase, _) => {
+            Schedule::AfterAll => {
                 let total = with_and_without(terms.scale(t).shift(t * bias), v0);
                 (total, total)
             }
-            (Neuron::If, _) => {
+            Schedule::EachStep => {
                 let accumulator = terms.shift(bias);
-                (accumulator, if_membrane(accumulator, theta, v0, self.time_steps))
+                (accumulator, step_membrane(accumulator, kind.reset, theta, v0, self.time_steps))
             }
         };
         self.fits("accumulator", neuron, accumulator)?;
@@ -151,13 +154,14 @@ impl Prover<'_> {
     }
 
     fn readout(&self) -> Result<Bounds, ModelError> {
-        let Operation::Readout { weights, bias, .. } = &self.layer.operation else {
-            return Ok(Bounds::value(0));
+        let Operation::Linear { terms, bias } = &self.layer.operation else {
+            unreachable!("validated: the readout is linear")
         };
         let (t, tokens) = (i64::from(self.time_steps), self.layer.grid.tokens() as i64);
         let mut layer = Bounds::value(0);
         for (class, &bias) in bias.iter().enumerate() {
-            let logit = signed_sums(row(weights, class)).scale(tokens * t).shift(t * i64::from(bias));
+            let sums = signed_sums(terms, self.layer.channels, class);
+            let logit = sums.scale(tokens * t).shift(t * i64::from(bias));
             self.fits("logit", class, logit)?;
             layer = layer.hull(logit);
         }
@@ -165,16 +169,16 @@ impl Prover<'_> {
     }
 
     /// Scores accumulators start from 16-bit bias rows.
-    fn bias_rows(&self) -> Result<(), ModelError> {
+    fn bias_rows(&self, schedule: Schedule) -> Result<(), ModelError> {
         let Operation::Scores { heads, bias, .. } = &self.layer.operation else { return Ok(()) };
         let positions = bias.len() / heads;
         for (entry, &bias) in bias.iter().enumerate() {
             let (head, position) = (entry / positions, entry % positions);
-            let value = match self.layer.neuron {
-                Neuron::TwoPhase => {
+            let value = match schedule {
+                Schedule::AfterAll => {
                     i64::from(self.time_steps) * i64::from(bias) + i64::from(self.layer.v0[head])
                 }
-                Neuron::If => i64::from(bias),
+                Schedule::EachStep => i64::from(bias),
             };
             if i16::try_from(value).is_err() {
                 let (index, layer) = (self.index, self.layer.name.clone());
@@ -208,31 +212,36 @@ fn with_and_without(sum: Bounds, v0: i64) -> Bounds {
     sum.hull(sum.shift(v0))
 }
 
-fn row(weights: &Weights, output: usize) -> impl Iterator<Item = i8> {
-    weights.data[output * weights.inputs..][..weights.inputs].iter().copied()
+/// Sum of the negative and sum of the positive weights of an output, shifted: bounds of every partial sum over any spikes.
+fn signed_sums(terms: &[Term], outputs: usize, output: usize) -> Bounds {
+    let add = |sums: Bounds, w: i64| Bounds { low: sums.low + w.min(0), high: sums.high + w.max(0) };
+    let of_term = |sums: Bounds, term: &Term| {
+        let shifted = |&w: &i8| i64::from(w) << term.shift;
+        match &term.weights {
+            Weights::Dense(data) => {
+                let inputs = data.len() / outputs;
+                data[output * inputs..][..inputs].iter().map(shifted).fold(sums, add)
+            }
+            Weights::Diagonal(gains) => gains[output..].iter().step_by(outputs).map(shifted).fold(sums, add),
+        }
+    };
+    terms.iter().fold(Bounds::value(0), of_term)
 }
 
-/// Sum of the negative and sum of the positive weights: bounds of every partial sum over any spikes.
-fn signed_sums(weights: impl IntoIterator<Item = i8>) -> Bounds {
-    weights
-        .into_iter()
-        .map(i64::from)
-        .fold(Bounds::value(0), |sums, w| Bounds { low: sums.low + w.min(0), high: sums.high + w.max(0) })
-}
-
-/// Bounds of the membrane of an `if` neuron, before and after its reset, over `time_steps` drives within `drive`.
+/// Bounds of the membrane of a neuron that fires in each step, before and after its reset, over `time_steps` drives within `drive`.
 ///
 /// Below: it may sink in every step, from `v0` or from the 0 that is the least it has after a spike. Above: a membrane of at most `v`
 /// reaches at most `u = v + drive.high`, and keeps `u` if that is below `theta`, else the larger of `theta - 1` (no spike) and
-/// `u - theta` (spike).
-fn if_membrane(drive: Bounds, theta: i64, v0: i64, time_steps: u32) -> Bounds {
+/// what the reset leaves (spike): `u - theta`, or 0.
+fn step_membrane(drive: Bounds, reset: Reset, theta: i64, v0: i64, time_steps: u32) -> Bounds {
     let (steps, sink) = (i64::from(time_steps), drive.low.min(0));
     let low = (v0 + steps * sink).min((steps - 1) * sink);
     let (mut v, mut high) = (v0, v0);
     for _ in 0..time_steps {
         let u = v + drive.high;
         high = high.max(u);
-        v = if u < theta { u } else { (theta - 1).max(u - theta) };
+        let left = if reset == Reset::Zero { 0 } else { u - theta };
+        v = if u < theta { u } else { left.max(theta - 1) };
     }
     Bounds { low, high: high.max(v) }
 }
@@ -251,21 +260,27 @@ mod tests {
     }
 
     #[test]
-    fn if_membrane_bounds_hold_for_every_drive_sequence() {
+    fn step_membrane_bounds_hold_for_every_drive_sequence() {
         let (theta, steps) = (5, 6);
-        for (v0, low, high) in [(2, -3, 4), (2, -3, 9), (-4, 1, 3), (11, -2, -1), (0, 0, 0)] {
-            let bounds = if_membrane(Bounds { low, high }, theta, v0, steps);
-            let drives: Vec<i64> = vec![low, (low + high) / 2, high];
-            let mut seen = Bounds::value(v0);
-            for sequence in 0..3usize.pow(steps) {
-                let mut v = v0;
-                for t in 0..steps {
-                    let u = v + drives[sequence / 3usize.pow(t) % 3];
-                    v = if u >= theta { u - theta } else { u };
-                    seen = seen.hull(Bounds::value(u)).hull(Bounds::value(v));
+        for reset in [Reset::Subtract, Reset::Zero] {
+            for (v0, low, high) in [(2, -3, 4), (2, -3, 9), (-4, 1, 3), (11, -2, -1), (0, 0, 0)] {
+                let bounds = step_membrane(Bounds { low, high }, reset, theta, v0, steps);
+                let drives: Vec<i64> = vec![low, (low + high) / 2, high];
+                let mut seen = Bounds::value(v0);
+                for sequence in 0..3usize.pow(steps) {
+                    let mut v = v0;
+                    for t in 0..steps {
+                        let u = v + drives[sequence / 3usize.pow(t) % 3];
+                        let left = if reset == Reset::Zero { 0 } else { u - theta };
+                        v = if u >= theta { left } else { u };
+                        seen = seen.hull(Bounds::value(u)).hull(Bounds::value(v));
+                    }
                 }
+                assert!(
+                    bounds.low <= seen.low && seen.high <= bounds.high,
+                    "{bounds:?} does not hold {seen:?}"
+                );
             }
-            assert!(bounds.low <= seen.low && seen.high <= bounds.high, "{bounds:?} does not hold {seen:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The bit-exact reference: runs a configured network on images and yields every spike.
 //!
 //! It follows the contract of [`network`](crate::network) layer by layer and token by token, but sums what can be summed: the
-//! drives of a two-phase neuron over all T steps at once (a dense layer from spike counts, attention from the number of
-//! coincidences), those of an `if` neuron step by step.
+//! drives of a two-phase neuron over all T steps at once (a linear layer from spike counts, attention from the number of
+//! coincidences), those of a neuron that fires in each step one by one.
 //!
 //! Each layer is compiled for several instruction sets and run with the best that the processor has; the inner loops are
 //! inlined into that so that they become vector instructions.
@@ -12,12 +12,14 @@ mod bits;
 mod drive;
 mod fire;
 mod observer;
+mod readout;
 
 use crate::error::ModelError;
 use crate::mask::{Lfsr, MaskBits};
 use crate::network::{Layer, LayerId, Operation, Walk};
 use crate::run::Configured;
 use crate::spikes::{Classification, SpikePlane, Trace};
+use crate::synapses;
 use attention::Attention;
 use drive::Drive;
 use fire::{FireScratch, Masks, Neurons};
@@ -31,6 +33,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Runs a configured network. Building one prepares the weights; it can be shared between threads.
 pub struct Executor<'a, M = Lfsr> {
     configured: &'a Configured,
+    /// All but the readout.
     layers: Vec<Prepared<'a>>,
     instructions: Arch,
     masks: PhantomData<fn() -> M>,
@@ -41,15 +44,14 @@ struct Prepared<'a> {
     layer: &'a Layer,
     index: usize,
     neurons: Neurons,
-    kind: Kind<'a>,
+    kind: Kind,
 }
 
-enum Kind<'a> {
+enum Kind {
     /// Each token on its own.
-    Tokens(Drive<'a>),
+    Tokens(Drive),
     /// Each window of each head on its own.
     Attention(Attention),
-    Readout,
 }
 
 impl<'a> Executor<'a> {
@@ -62,7 +64,8 @@ impl<'a> Executor<'a> {
 impl<'a, M: MaskBits> Executor<'a, M> {
     /// Prepares the network; its masks draw from `M`, which only the hardware's own makes equal to the core.
     pub fn with_mask_bits(configured: &'a Configured) -> Executor<'a, M> {
-        let layers = (0..configured.layers.len()).map(|index| Prepared::new(configured, index)).collect();
+        let layers = (0..configured.layers.len() - 1).map(|index| Prepared::new(configured, index));
+        let layers = layers.collect();
         Executor { configured, layers, instructions: Arch::new(), masks: PhantomData }
     }
 
@@ -83,8 +86,8 @@ impl<'a, M: MaskBits> Executor<'a, M> {
         if image.len() != expected {
             return Err(ModelError::ImageSize { found: image.len(), expected });
         }
-        let mut planes = Vec::with_capacity(self.layers.len() - 1);
-        for prepared in &self.layers[..self.layers.len() - 1] {
+        let mut planes = Vec::with_capacity(self.layers.len());
+        for prepared in &self.layers {
             let run = LayerRun {
                 prepared,
                 configured: self.configured,
@@ -95,7 +98,7 @@ impl<'a, M: MaskBits> Executor<'a, M> {
             };
             planes.push(self.instructions.dispatch(run));
         }
-        let logits = readout(self.configured, &planes);
+        let logits = readout::logits(self.configured, &planes);
         Ok(Trace { planes, logits })
     }
 
@@ -104,11 +107,12 @@ impl<'a, M: MaskBits> Executor<'a, M> {
     /// # Errors
     /// If the image does not have the size that the network takes.
     pub fn classify(&self, image: &[u8]) -> Result<Classification, ModelError> {
-        let mut fired = FiredSpikes(vec![0; self.layers.len() - 1]);
+        let mut fired = FiredSpikes(vec![0; self.layers.len()]);
         let trace = self.observe(image, &mut fired)?;
         Ok(Classification {
             fired: fired.0,
             spikes: trace.planes.iter().map(SpikePlane::spikes).collect(),
+            synaptic_events: synapses::events(self.configured, &trace.planes),
             logits: trace.logits,
         })
     }
@@ -159,14 +163,13 @@ impl<'a> Prepared<'a> {
     fn new(configured: &'a Configured, index: usize) -> Prepared<'a> {
         let layer = &configured.layers[index];
         let kind = match &layer.operation {
-            Operation::Readout { .. } => Kind::Readout,
             Operation::Scores { .. } | Operation::Context { .. } => {
                 let Walk::Windows(windows) = layer.walk else {
                     unreachable!("validated: attention walks windows")
                 };
                 Kind::Attention(Attention::new(configured, layer, windows))
             }
-            _ => Kind::Tokens(Drive::new(configured, layer)),
+            Operation::Linear { .. } => Kind::Tokens(Drive::new(configured, layer)),
         };
         let neurons =
             Neurons::new(LayerId(index), layer, configured.slots(LayerId(index)), configured.time_steps());
@@ -182,15 +185,15 @@ impl<'a> Prepared<'a> {
         observer: &mut impl Observer,
     ) -> SpikePlane {
         match &self.kind {
-            Kind::Readout => unreachable!("validated: the readout is last"),
             Kind::Attention(attention) => {
                 attention.run::<M>(&self.neurons, configured.seed, planes, observer)
             }
             Kind::Tokens(drive) => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
+                let steps = self.neurons.time_steps;
                 let mut masks =
-                    Masks::<M>::new(self.layer.mask_ratio, configured.seed, self.index, 0..channels);
+                    Masks::<M>::new(&self.layer.mask, configured.seed, self.index, 0..channels, steps);
                 let (mut scratch, mut fire) = (drive.scratch(), FireScratch::new(channels));
                 for step in self.layer.walk.steps(self.layer.grid) {
                     let drives = drive.token(step.token, image, planes, &mut scratch);
@@ -202,22 +205,4 @@ impl<'a> Prepared<'a> {
             }
         }
     }
-}
-
-/// `sum_t sum_tokens (sum_i weights[o,i] * s[i]) + T * bias[o]`.
-fn readout(configured: &Configured, planes: &[SpikePlane]) -> Vec<i32> {
-    let Operation::Readout { input, weights, bias } = &configured.layers[planes.len()].operation else {
-        unreachable!("validated: the last layer is the readout")
-    };
-    let plane = &planes[input.0];
-    let total = |channel| (0..plane.tokens()).map(|token| i64::from(plane.count(token, channel))).sum();
-    let counts: Vec<i64> = (0..plane.channels()).map(total).collect();
-    let steps = i64::from(configured.time_steps());
-    let rows = weights.data.chunks_exact(weights.inputs);
-    rows.zip(bias)
-        .map(|(row, &bias)| {
-            let sum: i64 = row.iter().zip(&counts).map(|(&w, &n)| i64::from(w) * n).sum();
-            i32::try_from(sum + steps * i64::from(bias)).expect("proven: logits fit the membrane")
-        })
-        .collect()
 }

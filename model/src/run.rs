@@ -3,9 +3,8 @@
 use crate::cost::{self, Cost};
 use crate::error::ModelError;
 use crate::mask_rules::MaskRules;
-use crate::network::{LayerId, Network, SlotOrder};
+use crate::network::{LayerId, Network, Reset, Schedule, SlotOrder};
 use crate::proof::{self, Bounds};
-use isa::Neuron;
 use std::ops::Deref;
 
 /// Largest number of time steps that the reference runs; hardware stops at [`isa::MAX_TIME_STEPS`].
@@ -16,8 +15,8 @@ pub const MAX_TIME_STEPS: u32 = 256;
 pub struct RunOptions {
     /// T: 1 to [`MAX_TIME_STEPS`].
     pub time_steps: u32,
-    /// Neuron mode of all layers.
-    pub neuron: Option<Neuron>,
+    /// When neurons fire, in all layers whose neurons reset by subtraction; those that reset to zero stay as they are.
+    pub schedule: Option<Schedule>,
     /// Mask ratios that replace the network's; none leaves them.
     pub mask: MaskRules,
     /// Seed of all masks.
@@ -29,14 +28,15 @@ pub struct RunOptions {
 impl RunOptions {
     /// `time_steps`, a 24-bit membrane, and the rest as the network has it.
     pub fn new(time_steps: u32) -> RunOptions {
-        RunOptions { time_steps, neuron: None, mask: MaskRules::default(), seed: None, membrane_bits: 24 }
+        RunOptions { time_steps, schedule: None, mask: MaskRules::default(), seed: None, membrane_bits: 24 }
     }
 }
 
 /// Into which time slots a layer's threshold steps fire (two_phase).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slots {
-    /// A permutation of `0..T`: step `k` fires into `order[k]` for token index 0. The identity in `if` layers, which ignore it.
+    /// A permutation of `0..T`: step `k` fires into `order[k]` for token index 0. The identity in layers that ignore
+    /// it: those whose neurons fire in each step, and the readout.
     pub order: Vec<u32>,
     /// Slots by which each next token shifts, below T.
     pub rotate: u32,
@@ -128,10 +128,15 @@ impl Network {
             return Err(ModelError::Option { option: "--membrane-bits", found, allowed: "16 to 32" });
         }
         self.validate()?;
+        if options.schedule == Some(Schedule::EachStep) && self.takes_the_or_of_two_phase() {
+            return Err(ModelError::MaxPools);
+        }
         let mut network = self.clone();
         network.seed = options.seed.unwrap_or(network.seed);
-        for layer in &mut network.layers {
-            layer.neuron = options.neuron.unwrap_or(layer.neuron);
+        for neuron in network.layers.iter_mut().filter_map(|layer| layer.neuron.as_mut()) {
+            if neuron.reset == Reset::Subtract {
+                neuron.schedule = options.schedule.unwrap_or(neuron.schedule);
+            }
         }
         options.mask.apply(&mut network)?;
         let cost = cost::check(&network, time_steps)?;
@@ -140,19 +145,29 @@ impl Network {
         let bounds = proof::prove(&network, time_steps, options.membrane_bits)?;
         Ok(Configured { network, time_steps, membrane_bits: options.membrane_bits, slots, bounds, cost })
     }
+
+    /// Whether a layer with hard reset, which is a max pool, reads one whose neurons fire after all drives.
+    fn takes_the_or_of_two_phase(&self) -> bool {
+        let pools =
+            self.layers.iter().filter(|layer| layer.neuron.is_some_and(|neuron| neuron.reset == Reset::Zero));
+        let two_phase = |id: &LayerId| self.layer(*id).schedule() == Some(Schedule::AfterAll);
+        pools.flat_map(|layer| layer.operation.reads()).any(|id| two_phase(&id))
+    }
 }
 
 fn slots(network: &Network, index: usize, time_steps: u32) -> Result<Slots, ModelError> {
     let layer = &network.layers[index];
-    let order = match layer.neuron {
-        Neuron::If => (0..time_steps).collect(),
-        Neuron::TwoPhase => layer.order.permutation(time_steps).ok_or_else(|| ModelError::SlotOrder {
-            index,
-            layer: layer.name.clone(),
-            found: explicit_entries(&layer.order),
-            fits: fitting(&layer.order),
-            time_steps,
-        })?,
+    let order = match layer.schedule() {
+        Some(Schedule::EachStep) | None => (0..time_steps).collect(),
+        Some(Schedule::AfterAll) => {
+            layer.order.permutation(time_steps).ok_or_else(|| ModelError::SlotOrder {
+                index,
+                layer: layer.name.clone(),
+                found: explicit_entries(&layer.order),
+                fits: fitting(&layer.order),
+                time_steps,
+            })?
+        }
     };
     Ok(Slots { order, rotate: layer.rotate % time_steps })
 }

@@ -187,6 +187,8 @@ pub struct Classification {
     /// Those of them that it transmitted: a masked spike stays in its neuron, costs its consumers nothing and counts here no
     /// more.
     pub spikes: Vec<u64>,
+    /// What those drove in each layer; see [`synapses`](crate::synapses).
+    pub synaptic_events: Vec<u64>,
 }
 
 impl Classification {

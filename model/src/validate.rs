@@ -1,21 +1,20 @@
 //! Whether a network is one at all: shapes, references and ranges.
 
+mod linear;
+
 use crate::error::ModelError;
 use crate::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Origin, Patch, Walk, Weights, Windows,
+    Grid, ImageShape, Layer, LayerId, Leak, Mask, Network, Operation, Origin, Reset, Schedule, Walk, Windows,
 };
 use isa::names;
 use std::fmt::Display;
 
-/// Largest number of layers, and of planes that a shortcut adds.
+/// Largest number of layers, and of terms of a sum.
 const MAX_LAYERS: usize = isa::MAX_COUNT as usize;
 /// Largest number of rows or columns of an image or a grid, and of channels.
 const MAX_SIDE: usize = 1 << 16;
 /// Largest number of tokens of a plane, pixels of an image, or cells (token, channel) of a plane.
 const MAX_CELLS: usize = 1 << 26;
-
-/// Largest number of inputs of a neuron: products with counts up to 256 then sum up in 32 bits.
-const MAX_FAN_IN: usize = 1 << 15;
 
 impl Network {
     /// Checks every shape, reference and range, so that the network can run for any number of time steps that
@@ -136,9 +135,16 @@ impl Check<'_> {
             self.windows(windows)?;
         }
         let last = self.index + 1 == self.network.layers.len();
-        if last != matches!(layer.operation, Operation::Readout { .. }) {
-            let operation = if last { "not a readout" } else { "a readout" };
-            return Err(self.error("operation", operation, "a readout as the last layer and only there"));
+        let readout = layer.neuron.is_none() && matches!(layer.operation, Operation::Linear { .. });
+        if last && !readout {
+            return Err(self.error(
+                "operation",
+                "not a readout",
+                "a readout as the last layer: a linear one without neurons",
+            ));
+        }
+        if !last && layer.neuron.is_none() {
+            return Err(self.error("neuron", "none", "neurons in every layer but the last, the readout"));
         }
         self.operation()?;
         self.neuron()
@@ -161,30 +167,7 @@ impl Check<'_> {
     fn operation(&self) -> Result<(), ModelError> {
         let channels = self.layer.channels;
         match &self.layer.operation {
-            Operation::Analog { patch, weights, bias } => {
-                self.patch(*patch)?;
-                self.weights(weights, patch.kernel * patch.kernel * self.network.image.channels, bias)
-            }
-            Operation::Dense { input, gather, weights, bias } => {
-                let input = self.input("input", *input)?;
-                let Grid { rows, columns } = self.layer.grid;
-                let (grid, inputs) = match gather {
-                    Gather::Token => (self.layer.grid, input.channels),
-                    Gather::Merge => (Grid { rows: 2 * rows, columns: 2 * columns }, 4 * input.channels),
-                };
-                self.grid("input", input, grid)?;
-                self.weights(weights, inputs, bias)
-            }
-            Operation::Shortcut { inputs, gains, bias } => {
-                self.within("number of inputs", inputs.len(), 1, MAX_LAYERS)?;
-                for &id in inputs {
-                    let input = self.input("input", id)?;
-                    self.grid("input", input, self.layer.grid)?;
-                    self.equal("channels of an input", input.channels, channels)?;
-                }
-                self.equal("number of gains", gains.len(), inputs.len() * channels)?;
-                self.equal("number of biases", bias.len(), channels)
-            }
+            Operation::Linear { terms, bias } => self.linear(terms, bias),
             Operation::Scores { query, key, heads, bias, fraction } => {
                 let windows = self.attention_windows()?;
                 let query = self.input("query", *query)?;
@@ -219,40 +202,7 @@ impl Check<'_> {
                 self.equal("channels of the values", value.channels, channels)?;
                 self.within("fraction", *fraction as usize, 0, 7)
             }
-            Operation::Readout { input, weights, bias } => {
-                let input = self.input("input", *input)?;
-                self.grid("input", input, self.layer.grid)?;
-                self.weights(weights, input.channels, bias)
-            }
         }
-    }
-
-    fn patch(&self, patch: Patch) -> Result<(), ModelError> {
-        self.within("patch kernel", patch.kernel, 1, 256)?;
-        self.within("patch stride", patch.stride, 1, 256)?;
-        self.within("patch padding", patch.padding, 0, patch.kernel - 1)?;
-        let image = self.network.image;
-        let sides =
-            [("rows", image.height, self.layer.grid.rows), ("columns", image.width, self.layer.grid.columns)];
-        for (what, pixels, found) in sides {
-            let Some(patches) = patch.along(pixels) else {
-                return Err(self.error(
-                    "patch kernel",
-                    patch.kernel,
-                    format!("at most {}", pixels + 2 * patch.padding),
-                ));
-            };
-            self.equal(what, found, patches)?;
-        }
-        Ok(())
-    }
-
-    fn weights(&self, weights: &Weights, inputs: usize, bias: &[i32]) -> Result<(), ModelError> {
-        self.equal("weight rows", weights.outputs, self.layer.channels)?;
-        self.equal("weight columns", weights.inputs, inputs)?;
-        self.within("weight columns", inputs, 1, MAX_FAN_IN)?;
-        self.equal("number of weights", weights.data.len(), weights.outputs * weights.inputs)?;
-        self.equal("number of biases", bias.len(), self.layer.channels)
     }
 
     fn attention_windows(&self) -> Result<Windows, ModelError> {
@@ -297,9 +247,9 @@ impl Check<'_> {
 
     fn neuron(&self) -> Result<(), ModelError> {
         let layer = self.layer;
-        let neurons = match &layer.operation {
-            Operation::Scores { heads, .. } => *heads,
-            Operation::Readout { .. } => 0,
+        let neurons = match (&layer.operation, layer.neuron) {
+            (_, None) => 0,
+            (Operation::Scores { heads, .. }, _) => *heads,
             _ => layer.channels,
         };
         self.equal("number of thresholds", layer.theta.len(), neurons)?;
@@ -307,8 +257,53 @@ impl Check<'_> {
         if let Some(c) = layer.theta.iter().position(|&theta| theta < 1) {
             return Err(self.error(&format!("threshold of channel {c}"), layer.theta[c], "1 or more"));
         }
-        if neurons == 0 {
-            self.equal("mask ratio", usize::from(layer.mask_ratio), 0)?;
+        let Some(neuron) = layer.neuron else { return self.unmasked() };
+        if let Some(Leak { first, second }) = neuron.leak {
+            let second = second.map_or_else(String::new, |second| format!(" and v >> {second}"));
+            return Err(self.error(
+                "leak",
+                format!("v >> {first}{second}"),
+                "none, as no executor takes leaks yet: use integrate-and-fire neurons (`if`)",
+            ));
+        }
+        if neuron.reset == Reset::Zero && neuron.schedule == Schedule::AfterAll {
+            return Err(self.error(
+                "reset",
+                "to zero after all drives",
+                "hard reset with neurons that fire in each step (`if_hard_reset`), subtraction with `two_phase`",
+            ));
+        }
+        self.label()
+    }
+
+    /// The readout has no spikes to mask.
+    fn unmasked(&self) -> Result<(), ModelError> {
+        let mask = &self.layer.mask;
+        if *mask == Mask::default() {
+            return Ok(());
+        }
+        let label = mask
+            .label
+            .as_ref()
+            .map_or_else(String::new, |label| format!(", label `{}`", names::shown(label)));
+        let shared = if mask.shared { ", shared by tokens" } else { "" };
+        let found = format!("ratio {}{label}{shared}", mask.ratio);
+        Err(self.error("mask", found, "none, as a readout has no spikes"))
+    }
+
+    /// A label must be one in the text of a rule, too.
+    fn label(&self) -> Result<(), ModelError> {
+        let Some(label) = &self.layer.mask.label else { return Ok(()) };
+        let found = || format!("`{}`", names::shown(label));
+        if let Err(fault) = names::check(label) {
+            return Err(self.error("label of the mask", found(), fault));
+        }
+        if label.contains([',', ':', '=']) {
+            return Err(self.error(
+                "label of the mask",
+                found(),
+                "no `,`, `:` or `=`, which separate the parts of rules",
+            ));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! Where the tokens of windows and the pixels of patches lie, and which pairs of a window are connected.
+//! Where the tokens of windows lie, and which pairs of a window are connected.
 
-use crate::network::{Gather, Grid, Walk, Windows};
+use crate::network::{Grid, Walk, Windows};
 
 impl Windows {
     /// Tokens of one window: N.
@@ -72,21 +72,6 @@ impl Walk {
     }
 }
 
-impl Gather {
-    /// The raster tokens of the input plane that make up the row of `token`, a token of `grid`: one, or four that are merged.
-    pub fn tokens(self, grid: Grid, token: usize) -> impl Iterator<Item = usize> {
-        let (tokens, count) = match self {
-            Gather::Token => ([token; 4], 1),
-            Gather::Merge => {
-                let (row, column) = (token / grid.columns, token % grid.columns);
-                let first = 4 * row * grid.columns + 2 * column;
-                ([first, first + 1, first + 2 * grid.columns, first + 2 * grid.columns + 1], 4)
-            }
-        };
-        tokens.into_iter().take(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,13 +95,6 @@ mod tests {
         assert_eq!(regions(1), [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1]);
         assert_eq!(regions(2), [0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2]);
         assert_eq!(regions(3), [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]);
-    }
-
-    #[test]
-    fn merged_tokens_are_a_square_of_the_finer_grid() {
-        let grid = Grid { rows: 2, columns: 3 };
-        assert!(Gather::Merge.tokens(grid, 4).eq([14, 15, 20, 21]));
-        assert!(Gather::Token.tokens(grid, 4).eq([4]));
     }
 
     #[test]

@@ -70,7 +70,8 @@ proptest! {
         let linear = &normalised.patch_embed;
         let converted = network(&normalised);
         let layer = &converted.layers[0];
-        let model::network::Operation::Analog { weights, bias, .. } = &layer.operation else { panic!("patches come first") };
+        let model::network::Operation::Linear { terms, bias } = &layer.operation else { panic!("patches come first") };
+        let weights = terms[0].weights.data();
         for (o, &bias) in bias.iter().enumerate() {
             let (mut float, mut integer) = (0f64, f64::from(bias));
             for (i, &byte) in image.iter().enumerate().take(linear.weight.ncols()) {
@@ -78,7 +79,8 @@ proptest! {
                 let byte = f64::from(byte);
                 let of = |values: &[f32]| f64::from(values[channel % values.len()]);
                 float += f64::from(linear.weight[(o, i)]) * (byte / 255.0 - of(&mean)) / of(&std);
-                integer += f64::from(weights.data[o * weights.inputs + i]) * byte;
+                let (tap, taps) = (i % (patch * patch), patch * patch);
+                integer += f64::from(weights[(o * taps + tap) * channels + channel]) * byte;
             }
             let float = float * linear.norm.gain[o] + linear.norm.offset[o];
             let unit = f64::from(linear.thresholds[o]) / f64::from(layer.theta[o]);

@@ -5,7 +5,7 @@ mod synthetic;
 
 use agreement::Agreement;
 use images::{Options, Source};
-use model::network::{SlotOrder, Walk};
+use model::network::{Mask, SlotOrder, Walk};
 use model::{Checkpoint, Configured, ConvertOptions, Executor, Layer, RunOptions, convert};
 use ndarray::ArrayView2;
 use std::collections::HashMap;
@@ -99,7 +99,8 @@ fn masks_are_converted() {
             "stages.1.blocks.0.mlp.fc1" => 128,
             _ => 0,
         };
-        assert_eq!(*layer, Layer { mask_ratio: expected, ..unmasked });
+        let mask = Mask { ratio: expected, ..unmasked.mask.clone() };
+        assert_eq!(*layer, Layer { mask, ..unmasked });
     }
     let sums = |checkpoint: &Checkpoint, site: &str| {
         let mut sum = 0.0;
@@ -156,7 +157,7 @@ fn scores_and_contexts_approach_the_float_network() {
     }
 }
 
-/// The default slots and mask sites of the layers, and their order.
+/// The default slots and labels of the layers, and their order.
 #[test]
 fn layers_come_in_the_order_that_hardware_prefetches() {
     let (_, network) = converted(1);
@@ -186,7 +187,11 @@ fn layers_come_in_the_order_that_hardware_prefetches() {
             .any(|part| layer.name.ends_with(&format!("attn.{part}")));
         assert_eq!(shifted, inside && layer.name.contains("blocks.1"), "`{}`", layer.name);
     }
-    assert_eq!(network.layers.iter().filter(|layer| layer.mask_site.is_some()).count(), 3 * 4);
+    for layer in &network.layers {
+        let sites = [("attn.q", "q"), ("attn.k", "k"), ("attn.scores", "attn"), ("mlp.fc1", "fc1")];
+        let label = sites.iter().find(|(site, _)| layer.name.ends_with(site)).map(|(_, label)| *label);
+        assert_eq!(layer.mask.label.as_deref(), label, "`{}`", layer.name);
+    }
 }
 
 /// The shipped checkpoint: what conversion and spikes cost in accuracy.

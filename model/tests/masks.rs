@@ -3,7 +3,7 @@
 mod synthetic;
 
 use model::mask::MaskBits;
-use model::network::{Gather, Operation, Walk};
+use model::network::{Mask, Operation, Source, Walk, Weights};
 use model::reference::Observer;
 use model::{
     Checkpoint, Configured, ConvertOptions, Executor, LayerId, MaskRules, Network, RunOptions, SpikePlane,
@@ -23,7 +23,7 @@ fn configure(rules: &str, time_steps: u32) -> Configured {
 }
 
 fn ratio(network: &Network, layer: &str) -> u8 {
-    network.layers.iter().find(|found| found.name == layer).unwrap().mask_ratio
+    network.layers.iter().find(|found| found.name == layer).unwrap().mask.ratio
 }
 
 fn refused(rules: &str) -> String {
@@ -42,6 +42,7 @@ fn later_rules_override_earlier_ones() {
         ("stages.0.blocks.1.mlp.fc1", 128),
         ("stages.1.blocks.0.attn.scores", 192),
         ("stages.1.blocks.0.attn.v", 0),
+        ("head", 0),
     ] {
         assert_eq!(ratio(&network, layer), expected, "`{layer}`");
     }
@@ -51,8 +52,8 @@ fn later_rules_override_earlier_ones() {
 #[test]
 fn matrices_that_no_rule_names_keep_what_the_network_carries() {
     let mut carried = NETWORK.clone();
-    let masked = carried.layers.iter_mut().filter(|layer| layer.mask_site.is_some());
-    masked.for_each(|layer| layer.mask_ratio = 77);
+    let masked = carried.layers.iter_mut().filter(|layer| layer.mask.label.is_some());
+    masked.for_each(|layer| layer.mask.ratio = 77);
     let with = |rules: &str| {
         let mask = if rules.is_empty() { MaskRules::default() } else { rules.parse().unwrap() };
         carried.configure(&RunOptions { mask, ..RunOptions::new(8) }).unwrap()
@@ -78,7 +79,47 @@ fn rules_that_name_nothing_list_what_there_is() {
     // A name is not the start of another one in the middle of a part.
     assert!(refused("stages.0.block:0.5").contains("layer `stages.0.block`"));
     let said = refused("stages.0.blocks.0.mlp.fc1:q=0.5");
-    assert!(said.contains("matrix `q`") && said.contains("allowed: fc1"), "{said}");
+    assert!(said.contains("label `q`") && said.contains("allowed: fc1"), "{said}");
+}
+
+#[test]
+fn labels_are_those_of_the_network() {
+    let said = refused("conv=0.5");
+    assert!(said.contains("label `conv`") && said.contains("allowed: k, q, attn, fc1"), "{said}");
+    assert_eq!(model::mask_rules::labels(&NETWORK), ["k", "q", "attn", "fc1"]);
+    let mut labelled = NETWORK.clone();
+    labelled.layers[0].mask = Mask::labelled("conv");
+    let options = RunOptions { mask: "conv=0.5".parse().unwrap(), ..RunOptions::new(8) };
+    let configured = labelled.configure(&options).unwrap();
+    assert!(
+        configured
+            .layers
+            .iter()
+            .all(|layer| layer.mask.ratio == if layer.name == "patch_embed" { 128 } else { 0 })
+    );
+    let mut bare = NETWORK.clone();
+    bare.layers.iter_mut().for_each(|layer| layer.mask = Mask::default());
+    let said = bare.configure(&options).unwrap_err().to_string();
+    assert!(
+        said.contains("label `conv`") && said.contains("allowed: no label, as the network has none"),
+        "{said}"
+    );
+    bare.configure(&RunOptions { mask: "0.5".parse().unwrap(), ..RunOptions::new(8) }).unwrap();
+}
+
+#[test]
+fn a_layer_that_a_rule_names_in_full_needs_no_label() {
+    let masked = configure("0.25,stages.0.blocks.0.attn.v:0.5,stages.0.blocks.0.attn:0.75", 8);
+    assert_eq!(
+        ratio(&masked, "stages.0.blocks.0.attn.v"),
+        128,
+        "the start of a name covers labelled layers alone"
+    );
+    assert_eq!(ratio(&masked, "stages.0.blocks.0.attn.q"), 192);
+    assert_eq!(ratio(&masked, "stages.0.blocks.0.attn.proj"), 0);
+    let said = refused("stages.0.blocks.0.attn.v:q=0.5");
+    assert!(said.contains("layer `stages.0.blocks.0.attn.v`") && said.contains("name of a layer"), "{said}");
+    assert!(refused("head:0.5").contains("layer `head`"), "a readout has no spikes");
 }
 
 /// One addition for every transmitted spike and every neuron that reads it, neuron by neuron.
@@ -91,26 +132,21 @@ fn naive_events(network: &Configured, planes: &[SpikePlane]) -> Vec<u64> {
         for token in 0..layer.grid.tokens() {
             for channel in 0..layer.channels {
                 events += match &layer.operation {
-                    Operation::Dense { input, gather, .. } => {
-                        let (row, column) = (token / layer.grid.columns, token % layer.grid.columns);
-                        let of = |token| {
-                            let plane = &planes[input.0];
-                            (0..plane.channels()).map(|c| spikes(plane, token, c)).sum::<usize>()
-                        };
-                        let fine = |y, x| (2 * row + y) * 2 * layer.grid.columns + 2 * column + x;
-                        match gather {
-                            Gather::Token => of(token),
-                            Gather::Merge => {
-                                [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(y, x)| of(fine(y, x))).iter().sum()
+                    Operation::Linear { terms, .. } => {
+                        let mut seen = 0;
+                        for term in terms {
+                            let Source::Plane(id) = term.source else { continue };
+                            let source = network.layer(id).grid;
+                            for at in term.taps.positions(source, layer.grid, token).flatten() {
+                                seen += match term.weights {
+                                    Weights::Dense(_) => (0..planes[id.0].channels())
+                                        .map(|c| spikes(&planes[id.0], at, c))
+                                        .sum(),
+                                    Weights::Diagonal(_) => spikes(&planes[id.0], at, channel),
+                                };
                             }
                         }
-                    }
-                    Operation::Readout { input, .. } => {
-                        let plane = &planes[input.0];
-                        (0..plane.channels()).map(|c| spikes(plane, token, c)).sum()
-                    }
-                    Operation::Shortcut { inputs, .. } => {
-                        inputs.iter().map(|id| spikes(&planes[id.0], token, channel)).sum()
+                        seen
                     }
                     // Here `channel` is a key of the token's window, and the token a query.
                     Operation::Scores { query, .. } => {
@@ -128,7 +164,6 @@ fn naive_events(network: &Configured, planes: &[SpikePlane]) -> Vec<u64> {
                             .map(|key| spikes(&planes[scores.0], head * count * tokens + at, key))
                             .sum()
                     }
-                    Operation::Analog { .. } => 0,
                 } as u64;
             }
         }
@@ -174,7 +209,8 @@ proptest! {
         let executor = Executor::new(&network);
         let classified = executor.classify(&image).unwrap();
         let planes = executor.trace(&image).unwrap().planes;
-        prop_assert_eq!(synapses::events(&network, &classified.spikes), naive_events(&network, &planes));
+        prop_assert_eq!(&classified.synaptic_events, &synapses::events(&network, &planes));
+        prop_assert_eq!(classified.synaptic_events, naive_events(&network, &planes));
     }
 
     #[test]
@@ -187,7 +223,7 @@ proptest! {
         for (index, layer) in network.layers.iter().take(trace.planes.len()).enumerate() {
             let (fired, sent) = (classified.fired[index], classified.spikes[index]);
             prop_assert_eq!((fired, sent), (seen.fired[index], trace.planes[index].spikes()), "`{}`", layer.name);
-            prop_assert!(sent == fired || layer.mask_ratio > 0 && sent < fired, "`{}`: {} of {}", layer.name, sent, fired);
+            prop_assert!(sent == fired || layer.mask.ratio > 0 && sent < fired, "`{}`: {} of {}", layer.name, sent, fired);
             let plane = &trace.planes[index];
             prop_assert_eq!(seen.membranes[index], plane.tokens() * plane.channels(), "`{}`", layer.name);
         }
@@ -214,6 +250,6 @@ fn a_spike_is_transmitted_when_its_draw_is_at_least_the_ratio() {
     assert_eq!(kept.spikes, Executor::new(&configure("0", 8)).classify(&image).unwrap().spikes);
     let dropped = Executor::<Always<127>>::with_mask_bits(&network).classify(&image).unwrap();
     for (layer, spikes) in network.layers.iter().zip(&dropped.spikes) {
-        assert!(layer.mask_ratio == 0 || *spikes == 0, "`{}` transmits {spikes} spikes", layer.name);
+        assert!(layer.mask.ratio == 0 || *spikes == 0, "`{}` transmits {spikes} spikes", layer.name);
     }
 }

@@ -2,8 +2,10 @@
 
 mod synthetic;
 
-use isa::Neuron;
-use model::network::{Operation, Origin, SlotOrder, Walk, Windows};
+use model::network::{
+    Leak, Mask, Neuron, Operation, Origin, Reset, Schedule, SlotOrder, Source, Taps, Term, Walk, Weights,
+    Windows,
+};
 use model::{
     Checkpoint, ConvertOptions, Executor, Layer, LayerId, MaskRatio, ModelError, Network, RunOptions, convert,
 };
@@ -17,13 +19,20 @@ fn layer<'n>(network: &'n mut Network, name: &str) -> &'n mut Layer {
     network.layers.iter_mut().find(|layer| layer.name.ends_with(name)).unwrap()
 }
 
-fn dense(layer: &mut Layer) -> (&mut LayerId, &mut model::network::Weights) {
+fn terms(layer: &mut Layer) -> &mut Vec<Term> {
     match &mut layer.operation {
-        Operation::Dense { input, weights, .. } | Operation::Readout { input, weights, .. } => {
-            (input, weights)
-        }
+        Operation::Linear { terms, .. } => terms,
         other => panic!("{other:?}"),
     }
+}
+
+fn term<'n>(network: &'n mut Network, name: &str) -> &'n mut Term {
+    &mut terms(layer(network, name))[0]
+}
+
+fn weights(term: &mut Term) -> &mut Vec<i8> {
+    let (Weights::Dense(data) | Weights::Diagonal(data)) = &mut term.weights;
+    data
 }
 
 type Change = fn(&mut Network);
@@ -32,9 +41,14 @@ fn origin(path: &str, sha256: &str) -> Option<Origin> {
     Some(Origin { path: path.to_owned(), sha256: sha256.to_owned() })
 }
 
+/// Other taps of the patch embedding.
+fn set_taps(network: &mut Network, kernel: usize, stride: usize, padding: usize) {
+    term(network, "patch_embed").taps = Taps::square(kernel, stride, padding);
+}
+
 #[test]
 fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
-    let cases: [(&str, Change); 33] = [
+    let cases: [(&str, Change); 54] = [
         ("network: its name is ``, allowed: 1..=128 characters", |n| n.name.clear()),
         ("network: its name is `\\u{1b}[2J`, allowed: one line of printable", |n| {
             n.name = "\u{1b}[2J".into()
@@ -62,26 +76,75 @@ fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
         ("number of layers is 0", |n| n.layers.clear()),
         ("number of classes is 4", |n| n.classes = 4),
         ("operation is not a readout, allowed: a readout as the last layer", |n| drop(n.layers.pop())),
+        ("attn.q`: neuron is none, allowed: neurons in every layer but the last", |n| {
+            layer(n, "attn.q").neuron = None;
+        }),
+        ("`head`: operation is not a readout", |n| layer(n, "head").neuron = Some(Neuron::IF)),
         ("rows is 0", |n| n.layers[0].grid.rows = 0),
-        ("`patch_embed`: columns is 5, allowed: 4", |n| n.layers[0].grid.columns = 5),
-        ("norm1`: input is layer 40, allowed: an earlier layer, below 1", |n| {
-            let Operation::Shortcut { inputs, .. } = &mut layer(n, "0.norm1").operation else { panic!() };
-            inputs[0] = LayerId(40);
+        (
+            "`patch_embed`: grid is 4x5 tokens, allowed: 4x4 tokens, as the taps of term 0 give over the 8x8 tokens",
+            |n| {
+                n.layers[0].grid.columns = 5;
+            },
+        ),
+        ("norm1`: source of term 0 is layer 40, allowed: an earlier layer, below 1", |n| {
+            term(n, "0.norm1").source = Source::Plane(LayerId(40));
         }),
-        ("attn.q`: input is layer 4, allowed: an earlier layer, below 4", |n| {
-            *dense(layer(n, "attn.q")).0 = LayerId(4);
+        ("attn.q`: source of term 0 is layer 4, allowed: an earlier layer, below 4", |n| {
+            term(n, "attn.q").source = Source::Plane(LayerId(4));
         }),
-        ("attn.proj`: input is `stages.0.blocks.0.attn.scores`, allowed: no scores layer", |n| {
-            *dense(layer(n, "attn.proj")).0 = LayerId(5);
+        ("attn.proj`: source of term 0 is `stages.0.blocks.0.attn.scores`, allowed: no scores layer", |n| {
+            term(n, "attn.proj").source = Source::Plane(LayerId(5));
         }),
-        ("mlp.fc1`: weight columns is 7, allowed: 6", |n| dense(layer(n, "fc1")).1.inputs = 7),
-        ("mlp.fc1`: number of weights is 71, allowed: 72", |n| dense(layer(n, "fc1")).1.data.truncate(71)),
+        ("mlp.fc1`: number of terms is 0, allowed: 1..=4095", |n| terms(layer(n, "fc1")).clear()),
+        ("blocks.1.norm1`: source of term 1 is the image, allowed: a plane, as in the terms before", |n| {
+            terms(layer(n, "blocks.1.norm1"))[1].source = Source::Image;
+        }),
+        ("`head`: source of term 0 is the image, allowed: earlier layers", |n| {
+            term(n, "head").source = Source::Image
+        }),
+        ("`patch_embed`: kernel of term 0 is 0, allowed: 1..=256", |n| set_taps(n, 0, 2, 0)),
+        ("`patch_embed`: kernel of term 0 is 257, allowed: 1..=256", |n| set_taps(n, 257, 2, 0)),
+        ("`patch_embed`: kernel of term 0 is 9, allowed: at most the 8 positions of the source", |n| {
+            set_taps(n, 9, 2, 0)
+        }),
+        ("`patch_embed`: stride of term 0 is 0, allowed: 1..=256", |n| set_taps(n, 2, 0, 0)),
+        ("`patch_embed`: stride of term 0 is 257, allowed: 1..=256", |n| set_taps(n, 2, 257, 0)),
+        ("`patch_embed`: padding of term 0 is 2, allowed: 0..=1", |n| set_taps(n, 2, 2, 2)),
+        ("blocks.1.attn.q`: walk is shifted windows with the taps of term 0, allowed: raster", |n| {
+            let q = term(n, "blocks.1.attn.q");
+            q.taps = Taps::square(3, 1, 1);
+            *weights(q) = vec![1; 6 * 9 * 6];
+        }),
+        ("mlp.fc1`: shift of term 0 is 8, allowed: 0..=7", |n| term(n, "fc1").shift = 8),
+        ("mlp.fc1`: number of weights of term 0 is 71, allowed: 72", |n| {
+            weights(term(n, "fc1")).truncate(71)
+        }),
+        ("mlp.fc1`: number of biases is 3, allowed: 12", |n| {
+            let Operation::Linear { bias, .. } = &mut layer(n, "fc1").operation else { panic!() };
+            bias.truncate(3);
+        }),
+        (
+            "mlp.fc1`: channels of term 0 is 6 of `stages.0.blocks.0.norm2`, allowed: 12, as the outputs",
+            |n| {
+                term(n, "fc1").weights = Weights::Diagonal(vec![1; 12]);
+            },
+        ),
+        ("norm2`: number of gains of term 0 is 5, allowed: 6", |n| weights(term(n, "0.norm2")).truncate(5)),
+        ("patch_embed`: fan-in (taps times channels, over all terms) is 32896, allowed: 1..=32768", |n| {
+            set_taps(n, 8, 2, 3);
+            *weights(term(n, "patch_embed")) = vec![0; 6 * 8 * 8 * 2];
+            let terms = terms(layer(n, "patch_embed"));
+            *terms = vec![terms[0].clone(); 257];
+        }),
         ("mlp.fc1`: number of thresholds is 11, allowed: 12", |n| layer(n, "fc1").theta.truncate(11)),
         ("mlp.fc1`: threshold of channel 3 is 0, allowed: 1 or more", |n| layer(n, "fc1").theta[3] = 0),
-        ("reduction`: input `stages.0.merge.norm` is 4x4 tokens, allowed: 2x2", |n| {
-            let Operation::Dense { gather, .. } = &mut layer(n, "reduction").operation else { panic!() };
-            *gather = model::network::Gather::Token;
-        }),
+        (
+            "reduction`: grid is 2x2 tokens, allowed: 4x4 tokens, as the taps of term 0 give over the 4x4 tokens of",
+            |n| {
+                term(n, "reduction").taps = Taps::TOKEN;
+            },
+        ),
         ("attn.q`: window size is 3, allowed: a divisor of 4", |n| {
             layer(n, "attn.q").walk = Walk::Windows(Windows { size: 3, shift: 0 });
         }),
@@ -105,7 +168,26 @@ fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
             let Operation::Context { heads, .. } = &mut layer(n, "attn.context").operation else { panic!() };
             *heads = 3;
         }),
-        ("`head`: mask ratio is 9, allowed: 0", |n| layer(n, "head").mask_ratio = 9),
+        ("`head`: mask is ratio 9, allowed: none", |n| layer(n, "head").mask.ratio = 9),
+        ("`head`: mask is ratio 0, label `q`, allowed: none", |n| {
+            layer(n, "head").mask = Mask::labelled("q")
+        }),
+        ("attn.q`: label of the mask is `a=b`, allowed: no `,`", |n| {
+            layer(n, "attn.q").mask = Mask::labelled("a=b")
+        }),
+        ("attn.q`: label of the mask is ``, allowed: 1..=128", |n| {
+            layer(n, "attn.q").mask = Mask::labelled("")
+        }),
+        (
+            "attn.q`: leak is v >> 3 and v >> 5, allowed: none, as no executor takes leaks yet: use integrate-and-fire",
+            |n| {
+                layer(n, "attn.q").neuron =
+                    Some(Neuron { leak: Some(Leak { first: 3, second: Some(5) }), ..Neuron::IF });
+            },
+        ),
+        ("attn.q`: reset is to zero after all drives, allowed: hard reset with neurons", |n| {
+            layer(n, "attn.q").neuron = Some(Neuron { reset: Reset::Zero, ..Neuron::TWO_PHASE });
+        }),
     ];
     for (expected, change) in cases {
         let mut network = network();
@@ -125,7 +207,7 @@ fn options_are_checked_and_applied() {
         refused(RunOptions { membrane_bits: 33, ..RunOptions::new(8) }).contains("--membrane-bits is 33")
     );
     let options = RunOptions {
-        neuron: Some(Neuron::If),
+        schedule: Some(Schedule::EachStep),
         mask: MaskRatio(128).into(),
         seed: Some(77),
         ..RunOptions::new(12)
@@ -136,12 +218,17 @@ fn options_are_checked_and_applied() {
         let masked =
             ["attn.q", "attn.k", "attn.scores", "mlp.fc1"].iter().any(|part| layer.name.ends_with(part));
         assert_eq!(
-            (layer.neuron, layer.mask_ratio),
-            (Neuron::If, if masked { 128 } else { 0 }),
+            (layer.neuron, layer.mask.ratio),
+            ((layer.name != "head").then_some(Neuron::IF), if masked { 128 } else { 0 }),
             "`{}`",
             layer.name
         );
     }
+    let mut pooled = network.clone();
+    layer(&mut pooled, "attn.q").neuron = Some(Neuron::OR);
+    let schedule = Some(Schedule::AfterAll);
+    let pooled = pooled.configure(&RunOptions { schedule, ..RunOptions::new(12) }).unwrap();
+    assert!(pooled.layers.iter().any(|layer| layer.neuron == Some(Neuron::OR)), "hard reset stays as it is");
     let image = vec![0; network.image.bytes() + 1];
     let error = Executor::new(&configured).classify(&image).unwrap_err();
     assert!(matches!(error, ModelError::ImageSize { found: 129, expected: 128 }));
@@ -160,7 +247,7 @@ fn explicit_orders_fit_one_number_of_time_steps() {
     layer(&mut network, "attn.q").order = SlotOrder::Explicit(vec![2, 0, 2]);
     assert!(network.configure(&RunOptions::new(3)).is_err());
     // `if` neurons fire where they are.
-    network.configure(&RunOptions { neuron: Some(Neuron::If), ..RunOptions::new(3) }).unwrap();
+    network.configure(&RunOptions { schedule: Some(Schedule::EachStep), ..RunOptions::new(3) }).unwrap();
 }
 
 /// A dense layer whose proof for 8 steps is exactly at the edge of 24 bits; one more unit is refused.
@@ -170,8 +257,8 @@ fn the_overflow_proof_is_tight() {
     let edge = (1 << 23) - 1;
     let fc1 = layer(&mut network, "fc1");
     let (theta, v0) = (fc1.theta[2], fc1.theta[2] % 8 + 7);
-    let Operation::Dense { weights, bias, .. } = &mut fc1.operation else { panic!() };
-    let positive: i32 = weights.data[12..18].iter().map(|&w| i32::from(w).max(0)).sum();
+    let Operation::Linear { terms, bias } = &mut fc1.operation else { panic!() };
+    let positive: i32 = terms[0].weights.data()[12..18].iter().map(|&w| i32::from(w).max(0)).sum();
     bias[2] = (edge - v0) / 8 - positive;
     fc1.v0[2] = edge - 8 * (bias[2] + positive);
     network.configure(&RunOptions::new(8)).unwrap();
@@ -197,7 +284,7 @@ fn thresholds_logits_and_bias_rows_are_proven_too() {
     let error = refused(|n| layer(n, "fc1").theta[1] = 1 << 23, 8);
     assert!(error.contains("mlp.fc1`, neuron 1: the threshold can take 8388608"), "{error}");
     let bias: Change = |n| {
-        let Operation::Readout { bias, .. } = &mut layer(n, "head").operation else { panic!() };
+        let Operation::Linear { bias, .. } = &mut layer(n, "head").operation else { panic!() };
         bias[2] = -1_100_000;
     };
     assert!(refused(bias, 8).contains("`head`, neuron 2: the logit can take -88"), "{}", refused(bias, 8));
@@ -213,5 +300,5 @@ fn thresholds_logits_and_bias_rows_are_proven_too() {
     let mut network = network();
     scores(&mut network);
     network.configure(&RunOptions::new(6)).unwrap();
-    network.configure(&RunOptions { neuron: Some(Neuron::If), ..RunOptions::new(8) }).unwrap();
+    network.configure(&RunOptions { schedule: Some(Schedule::EachStep), ..RunOptions::new(8) }).unwrap();
 }

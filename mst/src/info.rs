@@ -37,7 +37,7 @@ pub fn info(cli: &Cli) -> Result<(), MstError> {
     cli.print(&report, || {
         let core = &report.core;
         format!(
-            "mst_core, interface {}: {} lanes, {}-bit bus, {}-bit addresses, {}-bit membranes, fan-in up to {}\n\
+            "mst_core, interface {}: {} lanes, {}-bit bus, {}-bit addresses, {}-bit membranes, {} inputs a pass, {} sums between passes\n\
              memory: {} bytes from bus address 0x{:x}\n{}",
             report.version,
             core.lanes,
@@ -45,6 +45,7 @@ pub fn info(cli: &Cli) -> Result<(), MstError> {
             core.address_bits,
             core.membrane_bits,
             core.max_fan_in,
+            core.sum_rows,
             report.memory_bytes,
             report.memory_base,
             report.function.as_ref().map(|function| format!("PCIe: {function}\n")).unwrap_or_default(),

@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Runs Masked Spiking Transformers on a board, or on a simulated core.
+/// Runs spiking vision networks on a board, or on a simulated core.
 #[derive(Debug, Parser)]
 #[command(
     name = "mst",

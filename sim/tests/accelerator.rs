@@ -150,32 +150,110 @@ fn a_bad_descriptor_is_named_with_its_layer_and_a_reset_recovers() {
     assert_eq!(accelerator.infer(&image).unwrap(), good);
 }
 
-/// A change that makes a descriptor bad.
-type Spoil = fn(&mut isa::Descriptor);
+/// A change that makes a descriptor or its first pass bad.
+type Spoil = fn(&mut isa::Descriptor, &mut isa::Pass);
+
+/// Writes the records of layer `q` changed by `spoil`.
+fn spoil(accelerator: &mut Accelerator<SoftCore>, spoil: Spoil) {
+    let mut strip = accelerator.program().unwrap().layers[2].strips[0].clone();
+    let (place, words) = (strip.descriptor.pass_base, strip.descriptor.pass_words as usize);
+    spoil(&mut strip.descriptor, &mut strip.passes[0]);
+    let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let descriptor = bytes(&strip.descriptor.to_words());
+    accelerator.link().write_memory(2 * descriptor::BYTES as u64, &descriptor).unwrap();
+    let pass = bytes(&strip.passes[0].to_words()[..words]);
+    accelerator.link().write_memory(place.into(), &pass).unwrap();
+}
 
 #[test]
-fn every_descriptor_error_of_the_core_is_reported() {
+fn every_error_of_the_records_is_reported() {
     let (mut accelerator, image) = loaded();
-    let good = accelerator.program().unwrap().layers[2].descriptor.clone();
-    let cases: [(ErrorCode, Spoil); 8] = [
-        (ErrorCode::BadOp, |d| d.op = 9),
-        (ErrorCode::BadTimeSteps, |d| d.tail_steps = 7),
-        (ErrorCode::BadShape, |d| d.inner_x = 0),
-        (ErrorCode::BadShape, |d| d.shift = 8),
-        (ErrorCode::TooLarge, |d| (d.segments, d.segment_words, d.matrix_rows) = (1, 65, 520)),
-        (ErrorCode::BadSegments, |d| d.segments = 0),
-        (ErrorCode::Unaligned, |d| d.input_x_stride += 4),
-        (ErrorCode::OutOfRange, |d| d.segment_bases[0] = 0xffff_fff0),
+    let cases: [(ErrorCode, Spoil); 33] = [
+        (ErrorCode::BadOp, |d, _| d.op = 3),
+        (ErrorCode::BadOp, |d, _| d.op = 15),
+        (ErrorCode::BadTimeSteps, |d, _| d.tail_steps = 7),
+        (ErrorCode::BadTimeSteps, |d, _| d.chunks = 2),
+        (ErrorCode::BadTimeSteps, |d, _| d.rotate = d.time_steps),
+        (ErrorCode::BadShape, |d, _| d.inner_x = 0),
+        (ErrorCode::BadShape, |d, _| d.shift = 8),
+        (ErrorCode::BadShape, |d, _| d.passes = 0),
+        (ErrorCode::BadShape, |d, _| d.output_words = 0),
+        (ErrorCode::BadShape, |d, _| (d.op, d.keys, d.key_words, d.passes) = (1, 4, 1, 2)),
+        (ErrorCode::BadShape, |d, _| (d.op, d.keys, d.key_words, d.sum) = (1, 4, 1, 1)),
+        (ErrorCode::BadShape, |d, _| (d.op, d.keys, d.key_words, d.bytes) = (2, 4, 1, 1)),
+        (ErrorCode::BadShape, |d, _| (d.op, d.keys, d.key_words) = (2, 0, 1)),
+        (ErrorCode::BadShape, |d, _| (d.hard_reset, d.schedule) = (1, 1)),
+        (ErrorCode::BadShape, |d, _| (d.sum, d.bytes) = (1, 1)),
+        (ErrorCode::BadShape, |d, p| (d.op, d.keys, d.key_words, p.diagonal) = (1, 4, 1, 1)),
+        (ErrorCode::BadShape, |_, p| p.segment_words = 0),
+        (ErrorCode::BadShape, |_, p| p.rows = 0),
+        (ErrorCode::BadShape, |_, p| p.columns = 0),
+        (ErrorCode::BadShape, |_, p| p.matrix_rows += 1),
+        (ErrorCode::BadShape, |_, p| p.diagonal = 1),
+        (ErrorCode::TooLarge, |_, p| (p.segments, p.segment_words, p.matrix_rows) = (1, 65, 520)),
+        (ErrorCode::TooLarge, |d, _| (d.passes, d.inner_x, d.inner_y) = (2, 13, 5)),
+        (ErrorCode::TooLarge, |d, _| (d.op, d.keys, d.key_words) = (2, 65, 1)),
+        (ErrorCode::BadSegments, |_, p| p.segments = 0),
+        (ErrorCode::BadSegments, |_, p| p.segments = 17),
+        (ErrorCode::BadSegments, |_, p| (p.segments, p.matrix_rows) = (2, 2 * p.matrix_rows)),
+        (ErrorCode::BadSegments, |d, _| d.pass_words = 7),
+        (ErrorCode::BadSegments, |d, _| d.pass_words = 25),
+        (ErrorCode::BadSegments, |d, p| {
+            (d.op, d.keys, d.key_words, d.pass_words, p.segments) = (2, 4, 1, 9, 2)
+        }),
+        (ErrorCode::Unaligned, |_, p| p.x_stride += 4),
+        (ErrorCode::Unaligned, |d, _| d.matrix_base += 4),
+        (ErrorCode::OutOfRange, |_, p| p.table[0].base = 0xffff_fff0),
     ];
-    for (code, spoil) in cases {
-        let mut bad = good.clone();
-        spoil(&mut bad);
-        let bytes: Vec<u8> = bad.to_words().iter().flat_map(|w| w.to_le_bytes()).collect();
-        accelerator.link().write_memory(2 * descriptor::BYTES as u64, &bytes).unwrap();
-        let DriverError::Core(fault) = accelerator.infer(&image).unwrap_err() else { panic!("{code:?}") };
-        assert_eq!((fault.error_code(), fault.descriptor, fault.layer.as_str()), (Some(code), 2, "q"));
+    for (index, (code, change)) in cases.into_iter().enumerate() {
+        spoil(&mut accelerator, change);
+        let error = accelerator.infer(&image).unwrap_err();
+        let DriverError::Core(fault) = error else { panic!("case {index}, {code:?}: {error}") };
+        let found = (fault.error_code(), fault.descriptor, fault.layer.as_str());
+        assert_eq!(found, (Some(code), 2, "q"), "case {index}");
         accelerator.reset().unwrap();
     }
+    spoil(&mut accelerator, |_, _| {});
+    accelerator.infer(&image).unwrap();
+}
+
+#[test]
+fn a_position_outside_the_source_is_not_read() {
+    let (mut accelerator, image) = loaded();
+    // Every token reads outside: no address is looked at.
+    spoil(&mut accelerator, |_, p| (p.start_y, p.table[0].base) = ((1 << 14) - 1, 0xffff_fff0));
+    accelerator.infer(&image).unwrap();
+    spoil(&mut accelerator, |_, p| (p.table[0].dx, p.table[0].base) = (1, 0xffff_fff0));
+    accelerator.infer(&image).unwrap();
+}
+
+/// A program of a convolutional network of which one layer, whose index is returned, has more than two strips; with its image.
+fn in_strips(core: &CoreConfig) -> (Program, usize, Vec<u8>) {
+    let run = RunOptions { membrane_bits: 32, ..RunOptions::new(8) };
+    let options = ProgramOptions { memory_size: MEMORY as u64, planes: Planes::Keep };
+    let of_seed = |seed| {
+        let (network, image) = network::conv::random(seed);
+        let program = compile::compile(&network.configure(&run).ok()?, core, &options).ok()?;
+        let layer = program.layers.iter().position(|layer| layer.strips.len() > 2)?;
+        Some((program, layer, image))
+    };
+    (0..100).find_map(of_seed).unwrap()
+}
+
+#[test]
+fn a_fault_in_a_strip_names_its_layer() {
+    let core = CoreConfig { max_fan_in: 64, sum_rows: 16, membrane_bits: 32, ..core() };
+    let (program, layer, image) = in_strips(&core);
+    let before: usize = program.layers[..layer].iter().map(|layer| layer.strips.len()).sum();
+    let at = ((before + 2) * descriptor::BYTES) as u64;
+    let mut accelerator = Accelerator::open(SoftCore::new(&core, MEMORY).unwrap()).unwrap();
+    accelerator.load(&program).unwrap();
+    let (whole, profiled) = accelerator.run_profiled(&image).unwrap();
+    assert_eq!(whole, accelerator.infer(&image).unwrap());
+    assert_eq!(profiled.len(), program.layers.len());
+    accelerator.link().write_memory(at, &[0xf]).unwrap();
+    let DriverError::Core(fault) = accelerator.infer(&image).unwrap_err() else { panic!("it ran") };
+    assert_eq!((fault.descriptor as usize, &fault.layer), (before + 2, &program.layers[layer].name));
 }
 
 #[test]
@@ -183,7 +261,7 @@ fn a_core_that_does_not_finish_is_reported_with_its_progress() {
     let mut accelerator = Accelerator::open(Tampered { link: soft_core(), lie: None, deaf: true }).unwrap();
     accelerator.load(&program(Planes::Keep)).unwrap();
     let message = accelerator.infer(&network::random(SEED).1).unwrap_err().to_string();
-    assert!(message.contains("0 of 14 layers completed, `embed` is next"), "{message}");
+    assert!(message.contains("0 of 14 descriptors completed, `embed` is next"), "{message}");
     accelerator.link().deaf = false;
     accelerator.reset().unwrap();
     accelerator.infer(&network::random(SEED).1).unwrap();
@@ -193,10 +271,13 @@ fn a_core_that_does_not_finish_is_reported_with_its_progress() {
 fn what_is_no_accelerator_is_not_opened() {
     let message = open_error(Tampered::telling(registers::IDENTITY, 0xffff_ffff)).to_string();
     assert!(message.contains("0xffffffff, expected 0x4d535431"), "{message}");
-    let message = open_error(Tampered::telling(registers::VERSION, 0x0002_0003)).to_string();
-    assert!(message.contains("version 2.3, this driver speaks 1.x"), "{message}");
-    let message = open_error(Tampered::telling(registers::CONFIG0, 7)).to_string();
-    assert!(message.contains("describe no core"), "{message}");
+    let message = open_error(Tampered::telling(registers::VERSION, 0x0001_0003)).to_string();
+    assert!(message.contains("version 1.3, this driver speaks 2.x"), "{message}");
+    assert!(message.contains("generate the core and build the driver from the same release"), "{message}");
+    for register in [registers::CONFIG0, registers::CONFIG3] {
+        let message = open_error(Tampered::telling(register, 7)).to_string();
+        assert!(message.contains("describe no core"), "{message}");
+    }
     let message = open_error(Tampered::telling(registers::STATUS, status::RESETTING)).to_string();
     assert!(message.contains("soft reset was not over"), "{message}");
     let message = open_error(SoftCore::new(&core(), 100).unwrap()).to_string();

@@ -20,7 +20,7 @@ async def constants_are_those_of_the_register_description(dut):
             value = sum(field.get_property("reset") << field.low for field in node.fields())
             assert await bench.registers.read(name) == value, name
             checked += 1
-    assert checked == 5
+    assert checked == 6
     assert await bench.registers.read("IDENTITY") == int.from_bytes(b"MST1", "big")
     core = bench.run["core"]
     assert await bench.registers.field("CONFIG0", "LANES") == core["lanes"], "vectors of another core"

@@ -102,7 +102,18 @@ impl Cosim {
     /// # Errors
     /// If the core does not come up or cannot run the network.
     pub fn session<'a>(&self, network: &'a Configured, world: &SimOptions) -> Result<Session<'a>, String> {
-        let mut accelerator = self.accelerator(world)?;
+        self.loaded(self.accelerator(world)?, network)
+    }
+
+    /// A network loaded into an accelerator, whatever ran there before.
+    ///
+    /// # Errors
+    /// If the core cannot run the network.
+    pub fn loaded<'a>(
+        &self,
+        mut accelerator: Accelerator<SimLink>,
+        network: &'a Configured,
+    ) -> Result<Session<'a>, String> {
         let program = self.program(network, accelerator.window_size())?;
         accelerator.load(&program).map_err(text)?;
         Ok(Session { accelerator, network, program, deadline: self.deadline })
@@ -201,7 +212,7 @@ impl Session<'_> {
     /// Checks that a run changed nothing but planes and logits; `before` is the memory before the image was written.
     fn check_writes(&mut self, mut before: Vec<u8>) -> Result<(), String> {
         let outputs = self.outputs();
-        let inputs = self.program.layers.iter().filter_map(|layer| layer.input.as_ref());
+        let inputs = self.program.layers.iter().flat_map(|layer| &layer.inputs);
         let inputs: Vec<_> = inputs.map(|i| i.base as usize..i.base as usize + i.bytes()).collect();
         let after = self.accelerator.link().memory().bytes();
         for range in outputs.into_iter().chain(inputs) {

@@ -1,6 +1,7 @@
 //! Shared stimuli of the tests that cross crates.
 
 pub mod cosim;
+pub mod coverage;
 pub mod gate_level;
 pub mod mutation;
 pub mod naive;

@@ -4,9 +4,9 @@
 
 #![expect(clippy::needless_range_loop, reason = "loops over indices, as in the contract")]
 
-use isa::Neuron;
+use isa::Schedule;
 use model::Configured;
-use model::network::{Gather, Layer, Operation, Walk};
+use model::network::{Layer, Operation, Reset, Source, Term, Walk, Weights};
 use std::cell::Cell;
 
 /// `spikes[token][channel][t]`.
@@ -37,43 +37,26 @@ pub fn run(network: &Configured, image: &[u8]) -> Outcome {
             i64::from(planes[plane][token][channel][t])
         };
         let plane = match &layer.operation {
-            Operation::Analog { patch, weights, bias } => neurons.by_token(|token, o, _| {
-                let mut drive = i64::from(bias[o]);
-                let mut i = 0;
-                for channel in 0..network.image.channels {
-                    for y in 0..patch.kernel {
-                        for x in 0..patch.kernel {
-                            let y = (token / columns * patch.stride + y) as i64 - patch.padding as i64;
-                            let x = (token % columns * patch.stride + x) as i64 - patch.padding as i64;
-                            let (height, width) = (network.image.height as i64, network.image.width as i64);
-                            if (0..height).contains(&y) && (0..width).contains(&x) {
-                                let pixel = image[((channel as i64 * height + y) * width + x) as usize];
-                                drive += i64::from(weights.data[o * weights.inputs + i]) * i64::from(pixel);
-                            }
-                            i += 1;
+            Operation::Linear { terms, bias } if layer.neuron.is_some() => neurons.by_token(|token, o, t| {
+                i64::from(bias[o])
+                    + linear(network, image, terms, layer, (token, o), &|p, n, c| bit(p, n, c, t))
+            }),
+            Operation::Linear { terms, bias } => {
+                let mut logits: Vec<i64> = bias.iter().map(|&b| steps as i64 * i64::from(b)).collect();
+                for o in 0..layer.channels {
+                    for token in 0..rows * columns {
+                        for t in 0..steps {
+                            logits[o] +=
+                                linear(network, image, terms, layer, (token, o), &|p, n, c| bit(p, n, c, t));
                         }
                     }
                 }
-                drive
-            }),
-            Operation::Dense { input, gather, weights, bias } => neurons.by_token(|token, o, t| {
-                let (row, column) = (token / columns, token % columns);
-                let merged = |r, c| (2 * row + r) * 2 * columns + 2 * column + c;
-                let tokens = match gather {
-                    Gather::Token => vec![token],
-                    Gather::Merge => vec![merged(0, 0), merged(0, 1), merged(1, 0), merged(1, 1)],
-                };
-                let channels = weights.inputs / tokens.len();
-                let spike = |i: usize| bit(input.0, tokens[i / channels], i % channels, t);
-                let weight = |i: usize| i64::from(weights.data[o * weights.inputs + i]);
-                i64::from(bias[o]) + (0..weights.inputs).map(|i| weight(i) * spike(i)).sum::<i64>()
-            }),
-            Operation::Shortcut { inputs, gains, bias } => neurons.by_token(|token, c, t| {
-                let term = |(k, plane): (usize, &model::LayerId)| {
-                    i64::from(gains[k * layer.channels + c]) * bit(plane.0, token, c, t)
-                };
-                i64::from(bias[c]) + inputs.iter().enumerate().map(term).sum::<i64>()
-            }),
+                logits.iter().for_each(|&logit| {
+                    neurons.proven(logit);
+                });
+                reached.push(neurons.reached.get());
+                return Outcome { planes, logits, reached };
+            }
             Operation::Scores { query, key, heads, bias, fraction } => {
                 let (size, shift) = window(layer);
                 let (tokens, windows) = (size * size, rows * columns / (size * size));
@@ -136,27 +119,62 @@ pub fn run(network: &Configured, image: &[u8]) -> Outcome {
                 }
                 plane
             }
-            Operation::Readout { input, weights, bias } => {
-                let mut logits: Vec<i64> = bias.iter().map(|&b| steps as i64 * i64::from(b)).collect();
-                for (o, logit) in logits.iter_mut().enumerate() {
-                    for token in &planes[input.0] {
-                        for (i, spikes) in token.iter().enumerate() {
-                            let count = spikes.iter().filter(|&&s| s).count() as i64;
-                            *logit += i64::from(weights.data[o * weights.inputs + i]) * count;
-                        }
-                    }
-                }
-                logits.iter().for_each(|&logit| {
-                    neurons.proven(logit);
-                });
-                reached.push(neurons.reached.get());
-                return Outcome { planes, logits, reached };
-            }
         };
         planes.push(plane);
         reached.push(neurons.reached.get());
     }
     unreachable!("the last layer is a readout")
+}
+
+/// What the terms of a linear layer add up to for output `o` of a token; `bit(plane, token, channel)` is a spike of the time step.
+fn linear(
+    network: &Configured,
+    image: &[u8],
+    terms: &[Term],
+    layer: &Layer,
+    (token, o): (usize, usize),
+    bit: &dyn Fn(usize, usize, usize) -> i64,
+) -> i64 {
+    let mut drive = 0;
+    for term in terms {
+        let (height, width, inputs) = match term.source {
+            Source::Image => (network.image.height, network.image.width, network.image.channels),
+            Source::Plane(id) => {
+                let layer = network.layer(id);
+                (layer.grid.rows, layer.grid.columns, layer.channels)
+            }
+        };
+        let value = |position: usize, channel: usize| match term.source {
+            Source::Image => i64::from(image[channel * height * width + position]),
+            Source::Plane(id) => bit(id.0, position, channel),
+        };
+        let (down, across) = (term.taps.rows, term.taps.columns);
+        let mut sum = 0;
+        for dy in 0..down.kernel {
+            for dx in 0..across.kernel {
+                let y = (token / layer.grid.columns * down.stride + dy) as i64 - down.padding as i64;
+                let x = (token % layer.grid.columns * across.stride + dx) as i64 - across.padding as i64;
+                if y < 0 || y >= height as i64 || x < 0 || x >= width as i64 {
+                    continue;
+                }
+                let position = y as usize * width + x as usize;
+                let tap = dy * across.kernel + dx;
+                match &term.weights {
+                    Weights::Dense(weights) => {
+                        let row = &weights[(o * down.kernel * across.kernel + tap) * inputs..];
+                        for i in 0..inputs {
+                            sum += i64::from(row[i]) * value(position, i);
+                        }
+                    }
+                    Weights::Diagonal(gains) => {
+                        sum += i64::from(gains[tap * layer.channels + o]) * value(position, o);
+                    }
+                }
+            }
+        }
+        drive += sum * (1 << term.shift);
+    }
+    drive
 }
 
 fn window(layer: &Layer) -> (usize, usize) {
@@ -207,15 +225,20 @@ impl Neurons<'_> {
     fn fire(&self, neuron: usize, index: usize, drive: impl Fn(usize) -> i64) -> Vec<bool> {
         let (theta, mut v) = (i64::from(self.layer.theta[neuron]), i64::from(self.layer.v0[neuron]));
         let mut spikes = vec![false; self.steps];
-        match self.layer.neuron {
-            Neuron::If => {
+        let neuron = self.layer.neuron.expect("all but the readout have neurons");
+        match neuron.schedule {
+            Schedule::EachStep => {
                 for (t, spike) in spikes.iter_mut().enumerate() {
                     let u = self.proven(v + drive(t));
                     *spike = u >= theta;
-                    v = self.proven(u - i64::from(*spike) * theta);
+                    v = match neuron.reset {
+                        Reset::Subtract => self.proven(u - i64::from(*spike) * theta),
+                        Reset::Zero if *spike => 0,
+                        Reset::Zero => u,
+                    };
                 }
             }
-            Neuron::TwoPhase => {
+            Schedule::AfterAll => {
                 (0..self.steps).for_each(|t| v += drive(t));
                 self.proven(v);
                 let order = self.layer.order.permutation(self.steps as u32).expect("fits the time steps");
@@ -246,14 +269,18 @@ impl Neurons<'_> {
         isa::mask::seed(self.network.seed, self.id as u32, channel as u32)
     }
 
-    /// Draws for every slot of one token, one bit at a time.
+    /// Draws for every slot of one token, one bit at a time; a mask shared by tokens starts over with each.
     fn mask(&self, state: &mut u32, spikes: &mut [bool]) {
+        let start = *state;
         for spike in spikes {
             for _ in 0..isa::mask::DRAW_BITS {
                 let fresh = isa::mask::TAPS.iter().fold(0, |bit, tap| bit ^ (*state >> (tap - 1) & 1));
                 *state = *state << 1 | fresh;
             }
-            *spike &= *state as u8 >= self.layer.mask_ratio;
+            *spike &= *state as u8 >= self.layer.mask.ratio;
+        }
+        if self.layer.mask.shared {
+            *state = start;
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Bad descriptors, bus errors and resets at any time: a clear error, no rule of the bus broken, no access outside the memory window, and
 //! after a reset the next run is right to the last spike.
 
-use isa::{ErrorCode, MAX_COUNT, Op};
+use isa::{ErrorCode, MAX_COUNT};
 use tests::cosim::Cosim;
 use tests::cosim::addresses::{every_address_bit_counts, refused_accesses_are_named};
 use tests::cosim::malformed::{
     MALFORMED, Malformed, every_shape_is_checked, malformed_descriptors, random_descriptors,
 };
+use tests::cosim::recovery::{self, Part};
 use tests::cosim::spread::{networks_may_be_spread, strides_may_be_large};
-use tests::cosim::{recovery, window};
+use tests::cosim::window;
 
 fn tiny() -> Cosim {
     Cosim::preset("tiny")
@@ -43,9 +44,9 @@ fn refused_accesses_are_named_by_their_address() {
 fn a_shortcut_with_more_tiles_than_words_is_refused() {
     let case = Malformed {
         what: "more tiles than words of a segment",
-        op: Op::Shortcut,
+        part: Part::Shortcut,
         code: ErrorCode::BadShape,
-        spoil: |d| (d.tiles, d.output_words) = (MAX_COUNT, MAX_COUNT),
+        spoil: |d, _| (d.tiles, d.output_words) = (MAX_COUNT, MAX_COUNT),
         address: None,
     };
     holds(malformed_descriptors(&tiny(), &[case]));
@@ -108,9 +109,9 @@ fn resets_at_some_cycles_recover() {
 }
 
 #[test]
-fn slow_bus_errors_at_every_third_beat_are_reported() {
-    holds(recovery::bus_errors(&tiny(), 3));
-    holds(recovery::bus_errors(&Cosim::preset("ecp5"), 7));
+fn slow_bus_errors_at_every_seventh_beat_are_reported() {
+    holds(recovery::bus_errors(&tiny(), 7));
+    holds(recovery::bus_errors(&Cosim::preset("ecp5"), 29));
 }
 
 #[test]

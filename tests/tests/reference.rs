@@ -1,6 +1,6 @@
 //! The reference executor against plain loops, on random networks.
 
-use isa::Neuron;
+use isa::Schedule;
 use model::{Executor, LayerId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ fn networks_at_the_limits_reach_them() {
                 let kind = format!(
                     "{} {:?}",
                     layer.name.trim_end_matches(|c: char| c.is_ascii_digit()),
-                    layer.neuron
+                    layer.schedule()
                 );
                 let counts = ends.entry(kind).or_default();
                 counts[0] += usize::from(least == -half);
@@ -66,9 +66,9 @@ fn networks_at_the_limits_reach_them() {
             }
         }
         assert!(2 * met >= layers, "{bits} bits: {met} of {layers} layers meet the proof exactly");
-        for kind in ["analog", "dense", "shortcut"] {
-            for neuron in [Neuron::If, Neuron::TwoPhase] {
-                let [low, high] = ends[&format!("{kind} {neuron:?}")];
+        for kind in ["image", "dense", "shortcut"] {
+            for schedule in [Schedule::EachStep, Schedule::AfterAll] {
+                let [low, high] = ends[&format!("{kind} {:?}", Some(schedule))];
                 assert!(low >= 2 && high >= 2, "{bits} bits: layers at either end: {ends:?}");
             }
         }
@@ -100,7 +100,7 @@ fn random_networks_cover_operations_and_rates() {
             rates[(rate * 4.99) as usize] += 1;
         }
     }
-    for kind in ["analog", "dense", "shortcut", "scores", "context"] {
+    for kind in ["image", "dense", "shortcut", "scores", "context"] {
         assert!(operations.get(kind).is_some_and(|&n| n >= 50), "{operations:?}");
     }
     assert!(rates.iter().all(|&n| n >= 50), "layers by rate: {rates:?}");

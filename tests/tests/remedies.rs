@@ -160,7 +160,9 @@ fn sizes_of_the_core_that_messages_name_exist() {
     let unknown = |text: &str| -> Vec<String> {
         sizes(text).into_iter().filter(|size| core.get(size).is_none()).map(str::to_owned).collect()
     };
-    let messages = messages();
+    let mut messages = messages();
+    // Planted bugs are Verilog.
+    messages.retain(|text| !text.place.starts_with("hdl/src/formal/"));
     let found: usize = messages.iter().map(|text| sizes(&text.text).len()).sum();
     assert!(found > 1, "{found} sizes were found");
     let faults = messages.iter().filter(|text| !unknown(&text.text).is_empty());

@@ -62,7 +62,7 @@ enum Command {
     /// Boot a virtual machine with a simulated PCIe card and run `mst` there: DMA, IOMMU, interrupts (as root; about 10 minutes the
     /// first time).
     Guest(guest::GuestArgs),
-    /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, neuron, masks, scanner.
+    /// Prove the rules that stand in the generated Verilog: FIFOs, AXI, buffers, neuron, masks, partial sums, fetcher, scanner.
     Formal(formal::FormalArgs),
     /// Plant sampled errors in the core and count those that the tests find; fails if they are too few.
     Mutate(mutate::Options),

@@ -47,23 +47,27 @@ fn contradictions_are_refused_by_name() {
         error.to_string()
     };
     type Change = fn(&mut Program);
-    let cases: [(Change, &str); 16] = [
+    let cases: [(Change, &str); 20] = [
         (|p| p.core.lanes = 12, "lanes"),
         (|p| p.network = "\u{1b}[2J".to_owned(), "name of the network"),
         (|p| p.layers[1].name = p.layers[0].name.clone(), "name of layer 1"),
         (|p| p.time_steps = 65, "time steps"),
         (|p| p.layers.clear(), "number of layers"),
         (|p| p.total_bytes -= 1, "inside"),
-        (|p| p.image_shape.height = 12, "grid of the patches"),
+        (|p| p.image_shape.height = 12, "grid of the image's rows"),
         (|p| p.image_shape.width = 1 << 40, "image width"),
-        (|p| p.layers[0].descriptor.tiles += 1, "descriptors"),
-        (|p| p.layers[0].op = isa::Op::Dense, "operation"),
+        (|p| p.layers[0].strips[0].descriptor.tiles += 1, "records"),
+        (|p| p.layers[0].strips[0].descriptor.op = 3, "operation"),
+        (|p| p.layers[1].strips[0].descriptor.pass_base += 64, "place of passes"),
+        (|p| p.layers[1].strips[0].passes[0].shift = 1, "records"),
+        (|p| p.layers[1].strips[0].passes.clear(), "number of passes"),
+        (|p| p.layers[1].strips.clear(), "number of strips"),
         (|p| p.layers[0].plane.as_mut().unwrap().grid.rows = usize::MAX, "token rows"),
         (|p| p.layers[1].plane.as_mut().unwrap().base = u32::MAX, "plane"),
         (|p| p.layers[1].plane.as_mut().unwrap().groups = 0, "groups"),
-        (|p| p.layers[0].input.as_mut().unwrap().row_bytes = 0, "patch"),
+        (|p| p.layers[0].inputs[0].row_bytes = 0, "row of the image"),
         (|p| p.logits.classes = 1 << 30, "logit"),
-        (|p| p.descriptor_base = u32::MAX, "descriptors"),
+        (|p| p.descriptor_base = u32::MAX, "place of passes"),
     ];
     for (change, word) in cases {
         let message = refused(change);

@@ -1,6 +1,7 @@
-//! Programs of a small network: every field of its descriptors, what is refused, and their files.
+//! Programs of a small network: every field of its records, its passes and strips, what is refused, and their files.
 
 mod fields;
 mod files;
 mod refusals;
 mod small;
+mod strips;

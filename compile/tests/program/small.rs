@@ -5,7 +5,8 @@ use isa::CoreConfig;
 use isa::program::{Planes, Program};
 use model::RunOptions;
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, SlotOrder, Walk, Weights, Windows,
+    Grid, ImageShape, Layer, LayerId, Network, Operation, SlotOrder, Source, Taps, Term, Walk, Weights,
+    Windows,
 };
 
 pub const WINDOWS: Windows = Windows { size: 2, shift: 1 };
@@ -24,26 +25,28 @@ pub const NORM: usize = 7;
 pub const MERGE: usize = 8;
 pub const READOUT: usize = 9;
 
-pub fn weights(outputs: usize, inputs: usize) -> Weights {
-    let data = (0..outputs * inputs).map(|i| (i * 37 % 101) as i8 - 50).collect();
-    Weights { outputs, inputs, data }
+/// `outputs` rows of `inputs` weights.
+pub fn weights(outputs: usize, inputs: usize) -> Vec<i8> {
+    (0..outputs * inputs).map(|i| (i * 37 % 101) as i8 - 50).collect()
 }
 
-pub fn layer(
-    name: &str,
-    operation: Operation,
-    grid: Grid,
-    channels: usize,
-    walk: Walk,
-    neurons: usize,
-) -> Layer {
+pub fn layer(name: &str, operation: Operation, grid: Grid, channels: usize, walk: Walk) -> Layer {
+    let neurons = if let Operation::Scores { heads, .. } = operation { heads } else { channels };
     let theta = vec![100; neurons];
     Layer { channels, walk, order: SlotOrder::Spread, rotate: 15, ..Layer::new(name, operation, grid, theta) }
 }
 
-pub fn dense(input: usize, gather: Gather, outputs: usize, inputs: usize) -> Operation {
-    let bias = (0..outputs as i32).collect();
-    Operation::Dense { input: LayerId(input), gather, weights: weights(outputs, inputs), bias }
+/// A dense term with `inputs` channels in each tap.
+pub fn dense(source: Source, taps: Taps, outputs: usize, inputs: usize) -> Term {
+    Term { source, taps, weights: Weights::Dense(weights(outputs, taps.count() * inputs)), shift: 0 }
+}
+
+pub fn linear(terms: Vec<Term>, outputs: usize) -> Operation {
+    Operation::Linear { terms, bias: (0..outputs as i32).collect() }
+}
+
+pub fn plane(layer: usize) -> Source {
+    Source::Plane(LayerId(layer))
 }
 
 /// Patches of an 8 x 8 image, shifted-window attention with two heads of 6, a shortcut, patch merging, three classes.
@@ -51,12 +54,14 @@ pub fn network() -> Network {
     let windows = Walk::Windows(WINDOWS);
     let half = Grid { rows: 2, columns: 2 };
     let token = |input, name| {
-        let operation = dense(input, Gather::Token, CHANNELS, CHANNELS);
+        let operation = linear(vec![dense(plane(input), Taps::TOKEN, CHANNELS, CHANNELS)], CHANNELS);
         let walk = if name == "proj" { Walk::Raster } else { windows };
-        layer(name, operation, GRID, CHANNELS, walk, CHANNELS)
+        layer(name, operation, GRID, CHANNELS, walk)
     };
-    let patch = Patch { kernel: 2, stride: 2, padding: 0 };
-    let embed = Operation::Analog { patch, weights: weights(CHANNELS, 4), bias: vec![7; CHANNELS] };
+    let embed = Operation::Linear {
+        terms: vec![dense(Source::Image, Taps::square(2, 2, 0), CHANNELS, 1)],
+        bias: vec![7; CHANNELS],
+    };
     let scores = Operation::Scores {
         query: LayerId(QUERY),
         key: LayerId(KEY),
@@ -66,25 +71,29 @@ pub fn network() -> Network {
     };
     let context =
         Operation::Context { scores: LayerId(SCORES), value: LayerId(VALUE), heads: HEADS, fraction: 2 };
-    let norm = Operation::Shortcut {
-        inputs: vec![LayerId(EMBED), LayerId(PROJ)],
-        gains: (0..24).collect(),
+    let gains = |first: i8| (first..first + CHANNELS as i8).collect();
+    let norm = Operation::Linear {
+        terms: vec![
+            Term::diagonal(LayerId(EMBED), gains(0)),
+            Term::diagonal(LayerId(PROJ), gains(CHANNELS as i8)),
+        ],
         bias: vec![0; CHANNELS],
     };
-    let readout = Operation::Readout { input: LayerId(MERGE), weights: weights(3, 10), bias: vec![-1, 0, 1] };
-    let merge = dense(NORM, Gather::Merge, 10, 4 * CHANNELS);
+    let merge = linear(vec![dense(plane(NORM), Taps::square(2, 2, 0), 10, CHANNELS)], 10);
+    let readout =
+        Layer::readout("readout", vec![dense(plane(MERGE), Taps::TOKEN, 3, 10)], vec![-1, 0, 1], half);
     let image = ImageShape { height: 8, width: 8, channels: 1 };
     let layers = vec![
-        layer("embed", embed, GRID, CHANNELS, Walk::Raster, CHANNELS),
+        layer("embed", embed, GRID, CHANNELS, Walk::Raster),
         token(EMBED, "q"),
         token(EMBED, "k"),
         token(EMBED, "v"),
-        layer("scores", scores, GRID, 4, windows, HEADS),
-        layer("context", context, GRID, CHANNELS, windows, CHANNELS),
+        layer("scores", scores, GRID, 4, windows),
+        layer("context", context, GRID, CHANNELS, windows),
         token(CONTEXT, "proj"),
-        layer("norm", norm, GRID, CHANNELS, Walk::Raster, CHANNELS),
-        layer("merge", merge, half, 10, Walk::Raster, 10),
-        layer("readout", readout, half, 3, Walk::Raster, 0),
+        layer("norm", norm, GRID, CHANNELS, Walk::Raster),
+        layer("merge", merge, half, 10, Walk::Raster),
+        readout,
     ];
     Network::new("small", image, 3, layers, 5)
 }

@@ -24,7 +24,7 @@ pub struct CoreArgs {
     /// Signed width of accumulator and membrane: 16 to 32.
     #[arg(long, value_name = "N")]
     membrane_bits: Option<u32>,
-    /// Largest padded fan-in of a layer: a multiple of 64, up to 1024.
+    /// Most inputs of a pass, a multiple of 64 up to 1024: layers with more take several passes.
     #[arg(long, value_name = "N")]
     max_fan_in: Option<u32>,
     /// Rows of one bank of the weight buffer: a power of two, 64 to 1024.
@@ -33,6 +33,10 @@ pub struct CoreArgs {
     /// Most tokens of an attention window: 16 to 1024.
     #[arg(long, value_name = "N")]
     bias_rows: Option<u32>,
+    /// Sums that wait between passes, 16 to 4096: layers of several passes with more tokens (`if` neurons: tokens times T) are cut into
+    /// strips.
+    #[arg(long, value_name = "N")]
+    sum_rows: Option<u32>,
 }
 
 impl CoreArgs {
@@ -52,13 +56,14 @@ impl CoreArgs {
             max_fan_in: self.max_fan_in.unwrap_or(preset.max_fan_in),
             weight_rows: self.weight_rows.unwrap_or(preset.weight_rows),
             bias_rows: self.bias_rows.unwrap_or(preset.bias_rows),
+            sum_rows: self.sum_rows.unwrap_or(preset.sum_rows),
         };
         config.validate().map_err(|error| match error.field {
             "weight_rows" => GenError::Option {
                 option: "--weight-rows",
                 found: config.weight_rows.to_string(),
                 allowed: format!(
-                    "a power of two from the largest fan-in ({}, `--max-fan-in`) to {LARGEST_WEIGHT_ROWS}; raise `--weight-rows`, or \
+                    "a power of two from the inputs of a pass ({}, `--max-fan-in`) to {LARGEST_WEIGHT_ROWS}; raise `--weight-rows`, or \
                      lower `--max-fan-in`",
                     config.max_fan_in
                 ),

@@ -4,7 +4,7 @@ use crate::error::GenError;
 use clap::builder::{Resettable, Str};
 use clap::{Args, ValueEnum};
 use images::Options;
-use isa::{MAX_TIME_STEPS, Neuron};
+use isa::{MAX_TIME_STEPS, Schedule};
 use model::RunOptions;
 use std::path::PathBuf;
 
@@ -18,11 +18,11 @@ pub enum NeuronArg {
     TwoPhase,
 }
 
-impl From<NeuronArg> for Neuron {
-    fn from(neuron: NeuronArg) -> Neuron {
+impl From<NeuronArg> for Schedule {
+    fn from(neuron: NeuronArg) -> Schedule {
         match neuron {
-            NeuronArg::If => Neuron::If,
-            NeuronArg::TwoPhase => Neuron::TwoPhase,
+            NeuronArg::If => Schedule::EachStep,
+            NeuronArg::TwoPhase => Schedule::AfterAll,
         }
     }
 }
@@ -37,14 +37,15 @@ pub struct NetworkArgs {
     /// Time steps T: 1 to 256 (the core stops at 64).
     #[arg(long, value_name = "T", default_value_t = 8)]
     time_steps: u32,
-    /// Neuron mode of all layers [default: as converted]
+    /// Neuron mode of all layers but those with hard reset, which stay [default: as converted]
     #[arg(long, value_enum)]
     neuron: Option<NeuronArg>,
-    /// Share of spikes dropped, by matrix: rules `[LAYER:][MATRIX=]RATIO`, with commas between [default: as converted]
+    /// Share of spikes dropped, by label: rules `[LAYER:][LABEL=]RATIO`, with commas between [default: as converted]
     ///
-    /// RATIO is 0 to 0.996. MATRIX is q (queries), k (keys), attn (attention) or fc1 (first MLP layer); without it, all four.
-    /// LAYER is a layer, block or stage, as `gen info` names it; without it, the whole network. A later rule overrides an
-    /// earlier one, and what no rule names keeps the mask it was trained with: `--mask 0` switches all masks off.
+    /// RATIO is 0 to 0.996. LABEL is one that layers of the network have, as `gen info` shows them: in a transformer q (queries), k (keys),
+    /// attn (attention) or fc1 (first MLP layer); without it, all layers that have one. LAYER is a layer, block or stage, as `gen info` names
+    /// it; without it, the whole network. A layer without a label is masked if a rule names it in full. A later rule overrides an
+    /// earlier one, and what no rule names keeps the mask it was trained with: `--mask 0` switches off the masks of all labels.
     ///
     /// Examples: `--mask 0.5`, `--mask q=0.75,k=0.75,attn=0.75`, `--mask 0,stages.0.blocks.1:attn=0.5`
     #[arg(long, value_name = "RULES", allow_hyphen_values = true)]
@@ -68,7 +69,7 @@ impl NetworkArgs {
     pub fn run_options(&self, membrane_bits: u32) -> Result<RunOptions, GenError> {
         Ok(RunOptions {
             time_steps: self.time_steps,
-            neuron: self.neuron.map(Neuron::from),
+            schedule: self.neuron.map(Schedule::from),
             mask: self.mask.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
             seed: self.seed,
             membrane_bits,

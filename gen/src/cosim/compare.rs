@@ -1,14 +1,15 @@
 //! One image on core and reference.
 
 use super::layers::LayerCost;
+use super::part::Part;
 use crate::error::GenError;
-use driver::{Accelerator, Counters, DriverError, Inference, LayerProfile, Link};
+use driver::{Accelerator, Counters, DriverError, LayerProfile, Link};
 use isa::CoreConfig;
-use isa::program::Program;
 use model::work::{LayerWork, work};
 use model::{Configured, Executor, SpikePlane, Trace};
 use serde::Serialize;
 use sim::{SimLink, SimOptions, Verilated};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Nanoseconds of a simulated clock cycle.
@@ -35,8 +36,8 @@ pub struct Setup<'a> {
     pub network: &'a Configured,
     /// The reference.
     pub executor: Executor<'a>,
-    /// The network compiled for the core.
-    pub program: &'a Program,
+    /// What runs: the network compiled for the core, or some of its layers.
+    pub part: &'a Part,
     /// The core compiled for this machine.
     pub verilated: &'a Verilated,
     /// The world around the core.
@@ -112,8 +113,8 @@ pub struct ImageReport {
     pub image: usize,
     /// Class in the data set.
     pub label: Option<usize>,
-    /// The core's class.
-    pub class: usize,
+    /// The core's class; none where no readout ran.
+    pub class: Option<usize>,
     /// Whether every spike and every logit agreed.
     pub identical: bool,
     /// The first difference.
@@ -151,7 +152,7 @@ impl<'a> Bench<'a> {
         }
         let link = SimLink::with_model(setup.verilated, setup.core, &options)?;
         let mut accelerator = Accelerator::open_expecting(link, setup.core)?;
-        accelerator.load(setup.program)?;
+        accelerator.load(&setup.part.program)?;
         Ok(Bench { setup, accelerator })
     }
 
@@ -162,23 +163,26 @@ impl<'a> Bench<'a> {
         pixels: &[u8],
         label: Option<usize>,
     ) -> Result<ImageReport, GenError> {
-        let Setup { network, core, executor, profiling, .. } = self.setup;
+        let Setup { network, core, executor, profiling, part, .. } = self.setup;
         let expected = executor.trace(pixels)?;
-        let needed = work(network, pixels, &expected, core.lanes as usize, core.bus_bytes() as usize);
+        let needed = &work(network, pixels, &expected, core)[part.layers.clone()];
         let needed_cycles: u64 = needed.iter().map(|layer| layer.needed_cycles).sum();
         let deadline = BASE_CYCLES + PATIENCE * needed_cycles;
         self.accelerator.set_deadline(Duration::from_nanos(deadline * CYCLE_NANOSECONDS));
 
         let failed = |source| GenError::Core { image, source };
+        self.write_sources(&expected).map_err(failed)?;
         let before = self.accelerator.link().cycles();
-        let found = self.accelerator.infer(pixels).map_err(failed)?;
+        let counters = self.accelerator.run_image(pixels).map_err(failed)?;
+        let found = self.answer(counters).map_err(failed)?;
         let cycles = self.accelerator.link().cycles() - before;
         let mut mismatch = self.difference(&expected, &found).map_err(failed)?;
         let mut layers = Vec::new();
         if *profiling == Profiling::PerLayer && mismatch.is_none() {
-            let (alone, profile) = self.accelerator.run_profiled(pixels).map_err(failed)?;
+            let (counters, profile) = self.accelerator.profile(pixels).map_err(failed)?;
+            let alone = self.answer(counters).map_err(failed)?;
             mismatch = self.difference(&expected, &alone).map_err(failed)?;
-            layers = costs(&profile, &needed);
+            layers = costs(&profile, needed);
         }
         Ok(ImageReport {
             image,
@@ -195,36 +199,63 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn difference(&mut self, expected: &Trace, found: &Inference) -> Result<Option<Mismatch>, DriverError> {
-        let spikes = found.counters.spikes;
-        difference(&mut self.accelerator, self.setup.network, expected, &found.logits, spikes)
+    /// Puts what the layers read of others, which do not run, where they would have left it.
+    fn write_sources(&mut self, expected: &Trace) -> Result<(), DriverError> {
+        for (id, layout) in &self.setup.part.sources {
+            let plane = expected.planes[id.0].in_memory(layout.clone());
+            self.accelerator.link().write_memory(layout.base.into(), &plane.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, counters: Counters) -> Result<Answer, DriverError> {
+        if !self.setup.part.has_readout() {
+            return Ok(Answer { class: None, logits: Vec::new(), counters });
+        }
+        let answer = self.accelerator.answer(counters)?;
+        Ok(Answer { class: Some(answer.class), logits: answer.logits, counters })
+    }
+
+    fn difference(&mut self, expected: &Trace, found: &Answer) -> Result<Option<Mismatch>, DriverError> {
+        let layers = self.setup.part.layers.clone();
+        difference(&mut self.accelerator, self.setup.network, layers, expected, found)
     }
 }
 
-/// The first difference in what the accelerator's last run left in memory, layer by layer, then in logits and counted spikes.
+/// What a run left beside its planes.
+#[derive(Clone, Debug)]
+struct Answer {
+    /// None where no readout ran; then there are no logits.
+    class: Option<usize>,
+    logits: Vec<i32>,
+    counters: Counters,
+}
+
+/// The first difference in what the accelerator's last run of `layers` left in memory, layer by layer, then in logits and counted spikes.
 fn difference<L: Link>(
     accelerator: &mut Accelerator<L>,
     network: &Configured,
+    layers: Range<usize>,
     expected: &Trace,
-    logits: &[i32],
-    counted: u64,
+    found: &Answer,
 ) -> Result<Option<Mismatch>, DriverError> {
-    for (index, plane) in expected.planes.iter().enumerate() {
-        let core = SpikePlane::from(&accelerator.read_plane(index)?);
+    let planes = expected.planes.iter().enumerate().take(layers.end).skip(layers.start);
+    for (index, plane) in planes.clone() {
+        let core = SpikePlane::from(&accelerator.read_plane(index - layers.start)?);
         if let Some((token, channel, t)) = plane.first_difference(&core) {
             let layer = network.layers[index].name.clone();
             let core = !plane.get(token, channel, t);
             return Ok(Some(Mismatch::Spike { index, layer, token, channel, t, core }));
         }
     }
-    let pairs = logits.iter().zip(&expected.logits);
+    let pairs = found.logits.iter().zip(&expected.logits);
     if let Some((class, (&core, &reference))) =
         pairs.enumerate().find(|(_, (core, reference))| core != reference)
     {
         return Ok(Some(Mismatch::Logit { class, core, reference }));
     }
-    let reference = expected.planes.iter().map(|plane| plane.spikes()).sum();
-    Ok((counted != reference).then_some(Mismatch::Count { core: counted, reference }))
+    let (core, reference) = (found.counters.spikes, planes.map(|(_, plane)| plane.spikes()).sum());
+    Ok((core != reference).then_some(Mismatch::Count { core, reference }))
 }
 
 fn costs(profile: &[LayerProfile], needed: &[LayerWork]) -> Vec<LayerCost> {
@@ -315,7 +346,9 @@ mod tests {
         let spikes = found.counters.spikes;
         let mut check = |at: u64, logits: &[i32], spikes| {
             accelerator.link().at = at;
-            difference(&mut accelerator, &network, &expected, logits, spikes).unwrap()
+            let counters = Counters { spikes, ..found.counters };
+            let answer = Answer { class: Some(found.class), logits: logits.to_vec(), counters };
+            difference(&mut accelerator, &network, 0..network.layers.len(), &expected, &answer).unwrap()
         };
         assert_eq!(check(u64::MAX, &found.logits, spikes), None);
         assert_eq!(

@@ -2,6 +2,7 @@
 
 mod compare;
 mod layers;
+mod part;
 mod report;
 mod workers;
 
@@ -17,6 +18,7 @@ use indicatif::ProgressBar;
 use isa::program::Planes;
 use isa::{CoreConfig, PAGE};
 use model::Executor;
+use part::Part;
 use report::{Heading, Report};
 use sim::axi::Stalls;
 use sim::{LARGEST_MEMORY, SimOptions, Tracing, Verilated};
@@ -40,10 +42,16 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         inputs::Count::of(args.images, 3),
     )?;
     let options = ProgramOptions { memory_size: LARGEST_MEMORY, planes: Planes::Keep };
+    let layers = args.layers.as_deref().map(|text| part::layers(text, &network)).transpose()?;
     let mut program = compile::compile(&network, &core, &options)?;
     if args.simulation.step_by_step {
         program.walk_step_by_step();
     }
+    let memory_bytes = program.total_bytes.next_multiple_of(PAGE) as usize;
+    let part = match layers.clone() {
+        Some(layers) => Part::of(&network, program, layers),
+        None => Part::whole(program),
+    };
     let jobs = jobs(&args.simulation, images.count())?;
 
     let trace = args.simulation.trace.as_deref().map(files::External::new).transpose()?;
@@ -57,6 +65,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         preset: args.core.preset(),
         core: core.clone(),
         events: if args.simulation.step_by_step { "step by step" } else { "merged" },
+        layers_run: layers.map(|layers| layers.map(|index| network.layers[index].name.clone()).collect()),
         stalls: args.simulation.stalls,
         class_names: network.class_names.clone(),
         jobs,
@@ -66,10 +75,10 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         core: &core,
         executor: Executor::new(&network),
         network: &network,
-        program: &program,
+        part: &part,
         verilated: &verilated,
         options: SimOptions {
-            memory_bytes: program.total_bytes.next_multiple_of(PAGE) as usize,
+            memory_bytes,
             stalls: args.simulation.stalls.map(|seed| Stalls { seed, percent: STALL_PERCENT }),
             trace: trace.as_ref().map(files::External::partial),
             ..SimOptions::default()
@@ -77,7 +86,7 @@ pub fn cosim(args: &CosimArgs, format: Format) -> Result<(), GenError> {
         profiling: if args.simulation.per_layer { Profiling::PerLayer } else { Profiling::None },
     };
     let workers = Workers { setup: &setup, images: &images, jobs, keep_going: args.simulation.keep_going };
-    let correct = matching(images.labels().as_deref(), &[], &network);
+    let correct = matching(images.labels().as_deref(), &[], &network).filter(|_| part.has_readout());
     let outcome = compare_all(&workers, Report::new(heading, correct), format);
     // A trace is complete when the simulation ended by itself, also when the core failed: then it is what shows why.
     if let (Some(trace), Ok(_) | Err(GenError::Core { .. })) = (trace, &outcome) {

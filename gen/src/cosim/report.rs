@@ -29,6 +29,9 @@ pub struct Heading {
     /// How spikes become events: `merged` or `step by step`.
     #[serde(rename = "walk")]
     pub events: &'static str,
+    /// The layers that run, on planes of the reference; absent if all do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers_run: Option<Vec<String>>,
     /// Seed of the stalls.
     pub stalls: Option<u64>,
     /// Names of the classes.
@@ -47,9 +50,17 @@ impl Heading {
             Some(seed) => format!("random stalls from seed {seed}"),
             None => "no stalls".to_owned(),
         };
+        let layers = match self.layers_run.as_deref() {
+            Some([only]) => format!("layer `{only}` alone, on the reference's planes\n"),
+            Some([first, .., last]) => {
+                format!("layers `{first}` to `{last}` alone, on the reference's planes\n")
+            }
+            _ => String::new(),
+        };
         format!(
             "network `{}`, T = {}, neurons {}, mask {}, events {}\n\
-             core {}: {} lanes, {}-bit bus, {}-bit membranes; {stalls}; ready after {:.1} s\n\n\
+             core {}: {} lanes, {}-bit bus, {}-bit membranes; {stalls}; ready after {:.1} s\n\
+             {layers}\n\
              image  {:>width$}  {:>width$}      spikes      cycles   useful\n",
             self.network,
             self.time_steps,
@@ -86,7 +97,7 @@ impl ImageReport {
             "{:>5}  {:>width$}  {:>width$}  {:>10}  {:>10}  {:>7}  {verdict}\n",
             self.image,
             self.label.map_or_else(|| "–".to_owned(), |label| class_text(&heading.class_names, label)),
-            class_text(&heading.class_names, self.class),
+            self.class.map_or_else(|| "–".to_owned(), |class| class_text(&heading.class_names, class)),
             grouped(self.counters.spikes),
             grouped(self.counters.busy_cycles),
             percent(self.useful),
@@ -146,7 +157,7 @@ impl Report {
     pub fn add(&mut self, image: ImageReport) {
         self.images += 1;
         self.mismatches += usize::from(!image.identical);
-        let right = usize::from(image.label == Some(image.class));
+        let right = usize::from(image.label.is_some() && image.label == image.class);
         self.correct = self.correct.map(|correct| correct + right);
         self.cycles += image.cycles;
         self.needed_cycles += image.needed_cycles;

@@ -5,6 +5,7 @@ use super::page::{Cell, Columns, DataTable, MarkKind, Section};
 use super::{distributions, maps};
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, LayerEvaluation, Pair};
+use crate::inputs::neuron_name;
 use crate::screen::{grouped, percent_or_dash, ratio};
 use std::collections::BTreeMap;
 
@@ -122,9 +123,13 @@ fn mistakes(subject: &Subject<'_>, pairs: &[Pair], classes: usize, caption: Stri
 
 /// Where in the image neurons spike: the paper's Fig. 7. Of the first subject.
 pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
+    let mode = match maps::neuron(subject)? {
+        Some(_) => "in mode if".to_owned(),
+        None => format!("as converted ({})", neuron_name(subject.network())),
+    };
     let text = [
         format!(
-            "Neurons of {} in mode if, T = {}, with masks on all maskable matrices. A neuron's score at time t is the sum of \
+            "Neurons of {} {mode}, T = {}, with masks on all labels. A neuron's score at time t is the sum of \
              exp(−γ·(t − t′)) over its earlier spikes t′, γ = {}, and a token's activation is the sum of the scores of the channels \
              that spike at t.",
             subject.name(),
@@ -136,8 +141,12 @@ pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
             .to_owned(),
     ];
     let figures = maps::figures(subject)?;
+    let mut text = text.to_vec();
+    if figures.is_empty() {
+        text.push(format!("{} cannot run so: a sum could leave the 24-bit membrane.", subject.name()));
+    }
     let (id, title) = ("maps", "Spike activation maps");
-    Ok(Section { id, title, text: text.to_vec(), figures, tables: Vec::new() })
+    Ok(Section { id, title, text, figures, tables: Vec::new() })
 }
 
 /// Membranes and rates: the paper's Fig. 3.

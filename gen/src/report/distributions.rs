@@ -5,8 +5,8 @@ use super::page::Figure;
 use crate::error::GenError;
 use crate::inputs::Images;
 use crate::screen::percent;
-use crate::sweep::point::{NetworkFile, Settings};
-use isa::Neuron;
+use crate::sweep::point::{NetworkFile, Settings, if_it_runs};
+use isa::Schedule;
 use model::network::Operation;
 use model::reference::Observer;
 use model::{Configured, Executor, LayerId};
@@ -69,22 +69,24 @@ fn shares(bins: &[u64], place: impl Fn(usize) -> f64) -> Vec<(f64, f64)> {
     bins.iter().enumerate().map(|(bin, &count)| (place(bin), count as f64 / all)).collect()
 }
 
-/// Membranes after the last step and firing rates, for the network's own T in both modes and for a long run of `if` neurons.
+/// Membranes after the last step and firing rates, for the network's own T in both modes and for a long run of `if` neurons, as far as the
+/// network can run so.
 pub fn figures(
     file: &NetworkFile,
     images: &Images,
     time_steps: u32,
     long: u32,
 ) -> Result<Vec<Figure>, GenError> {
-    let mut runs = vec![("two_phase", Neuron::TwoPhase, time_steps), ("if", Neuron::If, time_steps)];
+    let mut runs =
+        vec![("two_phase", Schedule::AfterAll, time_steps), ("if", Schedule::EachStep, time_steps)];
     if long != time_steps {
-        runs.push(("if", Neuron::If, long));
+        runs.push(("if", Schedule::EachStep, long));
     }
     let mut membranes: [Vec<Series>; 2] = Default::default();
     let mut rates: [Vec<Series>; 2] = Default::default();
     for (mode, neuron, time_steps) in runs {
         let settings = Settings { time_steps, neuron: Some(neuron), mask: None, seed: None };
-        let configured = settings.configure(file)?;
+        let Some(configured) = if_it_runs(settings.configure(file))? else { continue };
         let executor = Executor::new(&configured);
         let mut histograms = Histograms::new(&configured);
         for image in 0..images.count().min(IMAGES) {
@@ -102,9 +104,11 @@ pub fn figures(
             rates[kind].push(Series { name: name.clone(), points: shares(&histograms.rates[kind], rate) });
         }
     }
-    let kinds = ["all layers but attention matrices", "attention matrices"];
+    let attends = file.network.layers.iter().any(|layer| matches!(layer.operation, Operation::Scores { .. }));
+    let kinds: &[&str] =
+        if attends { &["all layers but attention matrices", "attention matrices"] } else { &["all layers"] };
     let mut figures = Vec::new();
-    for (kind, series) in kinds.into_iter().zip(&membranes) {
+    for (kind, series) in kinds.iter().zip(&membranes).filter(|(_, series)| !series.is_empty()) {
         let x = Axis {
             title: "membrane / threshold",
             range: (-REACH, REACH),
@@ -115,7 +119,7 @@ pub fn figures(
         );
         figures.push(figure(x, series, Marks::None, caption)?);
     }
-    for (kind, series) in kinds.into_iter().zip(&rates) {
+    for (kind, series) in kinds.iter().zip(&rates).filter(|(_, series)| !series.is_empty()) {
         let x = Axis::linear("spikes fired per time step", 0.0, 1.0);
         figures.push(figure(x, series, Marks::Shapes, format!("firing rates, {kind}."))?);
     }

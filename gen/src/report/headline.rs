@@ -63,15 +63,14 @@ enum Cost {
 
 fn cost(subject: &Subject<'_>, network: &Configured, core: &CoreConfig) -> Result<Cost, GenError> {
     let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Reuse };
-    if let Err(refused) = compile::compile(network, core, &options) {
+    if let Err(refused) = compile::needs(network, core, &options) {
         return Ok(Cost::Refused(refused.to_string()));
     }
     let images = subject.images.count().min(IMAGES);
     let executor = Executor::new(network);
     let mut cycles = 0;
     for image in (0..images).map(|i| subject.images.image(i)) {
-        let layers =
-            work(network, image, &executor.trace(image)?, core.lanes as usize, core.bus_bytes() as usize);
+        let layers = work(network, image, &executor.trace(image)?, core);
         cycles += layers.iter().map(|layer| layer.needed_cycles).sum::<u64>();
     }
     Ok(Cost::Cycles { mean: cycles / images as u64, images })

@@ -9,11 +9,11 @@
 use super::grids::Subject;
 use super::page::{Figure, GridImage, ImageGrid, Picture};
 use crate::error::GenError;
-use crate::sweep::point::Settings;
+use crate::sweep::point::{Settings, if_it_runs};
 use base64::Engine;
-use isa::Neuron;
-use model::network::{Grid, ImageShape, Operation};
-use model::{Configured, Executor, MaskRules, SpikePlane};
+use isa::Schedule;
+use model::network::{Grid, ImageShape, Operation, Taps, Term, Weights};
+use model::{Configured, Executor, Layer, Network, SpikePlane};
 
 /// How fast a spike is forgotten, per time step.
 pub const GAMMA: f64 = 0.5;
@@ -21,7 +21,7 @@ pub const GAMMA: f64 = 0.5;
 pub const TIME_STEPS: u32 = 32;
 /// Time steps that are shown, counted from 1.
 const SHOWN: [usize; 4] = [2, 8, 16, 32];
-/// Mask ratios of all maskable matrices.
+/// Mask ratios of all labels.
 const MASKS: [&str; 3] = ["0", "0.5", "0.75"];
 /// Images that are shown, at most.
 const IMAGES: usize = 3;
@@ -51,29 +51,63 @@ fn activation(plane: &SpikePlane) -> Vec<Vec<f64>> {
     steps.map(map).collect()
 }
 
-/// The residual stream at the end of the finest token grid: the last shortcut there, or the last layer if there is none.
-fn shown_layer(network: &Configured) -> usize {
+/// The layer whose spikes are shown: in a transformer the residual stream at the end of the finest token grid, which is the last layer there that
+/// adds planes channel by channel; else the last layer of the finest grid before anything is pooled.
+fn shown_layer(network: &Network) -> usize {
     let grid = network.layers[0].grid;
-    let mut planes = network.layers.iter().enumerate().filter(|(_, layer)| {
-        layer.grid == grid && !matches!(layer.operation, Operation::Scores { .. } | Operation::Readout { .. })
+    let attends = network.layers.iter().any(|layer| matches!(layer.operation, Operation::Scores { .. }));
+    let pooled = if attends { None } else { network.layers.iter().position(pools) };
+    let before = pooled.unwrap_or(network.layers.len()).max(1);
+    let mut planes = network.layers[..before].iter().enumerate().filter(|(_, layer)| {
+        let scores = matches!(layer.operation, Operation::Scores { .. });
+        layer.grid == grid && layer.neuron.is_some() && !scores
     });
-    let mut shortcuts =
-        planes.clone().filter(|(_, layer)| matches!(layer.operation, Operation::Shortcut { .. }));
-    shortcuts.next_back().or_else(|| planes.next_back()).map_or(0, |(index, _)| index)
+    let mut stream = planes.clone().filter(|(_, layer)| attends && adds_planes(layer));
+    stream.next_back().or_else(|| planes.next_back()).map_or(0, |(index, _)| index)
 }
 
-/// Maps of some images, for several time steps and mask ratios.
+/// Whether every term reads each channel by itself.
+fn by_channel(layer: &Layer) -> Option<&[Term]> {
+    let Operation::Linear { terms, .. } = &layer.operation else { return None };
+    terms.iter().all(|term| matches!(term.weights, Weights::Diagonal(_))).then_some(terms)
+}
+
+fn adds_planes(layer: &Layer) -> bool {
+    by_channel(layer).is_some_and(|terms| terms.iter().all(|term| term.taps == Taps::TOKEN))
+}
+
+fn pools(layer: &Layer) -> bool {
+    by_channel(layer).is_some_and(|terms| terms.iter().any(|term| term.taps.count() > 1))
+}
+
+fn configured(
+    subject: &Subject<'_>,
+    neuron: Option<Schedule>,
+    mask: &str,
+) -> Result<Option<Configured>, GenError> {
+    let settings = Settings { time_steps: TIME_STEPS, neuron, mask: Some(mask.parse()?), seed: None };
+    if_it_runs(settings.configure(subject.file))
+}
+
+/// The neurons of the maps: the paper's, `if`, or the network's own where it runs with no others.
+pub fn neuron(subject: &Subject<'_>) -> Result<Option<Schedule>, GenError> {
+    let paper = Some(Schedule::EachStep);
+    Ok(configured(subject, paper, "0")?.and(paper))
+}
+
+/// Maps of some images, for several time steps and mask ratios; none if the network cannot run that long.
 pub fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, GenError> {
+    let neuron = neuron(subject)?;
     let images = subject.images;
     let mut figures = Vec::new();
     for image in 0..images.count().min(IMAGES) {
         let mut maps = Vec::new();
         let mut layer = String::new();
-        for mask in MASKS {
-            let rules: MaskRules = mask.parse()?;
-            let settings =
-                Settings { time_steps: TIME_STEPS, neuron: Some(Neuron::If), mask: Some(rules), seed: None };
-            let configured = settings.configure(subject.file)?;
+        let masks = if subject.labels().is_empty() { &MASKS[..1] } else { &MASKS };
+        for &mask in masks {
+            let Some(configured) = configured(subject, neuron, mask)? else {
+                return Ok(Vec::new());
+            };
             let shown = shown_layer(&configured);
             let plane = Executor::new(&configured).trace(images.image(image))?.planes.swap_remove(shown);
             layer.clone_from(&configured.layers[shown].name);
@@ -178,6 +212,8 @@ fn png(height: usize, width: usize, color: impl Fn(usize, usize) -> [u8; 3]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::LayerId;
+    use model::network::Source;
     use proptest::prelude::*;
 
     proptest! {
@@ -198,6 +234,29 @@ mod tests {
                 prop_assert!((maps[t][token] - expected).abs() < 1e-9);
             }
         }
+    }
+
+    /// The layer shown of a network whose layers have these operations and sides of their grids.
+    fn shown(layers: Vec<(Vec<Term>, usize)>) -> usize {
+        let image = ImageShape { height: 4, width: 4, channels: 1 };
+        let layers = layers.into_iter().enumerate().map(|(index, (terms, side))| {
+            let operation = Operation::Linear { terms, bias: vec![0] };
+            Layer::new(format!("l{index}"), operation, Grid { rows: side, columns: side }, vec![1])
+        });
+        shown_layer(&Network::new("shown", image, 1, layers.collect(), 1))
+    }
+
+    #[test]
+    fn convolutions_show_the_last_layer_before_the_pool() {
+        let pixels = || Term { source: Source::Image, ..Term::dense(LayerId(0), vec![1]) };
+        let dense = |id| Term::dense(LayerId(id), vec![1]);
+        let pool = |id| Term { taps: Taps::square(2, 2, 0), ..Term::diagonal(LayerId(id), vec![1; 4]) };
+        let add = |a, b| vec![Term::diagonal(LayerId(a), vec![1]), Term::diagonal(LayerId(b), vec![1])];
+        let vgg = [(vec![pixels()], 4), (vec![dense(0)], 4), (vec![pool(1)], 2), (vec![dense(2)], 2)];
+        assert_eq!(shown(vgg.to_vec()), 1);
+        let strided = |id| Term { taps: Taps::square(2, 2, 0), ..Term::dense(LayerId(id), vec![1; 4]) };
+        let resnet = [(vec![pixels()], 4), (add(0, 0), 4), (vec![dense(1)], 4), (vec![strided(2)], 2)];
+        assert_eq!(shown(resnet.to_vec()), 2, "the last of the finest grid");
     }
 
     #[test]

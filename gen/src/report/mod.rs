@@ -22,7 +22,7 @@ use crate::sweep::{self, fill};
 use grids::Subject;
 pub use headline::SpeedArgs;
 use headline::headline;
-use model::{Checkpoint, Configured};
+use model::{Configured, Graph};
 use page::{Columns, DataTable, Page, Section, plain};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ struct Source {
     /// The network as converted, with the report's T.
     configured: Configured,
     images: Images,
-    checkpoint: Result<Checkpoint, Absence>,
+    checkpoint: Result<Graph, Absence>,
 }
 
 impl Source {

@@ -8,12 +8,12 @@ use crate::error::GenError;
 use crate::screen::{grouped, percent, percent_or_dash};
 use crate::sweep::point::{AS_CONVERTED, Row};
 use crate::sweep::store::Store;
-use isa::Neuron;
+use isa::Schedule;
 
 /// What a cell says where the network cannot run.
 const NONE: &str = "–";
 /// Neuron modes with the names they are shown by.
-const MODES: [(&str, Neuron); 2] = [("two_phase", Neuron::TwoPhase), ("if", Neuron::If)];
+const MODES: [(&str, Schedule); 2] = [("two_phase", Schedule::AfterAll), ("if", Schedule::EachStep)];
 
 fn cell(row: Option<&Row>, show: impl Fn(&Row) -> String) -> String {
     row.map_or_else(|| NONE.to_owned(), show)
@@ -60,7 +60,7 @@ pub fn time_steps(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
             .push(chart.figure(format!("{}: accuracy against the number of time steps.", subject.name()))?);
         let mut table = Vec::new();
         for time_steps in REPORT_TIME_STEPS {
-            let rows = [row(Neuron::TwoPhase, time_steps)?, row(Neuron::If, time_steps)?];
+            let rows = [row(Schedule::AfterAll, time_steps)?, row(Schedule::EachStep, time_steps)?];
             let accuracy = rows.map(|row| cell(row, |row| percent_or_dash(row.accuracy)));
             let spikes = rows.map(|row| cell(row, |row| each_image(row, row.spikes)));
             table.push([vec![time_steps.to_string()], accuracy.to_vec(), spikes.to_vec()].concat());
@@ -97,7 +97,7 @@ fn mask_figures(
     axis: &'static str,
 ) -> Result<(Vec<Figure>, DataTable), GenError> {
     let row = |place: &Place| subject.row(store, None, subject.time_steps, &place.rules);
-    let unmasked = subject.row(store, None, subject.time_steps, "0")?;
+    let unmasked = subject.row(store, None, subject.time_steps, &subject.unmasked())?;
     let places = lines.first().map_or(&[][..], |line| &line.places);
     let ticks: Vec<(f64, String)> = places.iter().map(|place| (place.x, place.label.clone())).collect();
     let (mut accuracy, mut spikes) = (Vec::new(), Vec::new());
@@ -140,32 +140,26 @@ fn mask_figures(
     Ok((figures.collect::<Result<_, _>>()?, table))
 }
 
-/// Accuracy and spikes against the mask ratio of each matrix: the paper's Fig. 5.
+/// Accuracy and spikes against the mask ratio of each label: the paper's Fig. 5.
 pub fn masks(subjects: &[Subject<'_>], store: &Store) -> Result<Section, GenError> {
     let lines = |subject: &Subject<'_>| {
-        let sites = subject.sites().into_iter().map(Some).chain([None]);
-        let line = |site: Option<model::network::MaskSite>| MaskLine {
-            name: site.map_or("all", model::network::MaskSite::name).to_owned(),
-            places: subject.ratios(site),
+        let labels = subject.labels().into_iter().map(Some).chain([None]);
+        let line = |label: Option<&str>| MaskLine {
+            name: label.unwrap_or("all").to_owned(),
+            places: subject.ratios(label),
         };
-        sites.map(line).collect()
+        labels.map(line).collect()
     };
-    let text = "One matrix is masked in all blocks, the others transmit everything; “all” masks every matrix. A masked spike is \
-                fired but not transmitted. Compare the paper's Fig. 5.";
-    mask_section(
-        subjects,
-        store,
-        ("masks", "Mask ratio of each matrix", "mask ratio"),
-        text.to_owned(),
-        lines,
-    )
+    let text = "The layers of one label are masked wherever they are, the others transmit everything; “all” masks every label. A masked \
+                spike is fired but not transmitted. Compare the paper's Fig. 5.";
+    mask_section(subjects, store, ("masks", "Mask ratio of each label", "mask ratio"), text.to_owned(), lines)
 }
 
 /// Accuracy and spikes against the number of masked blocks: the paper's Fig. 6.
 pub fn blocks(subjects: &[Subject<'_>], store: &Store) -> Result<Section, GenError> {
     let lines = |subject: &Subject<'_>| vec![MaskLine { name: "all".to_owned(), places: subject.blocks() }];
     let text = format!(
-        "The first blocks are masked, all their matrices at {PAPER_RATIO}; the others transmit everything. Compare the paper's \
+        "The first blocks are masked, all their labels at {PAPER_RATIO}; the others transmit everything. Compare the paper's \
          Fig. 6."
     );
     mask_section(subjects, store, ("blocks", "Number of masked blocks", "masked blocks"), text, lines)
@@ -179,12 +173,17 @@ fn mask_section(
     lines: impl Fn(&Subject<'_>) -> Vec<MaskLine>,
 ) -> Result<Section, GenError> {
     let (mut figures, mut tables) = (Vec::new(), Vec::new());
+    let mut text = vec![text];
     for subject in subjects {
+        if subject.labels().is_empty() {
+            text.push(format!("No layer of {} has a label to mask it by.", subject.name()));
+            continue;
+        }
         let (shown, table) = mask_figures(subject, store, &lines(subject), axis)?;
         figures.extend(shown);
         tables.push(table);
     }
-    Ok(Section { id, title, text: vec![text], figures, tables })
+    Ok(Section { id, title, text, figures, tables })
 }
 
 /// Accuracy, spikes and power, unmasked against masked: the paper's Table 3.
@@ -193,7 +192,7 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
     let mut rows = Vec::new();
     // A network that was trained with masks fires more once they are off, so its own spikes are no yardstick.
     let first = &subjects[0];
-    let yardstick = first.row(store, None, first.time_steps, "0")?;
+    let yardstick = first.row(store, None, first.time_steps, &first.unmasked())?;
     for subject in subjects {
         let name = |place: &str| format!("{}, {place}", subject.name());
         if let Ok(accuracy) = subject.float_accuracy {
@@ -223,7 +222,7 @@ pub fn comparison(subjects: &[Subject<'_>], store: &Store) -> Result<Section, Ge
          spikes of a time step / 1 ms · α, for α joules a spike and steps of a millisecond, in units of α·W. Counted are the \
          transmitted spikes of the whole network, the mean over images and time steps, so P saved is the share of spikes saved: \
          against the first network without masks. Compare the paper's Table 3.",
-        "Synaptic events are the additions that transmitted spikes drive: outputs of a dense layer, keys of a score, channels of a \
+        "Synaptic events are the additions that transmitted spikes drive: outputs under the taps of a linear layer, keys of a score, channels of a \
          head. The core merges them: “gen cosim --per-layer” has its cycles.",
     ];
     let table = DataTable {

@@ -10,7 +10,7 @@ use crate::inputs::{self, Count, Images};
 use crate::screen::{
     Align, Format, Table, announce, bar, count, grouped, percent_or_dash, print, print_json,
 };
-use isa::Neuron;
+use isa::Schedule;
 use model::MaskRules;
 use point::{AS_CONVERTED, NetworkFile, Point, Row, Settings};
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ pub fn fill(points: &[(Point<'_>, &Images)], store: &mut Store) -> Result<usize,
 fn grid(args: &SweepArgs) -> Result<Vec<Settings>, GenError> {
     let masks = args.mask.iter().map(|text| mask(text)).collect::<Result<Vec<_>, _>>()?;
     let masks = if masks.is_empty() { vec![None] } else { masks };
-    let neurons = or_as_converted(args.neuron.iter().map(|&neuron| Neuron::from(neuron)));
+    let neurons = or_as_converted(args.neuron.iter().map(|&neuron| Schedule::from(neuron)));
     let seeds = or_as_converted(args.seed.iter().copied());
     let mut grid = Vec::new();
     for &neuron in &neurons {

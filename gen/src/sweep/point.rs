@@ -5,8 +5,8 @@ use crate::evaluation::{accuracy, evaluate, power};
 use crate::inputs::{Images, neuron_name};
 use crate::origin;
 use indicatif::ProgressBar;
-use isa::Neuron;
-use model::{Configured, MaskRules, Network, RunOptions};
+use isa::Schedule;
+use model::{Configured, MaskRules, ModelError, Network, RunOptions};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -37,8 +37,8 @@ impl NetworkFile {
 pub struct Settings {
     /// T.
     pub time_steps: u32,
-    /// Neuron mode.
-    pub neuron: Option<Neuron>,
+    /// When neurons fire.
+    pub neuron: Option<Schedule>,
     /// Masks.
     pub mask: Option<MaskRules>,
     /// Seed of the masks.
@@ -53,12 +53,31 @@ impl Settings {
     pub fn configure(&self, file: &NetworkFile) -> Result<Configured, GenError> {
         let options = RunOptions {
             time_steps: self.time_steps,
-            neuron: self.neuron,
+            schedule: self.neuron,
             mask: self.mask.clone().unwrap_or_default(),
             seed: self.seed,
             membrane_bits: MEMBRANE_BITS,
         };
         Ok(file.network.configure(&options)?)
+    }
+}
+
+/// What a network gives that can run, or nothing if it cannot run for so many time steps with such neurons: a sum could leave the membrane, slots
+/// have no such order, or an image would cost too much.
+///
+/// # Errors
+/// All others.
+pub fn if_it_runs<T>(outcome: Result<T, GenError>) -> Result<Option<T>, GenError> {
+    match outcome {
+        Ok(given) => Ok(Some(given)),
+        Err(GenError::Model(
+            ModelError::Overflow { .. }
+            | ModelError::ScoresBias { .. }
+            | ModelError::SlotOrder { .. }
+            | ModelError::MaxPools
+            | ModelError::Cost { .. },
+        )) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -71,7 +90,7 @@ pub struct Row {
     pub hash: String,
     /// T.
     pub time_steps: u32,
-    /// `if`, `two_phase`, or `mixed`.
+    /// `if`, `two_phase`, or another word for what all layers have.
     pub neuron: String,
     /// Mask rules, or `as-converted`.
     pub mask: String,

@@ -14,7 +14,7 @@ pub(super) const ADDRESS_BITS: u32 = registers::BYTES.trailing_zeros();
 
 /// The read-only registers that other modules drive, as input ports of the same name in lower case.
 pub(super) fn status_names() -> Vec<&'static str> {
-    let constant = ["IDENTITY", "VERSION", "CONFIG0", "CONFIG1", "CONFIG2"];
+    let constant = ["IDENTITY", "VERSION", "CONFIG0", "CONFIG1", "CONFIG2", "CONFIG3"];
     let live =
         registers::REGISTERS.iter().filter(|r| r.access == Access::ReadOnly && !constant.contains(&r.name));
     live.map(|r| r.name).collect()
@@ -107,8 +107,9 @@ fn values(m: &mut Builder, config: &CoreConfig, write_channel: &Write) -> Vec<(u
     }
     let mut values: Vec<(u32, Expr)> =
         vec![(registers::IDENTITY, lit(IDENTITY.into(), 32)), (registers::VERSION, lit(VERSION.into(), 32))];
-    for (offset, value) in
-        [registers::CONFIG0, registers::CONFIG1, registers::CONFIG2].into_iter().zip(config.registers())
+    for (offset, value) in [registers::CONFIG0, registers::CONFIG1, registers::CONFIG2, registers::CONFIG3]
+        .into_iter()
+        .zip(config.registers())
     {
         values.push((offset, lit(value.into(), 32)));
     }

@@ -7,7 +7,6 @@ use isa::descriptor::WORDS;
 use isa::layout::PARAMETER_ROWS;
 
 use super::dma_read_stream::dma_read_stream;
-use super::fields::largest;
 use super::request::{burst_rules, inside_window};
 use super::shaped;
 use crate::rtl::{Builder, Expr, Instance, Module, RtlError, lit, mux};
@@ -28,8 +27,8 @@ pub(super) fn length_bits(config: &CoreConfig) -> u32 {
         u64::from(PARAMETER_ROWS) * lanes / 4,
         u64::from(config.max_fan_in) * lanes / 8,
         u64::from(config.bias_rows) * lanes / 4,
-        largest("segment_words"),
-        largest("matrix_words"),
+        isa::pass::field("segment_words").largest(),
+        isa::descriptor::field("key_words").largest(),
     ];
     longest.into_iter().max().map_or(1, |words| words.ilog2() + 1)
 }

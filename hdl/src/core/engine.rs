@@ -5,33 +5,37 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, Op};
 
-use super::dma_read::length_bits;
 use super::dma_write::BURST_WORD_BITS;
-use super::fields::{Fields, bits};
+use super::fields::Fields;
 use super::if_neuron_array::if_neuron_array;
-use super::input_fetcher::{self, input_fetcher};
+use super::input_fetcher::{self, PASS_FIELDS, entry_bits, input_fetcher};
 use super::job_control::{self, job_control};
 use super::layer_bits;
 use super::layer_loader::layer_loader;
 use super::neuron_control::{self, neuron_control};
 use super::parameter_buffer::parameter_buffer;
 use super::shaped;
-use super::spike_buffer::spike_buffer;
+use super::spike_buffer::{segment_word_bits, spike_buffer};
 use super::spike_packer::spike_packer;
 use super::spike_scanner::spike_scanner;
 use super::stream_fifo::stream_fifo;
-use super::token_walker::{SHAPE, side, token_walker};
+use super::sum_buffer::sum_buffer;
+use super::token_walker::{SHAPE, STRIDES, token_walker};
 use super::weight_buffer::weight_buffer;
-use crate::rtl::{Builder, Expr, Module, Nets, RtlError, cat, lit};
+use crate::rtl::{Builder, Expr, Module, Nets, RtlError, lit};
+
+mod outputs;
 
 /// Segments that may be under way between the fetcher and the spike buffer.
 const SEGMENTS: u32 = 64;
 
 /// Fields that the engine uses directly, or that its output walk needs.
-const OWN: [&str; 13] = [
+const OWN: [&str; 15] = [
     "op",
-    "neuron",
-    "segment_words",
+    "schedule",
+    "hard_reset",
+    "sum",
+    "bytes",
     "tail_steps",
     "mask_ratio",
     "step_events",
@@ -59,12 +63,13 @@ pub fn engine(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let parts = [
         ("loader", layer_loader(config, &names)?),
         ("fetcher", input_fetcher(config)?),
-        ("segments", stream_fifo(bits("segment_words") + 3, SEGMENTS)?),
+        ("segments", stream_fifo(entry_bits(config), SEGMENTS)?),
         ("buffer", spike_buffer(config)?),
         ("scanner", spike_scanner(config)?),
         ("weights", weight_buffer(config)?),
         ("parameters", parameter_buffer(config)?),
-        ("control", neuron_control()?),
+        ("sums", sum_buffer(config)?),
+        ("control", neuron_control(config)?),
         ("array", if_neuron_array(config)?),
         ("walk", token_walker()?),
         ("packer", spike_packer(config)?),
@@ -90,8 +95,7 @@ struct Layer {
     fields: Fields,
     attention: Expr,
     scores: Expr,
-    readout: Expr,
-    shortcut: Expr,
+    sum: Expr,
     /// Each time step is handed over.
     step_mode: Expr,
     /// Planes are time steps.
@@ -153,6 +157,8 @@ impl Engine<'_> {
             ("in_valid", self.m.input_doc("weights_valid", 1, "a beat of weights is there")),
             ("in_data", self.m.input_doc("weights_data", bus, "its data")),
             ("layer_bank", index.bit(0)),
+            ("pass_taken", self.of("fetcher", "pass_taken")),
+            ("segment_bank", self.of("fetcher", "segment_bank")),
             ("segment_index", self.of("fetcher", "segment_index")),
             ("rank_index", self.of("control", "rank_index")),
         ];
@@ -169,27 +175,16 @@ impl Engine<'_> {
         m.comment("What kind of layer it is: settled a cycle later, before anything of it moves.");
         let attention = m.delay("attention", &fields.is_attention());
         let scores = m.delay("scores", &fields.is(Op::Scores));
-        let readout = m.delay("readout", &fields.is(Op::Readout));
-        let analog = fields.is(Op::Analog);
-        let shortcut = m.delay("shortcut", &fields.is(Op::Shortcut));
-        let step_by_step = !(&fields.two_phase() | fields.is(Op::Readout) | &analog);
+        let sum = m.delay("sum", &fields["sum"]);
+        let analog = fields["bytes"].clone();
+        let step_by_step = !(&fields.two_phase() | &fields["sum"] | &analog);
         let step_mode = m.delay("step_mode", &step_by_step);
         let by_steps = &step_by_step | (&fields["step_events"] & !&analog);
         let step_events = m.delay("step_events", &by_steps);
         let merged = !(&by_steps | &analog);
         let whole_bytes = m.delay("whole_bytes", &(&merged & fields.is_attention()));
         let count_spikes = m.delay("count_spikes", &(&merged & !fields.is_attention()));
-        Layer {
-            fields,
-            attention,
-            scores,
-            readout,
-            shortcut,
-            step_mode,
-            step_events,
-            whole_bytes,
-            count_spikes,
-        }
+        Layer { fields, attention, scores, sum, step_mode, step_events, whole_bytes, count_spikes }
     }
 
     /// From requests to rows in the spike buffer.
@@ -199,31 +194,35 @@ impl Engine<'_> {
         inputs.extend([
             ("layer_start", self.of("jobs", "layer_start")),
             ("layers_completed", completed),
-            ("segment_base", self.of("loader", "segment_base")),
+            ("pass_valid", self.of("loader", "pass_valid")),
+            ("pass_bank", self.of("loader", "pass_bank")),
             ("request_ready", self.m.input_doc("inputs_request_ready", 1, "the request for inputs is taken")),
             ("segment_queue_ready", self.of("segments", "push_ready")),
         ]);
+        inputs.extend(self.same("loader", &["segment_base", "segment_dy", "segment_dx"]));
+        for name in STRIDES.iter().chain(&PASS_FIELDS) {
+            inputs.push((name, self.of("loader", &format!("pass_{name}"))));
+        }
         self.place("fetcher", &inputs);
-        let entry = ["segment_job_end", "segment_token_end", "segment_row_end", "request_words"]
-            .map(|port| self.of("fetcher", port));
         let inputs = [
             ("flush", lit(0, 1)),
-            ("push_valid", self.of("fetcher", "segment_valid")),
-            ("push_data", cat(&entry)),
+            ("push_valid", self.of("fetcher", "entry_valid")),
+            ("push_data", self.of("fetcher", "entry")),
             ("pop_ready", self.of("buffer", "segment_ready")),
         ];
         self.place("segments", &inputs);
         let segment = self.of("segments", "pop_data");
-        let words = bits("segment_words");
+        let words = segment_word_bits(self.config);
         let mut inputs = vec![
             ("count_spikes", layer.count_spikes.clone()),
             ("whole_bytes", layer.whole_bytes.clone()),
-            ("wide", layer.shortcut.clone()),
             ("segment_valid", self.of("segments", "pop_valid")),
             ("segment_words", segment.slice(0, words)),
-            ("segment_row_end", segment.bit(words)),
-            ("segment_token_end", segment.bit(words + 1)),
-            ("segment_job_end", segment.bit(words + 2)),
+            ("segment_diagonal", segment.bit(words)),
+            ("segment_absent", segment.bit(words + 1)),
+            ("segment_row_end", segment.bit(words + 2)),
+            ("segment_token_end", segment.bit(words + 3)),
+            ("segment_job_end", segment.bit(words + 4)),
             ("in_valid", self.m.input_doc("inputs_valid", 1, "a beat of inputs is there")),
             ("in_data", self.m.input_doc("inputs_data", self.config.bus_bits, "its data")),
             ("read_segment", self.of("control", "advance")),
@@ -247,12 +246,12 @@ impl Engine<'_> {
             ("step_mode", layer.step_mode.clone()),
             ("step_events", layer.step_events.clone()),
             ("whole_bytes", layer.whole_bytes.clone()),
-            ("wide", layer.shortcut.clone()),
-            ("one_sum", layer.readout.clone()),
+            ("wide", self.of("jobs", "diagonal")),
+            ("one_sum", layer.sum.clone()),
             ("is_attention", layer.attention.clone()),
             ("is_scores", layer.scores.clone()),
             ("tail_steps", layer.fields["tail_steps"].clone()),
-            ("segment_words", layer.fields["segment_words"].clone()),
+            ("segment_words", self.of("fetcher", "row_words")),
             ("job_start", self.of("jobs", "job_start")),
             ("advance", self.of("control", "advance")),
         ];
@@ -292,6 +291,14 @@ impl Engine<'_> {
             ("read_row", self.of("jobs", "parameter_row")),
         ];
         self.place("parameters", &inputs);
+        let inputs = [
+            ("write_enable", self.of("control", "sum_write")),
+            ("write_row", self.of("control", "sum_write_row")),
+            ("write_data", self.of("array", "partial_sums")),
+            ("read_enable", self.of("control", "advance")),
+            ("read_row", self.of("control", "sum_read_row")),
+        ];
+        self.place("sums", &inputs);
     }
 
     fn array(&mut self, layer: &Fields) {
@@ -299,7 +306,8 @@ impl Engine<'_> {
         let mut inputs = layer.connect(&neuron_control::FIELDS);
         let event = ["event_valid", "event_null", "event_last", "event_plane", "event_shift", "event_steps"];
         inputs.extend(self.same("scanner", &event));
-        inputs.extend(self.same("jobs", &["read_row_onehot", "walk_start"]));
+        let of_job = ["read_row_onehot", "walk_start", "diagonal", "term_shift", "from_sums", "to_sums"];
+        inputs.extend(self.same("jobs", &of_job));
         inputs.extend([
             ("event_bias_row", self.of("scanner", "load_bias_row")),
             ("preset_job", self.of("jobs", "job_start")),
@@ -318,11 +326,14 @@ impl Engine<'_> {
             ("own_spikes", self.of("buffer", "segment_data")),
             ("parameter_row", self.of("parameters", "parameter_row")),
             ("mask_ratio", layer["mask_ratio"].clone()),
+            ("hard_reset", layer["hard_reset"].clone()),
+            ("sum_row", self.of("sums", "sum_row")),
             ("event_steps", self.of("control", "event_steps_1")),
         ];
         let shared = [
             "load_rows",
             "load_bias_row",
+            "load_sum",
             "row_split",
             "column_split",
             "query_row_band",
@@ -331,7 +342,7 @@ impl Engine<'_> {
             "event_active",
             "plane",
             "power",
-            "is_shortcut",
+            "is_diagonal",
             "is_attention",
             "accumulate",
             "first",
@@ -355,7 +366,8 @@ impl Engine<'_> {
 
     fn outputs(&mut self, layer: &Fields) {
         self.m.comment("The output walk and the way to memory.");
-        let mut inputs = side(layer, layer, "output");
+        let mut inputs = layer.connect(&SHAPE);
+        inputs.extend(STRIDES.map(|name| (name, layer[format!("output_{name}").as_str()].clone())));
         inputs.extend([
             ("start", self.of("jobs", "walk_start")),
             ("base", self.of("jobs", "walk_base")),
@@ -378,7 +390,19 @@ impl Engine<'_> {
         let mut inputs = layer.connect(&job_control::FIELDS);
         inputs.extend(self.same("loader", &["layer_valid", "job_loaded", "bias_bank_0", "bias_bank_1"]));
         inputs.extend(self.same("scanner", &["job_scanned", "query", "load_bias_row"]));
-        inputs.extend(self.same("control", &["token_step", "advance"]));
+        let of_passes = [
+            "job_diagonal_0",
+            "job_diagonal_1",
+            "job_shift_0",
+            "job_shift_1",
+            "job_first_pass_0",
+            "job_first_pass_1",
+            "job_last_pass_0",
+            "job_last_pass_1",
+        ];
+        inputs.extend(self.same("loader", &of_passes));
+        inputs
+            .extend(self.same("control", &["token_step", "advance", "reseed", "reseed_row", "reread_bias"]));
         inputs.extend([
             ("loader_index", self.of("loader", "index")),
             ("array_idle", self.of("control", "idle")),
@@ -389,59 +413,5 @@ impl Engine<'_> {
             ("fetcher_waiting", self.of("fetcher", "waiting_for_layers")),
         ]);
         self.place("jobs", &inputs);
-    }
-
-    fn bus_requests(&mut self) {
-        self.m.comment("To the bus.");
-        for (name, instance, port, doc) in [
-            ("weights_request_valid", "loader", "request_valid", "a request for weights is offered"),
-            ("weights_request_offset", "loader", "request_offset", "its byte offset"),
-            ("weights_request_words", "loader", "request_words", "its 64-bit words"),
-            ("weights_ready", "loader", "in_ready", "a beat of weights is taken"),
-            ("inputs_request_valid", "fetcher", "request_valid", "a request for inputs is offered"),
-            ("inputs_request_offset", "fetcher", "request_offset", "its byte offset"),
-            ("inputs_request_words", "fetcher", "request_words", "its 64-bit words"),
-            ("inputs_ready", "buffer", "in_ready", "a beat of inputs is taken"),
-            ("word_valid", "packer", "out_valid", "an output word is offered"),
-            ("word_data", "packer", "out_data", "the word"),
-            ("burst_valid", "packer", "burst_valid", "with a burst's last word"),
-            ("burst_offset", "packer", "burst_offset", "byte offset of its first word"),
-            ("burst_words", "packer", "burst_words", "its words"),
-            ("layer_end", "jobs", "layer_end", "no burst of the layer follows"),
-            ("loader_error", "loader", "error", "a descriptor is refused"),
-            ("loader_error_code", "loader", "error_code", "why"),
-            ("loader_index", "loader", "index", "descriptor being loaded"),
-            ("layer_index", "jobs", "index", "descriptor being computed"),
-            ("emit", "array", "emitted", "a slot was emitted"),
-            ("transmitted", "array", "transmitted", "its spikes"),
-        ] {
-            let value = self.of(instance, port);
-            let value = match name {
-                "inputs_request_words" => value.zext(length_bits(self.config)),
-                "burst_words" => value.zext(BURST_WORD_BITS),
-                _ => value,
-            };
-            self.m.output_doc(name, &value, doc);
-        }
-    }
-
-    fn counts(&mut self) {
-        let [valid, null] = ["event_valid", "event_null"].map(|port| self.of("scanner", port));
-        let advance = self.of("control", "advance");
-        self.m.comment("Where the cycles go.");
-        let taken = self.m.named("event_taken", &(valid & advance));
-        self.m.output_doc("count_event", &(&taken & !&null), "an event is taken");
-        self.m.output_doc("count_null_event", &(&taken & &null), "a null event is taken");
-        for (name, instance, port) in [
-            ("stall_weights", "jobs", "stall_weights"),
-            ("stall_inputs", "jobs", "stall_inputs"),
-            ("stall_order", "jobs", "stall_order"),
-            ("stall_switch", "jobs", "stall_switch"),
-            ("stall_fire", "control", "blocked_by_fire"),
-            ("stall_output", "control", "blocked_by_output"),
-        ] {
-            let value = self.of(instance, port);
-            self.m.output_doc(&format!("count_{name}"), &value, "a cycle of that stall");
-        }
     }
 }

@@ -1,26 +1,58 @@
-//! Descriptor fields as ports and registers.
+//! Fields of descriptors and pass records as ports and registers.
 
 use std::collections::BTreeMap;
 use std::ops::Index;
 
-use isa::descriptor::field;
-use isa::{Neuron, Op};
+use isa::{Field, Op, Schedule, descriptor, pass};
 
 use super::codes::operation;
 use crate::rtl::{Builder, Expr, Module, constant};
 
-/// Values of descriptor fields, by name.
+/// The record that fields belong to.
+#[derive(Clone, Copy)]
+pub(super) enum Record {
+    /// A layer descriptor.
+    Layer,
+    /// A pass record.
+    Pass,
+}
+
+impl Record {
+    /// The field called `name`.
+    pub fn field(self, name: &str) -> &'static Field {
+        match self {
+            Record::Layer => descriptor::field(name),
+            Record::Pass => pass::field(name),
+        }
+    }
+
+    /// States that the bits of a word of the record outside the fields in use are not read.
+    pub fn unused_bits(self, m: &mut Builder, word: &Expr, index: usize, used: &[&str]) {
+        let of_word = used.iter().map(|name| self.field(name)).filter(|field| field.word == index);
+        let free = of_word.fold(!0u64, |free, field| free & !(field.largest() << field.lsb));
+        let mut bit = 0;
+        while bit < 64 {
+            let run = (free >> bit).trailing_ones().min(64 - bit);
+            if run > 0 {
+                m.unused(&word.slice(bit, run));
+            }
+            bit += run.max(1);
+        }
+    }
+}
+
+/// Values of a record's fields, by name.
 #[derive(Default)]
 pub(super) struct Fields(BTreeMap<&'static str, Expr>);
 
 /// Bits of a descriptor field.
 pub(super) fn bits(name: &str) -> u32 {
-    field(name).width
+    descriptor::field(name).width
 }
 
-/// The largest value of a descriptor field.
-pub(super) fn largest(name: &str) -> u64 {
-    (1 << bits(name)) - 1
+/// Bits of a field of a pass record.
+pub(super) fn pass_bits(name: &str) -> u32 {
+    pass::field(name).width
 }
 
 impl Index<&str> for Fields {
@@ -33,19 +65,19 @@ impl Index<&str> for Fields {
 
 impl Fields {
     /// Input ports named after the fields.
-    pub fn inputs(m: &mut Builder, names: &[&'static str]) -> Fields {
-        Fields(
-            names
-                .iter()
-                .map(|&name| (name, m.input_doc(name, field(name).width, "descriptor field")))
-                .collect(),
-        )
+    pub fn inputs(m: &mut Builder, record: Record, names: &[&'static str]) -> Fields {
+        let doc = match record {
+            Record::Layer => "descriptor field",
+            Record::Pass => "field of the pass record",
+        };
+        let mut input = |name| (name, m.input_doc(name, record.field(name).width, doc));
+        Fields(names.iter().map(|&name| input(name)).collect())
     }
 
-    /// Slices of the descriptor words.
-    pub fn slices(words: &[Expr], names: &[&'static str]) -> Fields {
+    /// Slices of the record's words.
+    pub fn slices(words: &[Expr], record: Record, names: &[&'static str]) -> Fields {
         let slice = |name| {
-            let f = field(name);
+            let f = record.field(name);
             words[f.word].slice(f.lsb, f.width)
         };
         Fields(names.iter().map(|&name| (name, slice(name))).collect())
@@ -80,9 +112,9 @@ impl Fields {
         self.is(Op::Scores) | self.is(Op::Context)
     }
 
-    /// Whether the layer's neurons are two-phase.
+    /// Whether the layer's neurons fire after all drives: two-phase.
     pub fn two_phase(&self) -> Expr {
-        self["neuron"].eq(&constant("NEURON_TWO_PHASE", Neuron::TwoPhase as u64, bits("neuron")))
+        self["schedule"].eq(&constant("SCHEDULE_AFTER_ALL", Schedule::AfterAll as u64, bits("schedule")))
     }
 }
 

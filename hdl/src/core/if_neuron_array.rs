@@ -14,7 +14,7 @@ use crate::rtl::{Builder, Expr, Module, RtlError, cat};
 pub(super) const LAG: u32 = 3;
 
 /// Inputs that hold still while a layer is in the array.
-const OF_THE_LAYER: [&str; 4] = ["two_phase", "mask_ratio", "is_shortcut", "is_attention"];
+const OF_THE_LAYER: [&str; 5] = ["two_phase", "hard_reset", "mask_ratio", "is_diagonal", "is_attention"];
 /// Inputs of the second cycle of firing, and of what follows it.
 const AFTER_THE_CHOICE: [&str; 10] = [
     "load",
@@ -30,7 +30,7 @@ const AFTER_THE_CHOICE: [&str; 10] = [
 ];
 
 /// Inputs that are a lane's own, or that come to the lanes by a way of their own.
-const OWN: [&str; 20] = [
+const OWN: [&str; 22] = [
     "adds_drive",
     "emit",
     "place",
@@ -40,6 +40,8 @@ const OWN: [&str; 20] = [
     "half",
     "weight",
     "own_spikes",
+    "stored_sum",
+    "load_sum",
     "coincidences",
     "connected",
     "load_bias_low",
@@ -71,9 +73,11 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
             staged(m, &now, name)
         };
         let matrix_row = input("matrix_row", 8 * lanes, "int8 weights or spike bytes, lane 0 lowest");
-        let own_spikes = input("own_spikes", 8 * lanes, "the segment's bytes (shortcut)");
+        let own_spikes = input("own_spikes", 8 * lanes, "the segment's bytes (diagonal pass)");
         let parameters = input("parameter_row", 16 * lanes, "half-words, lane 0 lowest");
         let loads = input("load_rows", isa::layout::PARAMETER_ROWS, "one-hot: which parameter row is there");
+        let sum_row = input("sum_row", config.membrane_bits * lanes, "partial sums, lane 0 lowest");
+        let load_sum = input("load_sum", 1, "sums start from the partial sums");
         let load_bias_row = input("load_bias_row", 1, "the parameter row is a query's bias row");
         let load = |row: u32| loads.bit(row);
         let unit: Vec<(String, Expr)> =
@@ -114,8 +118,9 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let (emit, place) = emission("emit", 1, "a slot is emitted");
         let slot_bit = emission("slot_bit", 8, "one-hot position in the byte").1;
         let first_bit = emission("first_bit", 1, "clear the other bits").1;
-        let raw = emission("raw", 1, "the byte takes a byte of the drive (readout)").1;
-        let (mut bytes, mut transmitted) = (Vec::new(), Vec::new());
+        let raw = emission("raw", 1, "the byte takes a byte of the drive (`sum`)").1;
+        let bits = config.membrane_bits;
+        let (mut bytes, mut transmitted, mut sums) = (Vec::new(), Vec::new(), Vec::new());
         for lane in 0..lanes {
             let mut inputs: Vec<(&str, Expr)> =
                 shared.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
@@ -129,6 +134,8 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                 ("half", parameters.slice(16 * lane, 16)),
                 ("weight", matrix_row.slice(8 * lane, 8)),
                 ("own_spikes", own_spikes.slice(8 * lane, 8)),
+                ("stored_sum", sum_row.slice(bits * lane, bits).as_signed()),
+                ("load_sum", load_sum.clone()),
                 ("coincidences", coincidences.slice(4 * lane, 4)),
                 ("connected", connected.bit(lane)),
                 ("load_bias_low", load(parameter_row::BIAS_LOW) | &load_bias_row),
@@ -142,11 +149,14 @@ pub fn if_neuron_array(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
                 ("load_flags", load(parameter_row::FLAGS)),
             ]);
             let instance = m.instance(&format!("lane_{lane}"), &neuron, &inputs);
+            sums.push(instance.output("partial_sum").as_unsigned());
             bytes.push(instance.output("spikes"));
             transmitted.push(instance.output("transmitted"));
         }
+        sums.reverse();
         bytes.reverse();
         transmitted.reverse();
+        m.output_doc("partial_sums", &cat(&sums), "drives, lane 0 lowest, two cycles after `capture`");
         m.output_doc("spikes", &cat(&bytes), "spike bytes, lane 0 lowest");
         m.output_doc("emitted", &place, "a slot was emitted");
         m.output_doc("transmitted", &cat(&transmitted), "its spikes");

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use isa::CoreConfig;
 use isa::layout::PARAMETER_ROWS;
 
-use super::fields::{Fields, bits};
+use super::fields::{Fields, Record, bits, pass_bits};
 use super::parameter_buffer::{bias_starts, row_bits};
 use super::{codes, layer_bits, shaped};
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, lit, mux};
@@ -39,7 +39,8 @@ fn is_in(state: &Expr, s: State) -> Expr {
 
 /// Takes layers from the loader and runs their jobs one after the other in the array.
 ///
-/// A job: wait until it is loaded, read the parameter rows into the lanes (one a cycle), let the scanner run until the job's last event, wait until the
+/// A job: wait until it is loaded, read the parameter rows into the lanes (one a cycle; not in a tile's later passes, whose parameters are there), let the
+/// scanner run until the job's last event, wait until the
 /// last token has left the array, release the bank. With a new tile or group the output walk starts over. After the
 /// last job a marker follows the layer's bursts to memory.
 pub fn job_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
@@ -71,6 +72,10 @@ struct Ports {
     token_step: Expr,
     last_of_all: Expr,
     bias_bank: [Expr; 2],
+    passes: [[Expr; 2]; 4],
+    reseed: Expr,
+    reseed_row: Expr,
+    reread_bias: Expr,
     scanner_waiting: Expr,
     fetcher_waiting: Expr,
     query: Expr,
@@ -79,7 +84,7 @@ struct Ports {
 }
 
 fn ports(m: &mut Builder, config: &CoreConfig) -> Ports {
-    let layer = Fields::inputs(m, &FIELDS);
+    let layer = Fields::inputs(m, Record::Layer, &FIELDS);
     let layer_valid = m.input_doc("layer_valid", 1, "the loader has a checked descriptor");
     let loader_index = m.input("loader_index", layer_bits());
     let job_loaded = m.input_doc("job_loaded", 1, "a job's buffers are complete");
@@ -91,6 +96,13 @@ fn ports(m: &mut Builder, config: &CoreConfig) -> Ports {
     let token_step = m.input("token_step", 1);
     let last_of_all = m.input_doc("last_of_all", 1, "the output walk is at its last token");
     let bias_bank = [m.input("bias_bank_0", 1), m.input("bias_bank_1", 1)];
+    let of_pass = [("diagonal", 1), ("shift", pass_bits("shift")), ("first_pass", 1), ("last_pass", 1)];
+    let passes = of_pass.map(|(name, width)| {
+        [0, 1].map(|bank| m.input_doc(&format!("job_{name}_{bank}"), width, "of the job in that bank"))
+    });
+    let reseed = m.input_doc("reseed", 2, "the lanes take their seeds anew, half by half");
+    let reseed_row = m.input_doc("reseed_row", 4, "row of the parameter block of that half");
+    let reread_bias = m.input_doc("reread_bias", 1, "the bias row of the event before is read again");
     let scanner_waiting = m.input_doc("scanner_waiting", 1, "no event is near");
     let fetcher_waiting = m.input_doc("fetcher_waiting", 1, "inputs wait for earlier layers");
     let query = m.input_doc("query", index_width(config.bias_rows), "index of the query in its block");
@@ -108,6 +120,10 @@ fn ports(m: &mut Builder, config: &CoreConfig) -> Ports {
         token_step,
         last_of_all,
         bias_bank,
+        passes,
+        reseed,
+        reseed_row,
+        reread_bias,
         scanner_waiting,
         fetcher_waiting,
         query,
@@ -143,7 +159,14 @@ fn states(m: &mut Builder, ports: &Ports) -> States {
 struct Jobs {
     begin: Expr,
     bank: Expr,
+    /// Bank of the tile's parameters.
+    parameter_bank: Expr,
     index: Expr,
+    /// Of the job's pass.
+    diagonal: Expr,
+    shift: Expr,
+    first_pass: Expr,
+    last_pass: Expr,
 }
 
 fn jobs(m: &mut Builder, ports: &Ports, states: &States) -> Jobs {
@@ -155,7 +178,17 @@ fn jobs(m: &mut Builder, ports: &Ports, states: &States) -> Jobs {
     m.set_if(&bank, &states.drained, &!&bank);
     let index = m.reg_reset("index", layer_bits(), 0);
     m.set_if(&index, &states.take, &ports.loader_index);
-    Jobs { begin, bank, index }
+    m.comment("The job's pass. Nothing of the job before it is in the array when it changes.");
+    let mut of_job =
+        |name: &str, [first, second]: &[Expr; 2]| m.sample(name, &begin, &mux(&bank, second, first));
+    let [diagonal, shift, first_pass, last_pass] = &ports.passes;
+    let diagonal = of_job("job_diagonal", diagonal);
+    let shift = of_job("job_shift", shift);
+    let first_pass = of_job("job_first_pass", first_pass);
+    let last_pass = of_job("job_last_pass", last_pass);
+    let parameter_bank = m.reg_reset("parameter_bank", 1, 0);
+    m.set_if(&parameter_bank, &(&states.drained & &last_pass), &!&parameter_bank);
+    Jobs { begin, bank, parameter_bank, index, diagonal, shift, first_pass, last_pass }
 }
 
 /// Where the output walk of a tile begins, and how long it is.
@@ -179,7 +212,7 @@ fn walk(
     m.set_if(&walked, &ports.token_step, &ports.last_of_all);
     let attention = m.delay("attention", &ports.layer.is_attention());
     m.comment("A job takes longer than these comparisons, which lag by a cycle or two.");
-    let ends_tile = !attention | &walked;
+    let ends_tile = &jobs.last_pass & (!attention | &walked);
     let last_job = m.delay("last_job", &ends_tile);
     let tile_done = m.named("tile_done", &(&states.drained & last_job));
     let tile = m.reg_reset("tile", bits("tiles"), 0);
@@ -222,21 +255,29 @@ struct Load {
 }
 
 fn load(m: &mut Builder, config: &CoreConfig, ports: &Ports, states: &States, jobs: &Jobs) -> Load {
-    m.comment("Parameters into the lanes: nine rows, then the membranes take v0.");
+    m.comment("Parameters into the lanes: nine rows, then the membranes take v0. A tile's later passes begin behind the rows.");
     let cycle = m.reg_reset("load_cycle", 4, 0);
     m.carries(&cycle, u64::from(PARAMETER_ROWS) + 1);
-    m.set_if(&cycle, &jobs.begin, &cycle.like(0));
+    let first = mux(&jobs.bank, &ports.passes[2][1], &ports.passes[2][0]);
+    let begin = mux(&first, &cycle.like(0), &cycle.like(PARAMETER_ROWS.into()));
+    m.set_if(&cycle, &jobs.begin, &begin);
     m.set_if(&cycle, &states.in_load, &cycle.inc());
     let reading = m.named("reading", &(&states.in_load & cycle.lt_lit(u64::from(PARAMETER_ROWS))));
-    let onehot = reading.repeat(PARAMETER_ROWS) & lit(1, PARAMETER_ROWS).shl_by(&cycle);
+    m.comment("The parameter row that the lanes take: of the load, or a half of the seeds.");
+    let reseeds = m.named("reseeds", &ports.reseed.any());
+    let row = m.named("row_now", &mux(&reseeds, &ports.reseed_row, &cycle));
+    let onehot = (&reading | &reseeds).repeat(PARAMETER_ROWS) & lit(1, PARAMETER_ROWS).shl_by(&row);
     let loaded = m.named("loaded", &(&states.in_load & cycle.eq_lit(u64::from(PARAMETER_ROWS) + 1)));
     let this_bias_bank = mux(&jobs.bank, &ports.bias_bank[1], &ports.bias_bank[0]);
     let [second, first] = bias_starts(config);
     let row_bits = row_bits(config);
-    let bias_row = mux(&this_bias_bank, &second, &first) + ports.query.zext(row_bits);
-    let parameter_row = cat(&[jobs.bank.clone(), cycle.clone()]).zext(row_bits);
-    m.output("parameter_read", &(&reading | (&ports.reads_bias & &ports.advance)));
-    m.output("parameter_row", &mux(&states.in_load, &parameter_row, &bias_row));
+    let before = m.sample("query_before", &ports.advance, &ports.query);
+    let query = mux(&ports.reread_bias, &before, &ports.query);
+    let bias_row = mux(&this_bias_bank, &second, &first) + query.zext(row_bits);
+    let parameter_row = cat(&[jobs.parameter_bank.clone(), row]).zext(row_bits);
+    let reads_bias = (&ports.reads_bias & &ports.advance) | &ports.reread_bias;
+    m.output("parameter_read", &(&reading | &reseeds | reads_bias));
+    m.output("parameter_row", &mux(&(&states.in_load | &reseeds), &parameter_row, &bias_row));
     m.output("read_row_onehot", &onehot);
     Load { loaded }
 }
@@ -258,6 +299,10 @@ fn outputs(m: &mut Builder, ports: &Ports, states: &States, jobs: &Jobs, walk: &
     m.output_doc("layer_start", &states.starting, "the copy is valid");
     m.output("index", &jobs.index);
     m.output("bank", &jobs.bank);
+    m.output_doc("diagonal", &jobs.diagonal, "the job's pass is diagonal");
+    m.output_doc("term_shift", &jobs.shift, "power of two of the job's pass");
+    m.output_doc("from_sums", &!&jobs.first_pass, "sums start from partial sums");
+    m.output_doc("to_sums", &!&jobs.last_pass, "sums are partial sums");
     let walk_start = m.delay_reset("walk_starts", &(&jobs.begin & &walk.fresh));
     m.output_doc("walk_start", &walk_start, "the output walk starts over");
     m.output("walk_base", &walk.walk_base);

@@ -4,20 +4,19 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, Op};
 
-use super::fields::{Fields, bits};
+use super::fields::{Fields, Record, bits, pass_bits};
 use super::key_transposer::key_transposer;
 use super::terminal_count::terminal_count;
 use super::weight_buffer::chunk_rows;
 use crate::rtl::{Builder, Expr, Instance, Module, RtlError, index_width, lit, mux};
 
 /// Descriptor fields that shape K and V.
-pub(super) const FIELDS: [&str; 5] =
-    ["op", "chunks", "segment_words", "matrix_token_stride", "matrix_chunk_stride"];
+pub(super) const FIELDS: [&str; 4] = ["op", "chunks", "matrix_token_stride", "matrix_chunk_stride"];
 
 /// Requests and receives the rows of K (`scores`) or V (`context`) of one job, chunk by chunk, while `active` is high.
 ///
 /// V's rows are matrix rows as they come. K's words pass the transposer, which makes rows of one channel for eight keys each.
-/// Chunk `c` starts at matrix row `c * 8 * segment_words`. `done` pulses in the cycle after the job's last write.
+/// Chunk `c` starts at matrix row `c * 8 * segment_words`, with the words of the queries' row. `done` pulses in the cycle after the job's last write.
 pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     let transposer = key_transposer(config)?;
     let doc = "Requests and receives the rows of K or V of one job, chunk by chunk; K passes the transposer.";
@@ -33,6 +32,7 @@ pub fn key_loader(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
 /// The job's K or V, and what arrives of it.
 struct Ports {
     layer: Fields,
+    segment_words: Expr,
     active: Expr,
     rows: Expr,
     words: Expr,
@@ -46,10 +46,11 @@ struct Ports {
 }
 
 fn ports(m: &mut Builder, config: &CoreConfig) -> Ports {
-    let layer = Fields::inputs(m, &FIELDS);
+    let layer = Fields::inputs(m, Record::Layer, &FIELDS);
+    let segment_words = m.input_doc("segment_words", pass_bits("segment_words"), "field of the pass record");
     let active = m.input_doc("active", 1, "a job's K or V is being loaded");
-    let rows = m.input_doc("rows", bits("matrix_rows"), "keys of this tile, or tokens of the block for V");
-    let words = m.input_doc("words", bits("matrix_words"), "64-bit words of a row");
+    let rows = m.input_doc("rows", bits("keys"), "keys of this tile, or tokens of the block for V");
+    let words = m.input_doc("words", bits("key_words"), "64-bit words of a row");
     let job_base = m.input_doc("job_base", 32, "byte offset of the first row; read before `active`");
     let request_ready = m.input("request_ready", 1);
     let in_valid = m.input_doc("in_valid", 1, "a beat of K or V is there; while `active` alone");
@@ -58,7 +59,20 @@ fn ports(m: &mut Builder, config: &CoreConfig) -> Ports {
     let scores = m.delay("scores", &layer.is(Op::Scores));
     let row_bits = index_width(config.weight_rows);
     let idle = m.named("idle", &!&active);
-    Ports { layer, active, rows, words, job_base, request_ready, in_valid, in_data, scores, row_bits, idle }
+    Ports {
+        layer,
+        segment_words,
+        active,
+        rows,
+        words,
+        job_base,
+        request_ready,
+        in_valid,
+        in_data,
+        scores,
+        row_bits,
+        idle,
+    }
 }
 
 /// The row that is requested.
@@ -167,7 +181,7 @@ struct Rows {
 }
 
 fn rows(m: &mut Builder, transposer: &Rc<Module>, ports: &Ports, receive: &Receive) -> Rows {
-    let chunk_rows = chunk_rows(m, &ports.layer["segment_words"], ports.row_bits);
+    let chunk_rows = chunk_rows(m, &ports.segment_words, ports.row_bits);
     let value_base = m.reg_reset("value_row_base", ports.row_bits, 0);
     m.set_if(&value_base, &ports.idle, &lit(0, ports.row_bits));
     m.set_if(&value_base, &(&receive.take & &receive.rows_end), &(&value_base + &chunk_rows));

@@ -8,16 +8,18 @@ use isa::{CoreConfig, ErrorCode};
 use super::dma_read::length_bits;
 use super::key_loader::{self, key_loader};
 use super::layer_tables::layer_tables;
-use super::{codes, descriptor_check::descriptor_check, layer_bits, shaped};
-use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
+use super::{codes, descriptor_check::descriptor_check, layer_bits, pass_check::pass_check, shaped};
+use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
 use buffers::Writes;
 use descriptor::Descriptor;
 use jobs::{Jobs, Rows};
+use passes::{PassCheck, PassRecord};
 use sections::Sections;
 
 mod buffers;
 mod descriptor;
 mod jobs;
+mod passes;
 mod sections;
 
 /// The states, in the order in which a layer passes through them.
@@ -28,6 +30,9 @@ enum State {
     Receive,
     Check,
     Wait,
+    Pass,
+    TakePass,
+    CheckPass,
     Parameters,
     TakeParameters,
     Matrix,
@@ -40,12 +45,15 @@ enum State {
 }
 
 /// The states and the names of their flags, in the order of the enumeration.
-const STATES: [(State, &str); 14] = [
+const STATES: [(State, &str); 17] = [
     (State::Next, "next"),
     (State::Request, "request"),
     (State::Receive, "receive"),
     (State::Check, "check"),
     (State::Wait, "wait"),
+    (State::Pass, "pass"),
+    (State::TakePass, "take_pass"),
+    (State::CheckPass, "check_pass"),
     (State::Parameters, "parameters"),
     (State::TakeParameters, "take_parameters"),
     (State::Matrix, "matrix"),
@@ -60,27 +68,33 @@ const STATES: [(State, &str); 14] = [
 /// Fetches and checks one descriptor after the other, and loads the parameters and the matrix of each of its jobs into the bank
 /// that the array does not use.
 ///
-/// Works through the stream `weights`: descriptor (32 words), then for each job its parameter block, for `scores` with a new
-/// tile the bias rows, and the matrix: stored rows, or K or V as soon as the layer that makes them has completed. At most two jobs are
-/// loaded ahead of `job_release`. The descriptor stays until the array has taken it (`layer_taken`).
-/// A descriptor that fails a check raises `error` and the loader stops.
+/// Works through the stream `weights`: descriptor (24 words), then for each job its pass record (of a layer of one pass with the first job alone), with a
+/// new tile (attention: each job) the parameter block, for `scores` with a new
+/// tile the bias rows, and the matrix: a slice of stored weights, or K or V as soon as the layer that makes them has completed. At most two jobs are
+/// loaded ahead of `job_release`. The descriptor stays until the array has taken it (`layer_taken`), the record until the fetcher has (`pass_taken`).
+/// A descriptor or record that fails a check raises `error` and the loader stops.
 pub fn layer_loader(config: &CoreConfig, layer_fields: &[&'static str]) -> Result<Rc<Module>, RtlError> {
     shaped("layer_loader", config)?;
-    let parts =
-        Parts { tables: layer_tables(config)?, check: descriptor_check(config)?, keys: key_loader(config)? };
+    let parts = Parts {
+        tables: layer_tables(config)?,
+        check: descriptor_check(config)?,
+        pass_check: pass_check(config)?,
+        keys: key_loader(config)?,
+    };
     let doc = "Fetches and checks descriptors, and loads parameters, bias rows and matrix of each job one job ahead of the\n\
                array.";
     Module::build("layer_loader", doc, |m: &mut Builder| {
         let in_state = STATES.map(|(state, name)| {
             m.reg_reset(&format!("is_{name}"), 1, u64::from(state as u32 == State::Next as u32))
         });
-        Loader { m, in_state, config }.build(layer_fields, &parts);
+        Loader { m, in_state, config, record_words: Vec::new() }.build(layer_fields, &parts);
     })
 }
 
 struct Parts {
     tables: Rc<Module>,
     check: Rc<Module>,
+    pass_check: Rc<Module>,
     keys: Rc<Module>,
 }
 
@@ -89,6 +103,8 @@ struct Loader<'a> {
     /// A flag a state, in the order of the enumeration.
     in_state: [Expr; STATES.len()],
     config: &'a CoreConfig,
+    /// The words of the pass record, until what arrives is connected.
+    record_words: Vec<Expr>,
 }
 
 /// The ports that several sections read.
@@ -121,10 +137,15 @@ impl Loader<'_> {
         let jobs = self.jobs(&descriptor, &ports.job_release);
         let rows = self.rows(&descriptor, &jobs);
         let job_base = self.matrix_base(&descriptor, &jobs);
-        let sections = self.sections(&descriptor, &beat, &ports.request_ready);
+        let record = self.pass_record(&descriptor);
+        let sections = self.sections(&descriptor, &beat, (&record, &jobs), &ports.request_ready);
+        let pass_check = self.receive_pass(&beat, &descriptor, (&record, &jobs, &sections), parts);
+        self.tells_pass(&record, &jobs);
+        let parameter_bank = self.parameter_bank(&jobs);
 
         let mut inputs = descriptor.layer.connect(&key_loader::FIELDS);
         inputs.extend([
+            ("segment_words", record.fields["segment_words"].clone()),
             ("active", self.is(State::Keys)),
             ("rows", rows.key_rows.clone()),
             ("words", rows.key_words.clone()),
@@ -136,10 +157,9 @@ impl Loader<'_> {
         let keys = self.m.instance("keys", &parts.keys, &inputs);
         self.m.assign(&beat.key_taken, &keys.output("in_ready"));
         let writes = Writes { sections: &sections, keys: &keys, beat: &beat, descriptor: &descriptor };
-        self.write_buffers(&writes, &jobs.bank);
+        self.write_buffers(&writes, [&jobs.bank, &parameter_bank]);
         self.requests(
-            &ports.descriptor_base,
-            &descriptor,
+            [&ports.descriptor_base, &ports.request_ready],
             &sections,
             &[keys.output("request_valid"), keys.output("request_offset"), rows.key_words.clone()],
         );
@@ -152,8 +172,12 @@ impl Loader<'_> {
             &jobs,
             &rows,
             &sections,
+            (&record, &pass_check),
         );
-        self.hands_over(&ports, &descriptor, &jobs, &rows, &sections.bias_bank);
+        self.hands_over(&ports, &descriptor, &jobs, &rows, &sections.bias_bank, &pass_check);
+        for field in isa::pass::FIELDS {
+            self.m.output_doc(&format!("pass_{}", field.name), &record.fields[field.name], field.doc);
+        }
         for &name in layer_fields {
             let doc = isa::descriptor::field(name).doc;
             self.m.output_doc(&format!("layer_{name}"), &descriptor.layer[name], doc);
@@ -221,20 +245,21 @@ impl Loader<'_> {
 
     fn requests(
         &mut self,
-        descriptor_base: &Expr,
-        descriptor: &Descriptor,
+        [descriptor_base, request_ready]: [&Expr; 2],
         sections: &Sections,
         [key_valid, key_offset, key_words]: &[Expr; 3],
     ) {
-        let (in_keys, of_descriptor, of_bias) =
-            (self.is(State::Keys), self.is(State::Request), self.is(State::Bias));
+        let (in_keys, of_descriptor) = (self.is(State::Keys), self.is(State::Request));
         let bits = length_bits(self.config);
+        self.m.comment("Descriptors follow each other.");
+        let taken = &of_descriptor & request_ready;
+        let step = lit(isa::descriptor::BYTES as u64, 32);
+        let distance = self.m.reg_reset("descriptor_distance", 32, 0);
+        self.m.set_if(&distance, &taken, &(&distance + step));
+        let descriptor_offset = self.m.delay("descriptor_offset", &(descriptor_base + &distance));
         let m = &mut *self.m;
         m.comment("Requests.");
-        let place = cat(&[descriptor.index.clone(), lit(0, isa::descriptor::BYTES.trailing_zeros())]);
-        let descriptor_offset = descriptor_base + place.zext(32);
-        let section_offset = mux(&of_bias, &sections.bias_offset, &sections.parameter_offset);
-        let offset = mux(&of_descriptor, &descriptor_offset, &mux(&in_keys, key_offset, &section_offset));
+        let offset = mux(&of_descriptor, &descriptor_offset, &mux(&in_keys, key_offset, &sections.offset));
         let words = mux(&of_descriptor, &lit(WORDS as u64, bits), &sections.words);
         let valid = of_descriptor | &sections.requests | key_valid;
         m.output_doc("request_valid", &valid, "a request is offered, until it is taken");
@@ -252,22 +277,32 @@ impl Loader<'_> {
         jobs: &Jobs,
         rows: &Rows,
         sections: &Sections,
+        (record, pass_check): (&PassRecord, &PassCheck),
     ) {
         let m = &mut *self.m;
         m.comment("The state.");
         let Descriptor { layer, attention, checked, bad, .. } = descriptor;
         let may_read = m.delay("may_read", &ports.completed.ge(&layer["weights_ready"]));
         let bank_free = jobs.banks_used.lt_lit(2) & (!attention | may_read);
-        let error = m.named("error_now", &((checked & bad) | &rows.tile_bad));
+        let PassCheck { done: pass_checked, bad: pass_bad, .. } = pass_check;
+        let error = m.named("error_now", &((checked & bad) | &rows.tile_bad | (pass_checked & pass_bad)));
+        let new_parameters = attention | &jobs.first_pass;
         let loads_bias = m.named("loads_bias", &(&descriptor.scores & &jobs.first_block));
-        m.output_doc("error", &error, "a descriptor is refused, for one cycle");
+        m.output_doc("error", &error, "a descriptor or record is refused; no request follows");
         let (ready, done) = (&ports.request_ready, &sections.done);
         let is_handed_over = &jobs.taken;
         self.go(State::Next, begin, State::Request);
         self.go(State::Request, ready, State::Receive);
-        self.go(State::Receive, &(&beat.valid & descriptor.position.all()), State::Check);
+        self.go(State::Receive, &(&beat.valid & &descriptor.last_beat), State::Check);
         self.go(State::Check, &(checked & !bad), State::Wait);
-        self.go(State::Wait, &(&rows.waited & bank_free & !&rows.exhausted), State::Parameters);
+        let starts = &rows.waited & bank_free & !&rows.exhausted;
+        self.go(State::Wait, &(&starts & &record.due), State::Pass);
+        self.go(State::Wait, &(&starts & !&record.due), State::Parameters);
+        self.go(State::Pass, &(ready & !&record.held), State::TakePass);
+        self.go(State::TakePass, done, State::CheckPass);
+        let pass_good = pass_checked & !pass_bad;
+        self.go(State::CheckPass, &(&pass_good & &new_parameters), State::Parameters);
+        self.go(State::CheckPass, &(&pass_good & !&new_parameters), State::Matrix);
         self.go(State::Parameters, ready, State::TakeParameters);
         self.go(State::TakeParameters, &(done & !attention), State::Matrix);
         self.go(State::TakeParameters, &(done & &loads_bias), State::Bias);
@@ -290,6 +325,7 @@ impl Loader<'_> {
         jobs: &Jobs,
         rows: &Rows,
         bias_bank: &Expr,
+        pass_check: &PassCheck,
     ) {
         let handed_over = self.is(State::Handed) & &jobs.taken;
         let m = &mut *self.m;
@@ -309,7 +345,9 @@ impl Loader<'_> {
         m.output_doc("job_loaded", &jobs.loaded, "a job's buffers are complete");
         m.output_doc("layer_valid", &announced, "the descriptor is checked and waits to be taken");
         m.output_doc("index", index, "index of the descriptor");
-        let code = mux(&rows.tile_bad, &codes::error(ErrorCode::BadShape), code);
+        let of_pass = &pass_check.done & &pass_check.bad;
+        let code =
+            mux(&of_pass, &pass_check.code, &mux(&rows.tile_bad, &codes::error(ErrorCode::BadShape), code));
         m.output_doc("error_code", &code, "why the descriptor is refused");
     }
 }

@@ -5,12 +5,13 @@
 //! | [`csr`] | AXI4-Lite registers |
 //! | [`run_control`] | starts, stops and recovers a run |
 //! | [`layer_loader`] | fetches descriptors, fills the parameter and weight buffers one job ahead |
-//! | [`descriptor_check`], [`layer_tables`], [`key_loader`] | refuse a bad descriptor; its tables; K and V |
+//! | [`descriptor_check`], [`pass_check`], [`layer_tables`], [`key_loader`] | refuse a bad descriptor or pass; their tables; K and V |
 //! | [`input_fetcher`] | walks a layer's tokens and requests their input rows |
 //! | [`dma_read`], [`dma_read_stream`], [`dma_write`] | AXI4 bursts |
 //! | [`spike_buffer`] | holds two input rows, knows which of their words are active |
 //! | [`spike_scanner`] | turns rows into one event a cycle |
 //! | [`weight_buffer`], [`parameter_buffer`], [`key_transposer`] | the matrix, the neuron parameters, K turned into rows |
+//! | [`sum_buffer`] | partial sums between passes |
 //! | [`sparse_attention`] | coincidences of spike trains, shifted-window regions |
 //! | [`if_neuron_array`], [`if_neuron`], [`lfsr_mask_gate`] | accumulate, fire, mask |
 //! | [`neuron_control`] | the array's shared pipeline: hand-over, threshold steps, time slots |
@@ -40,6 +41,7 @@ pub mod lfsr_mask_gate;
 pub mod mst_core;
 pub mod neuron_control;
 pub mod parameter_buffer;
+pub mod pass_check;
 pub mod perf_counters;
 mod read_back;
 mod request;
@@ -49,6 +51,7 @@ pub mod spike_buffer;
 pub mod spike_packer;
 pub mod spike_scanner;
 pub mod stream_fifo;
+pub mod sum_buffer;
 mod terminal_count;
 pub mod token_walker;
 pub mod weight_buffer;

@@ -160,7 +160,7 @@ impl Core<'_> {
         let mut inputs = self.same("csr", &asked);
         inputs.extend(self.same("engine", &["loader_index", "layer_index"]));
         inputs.push(("bus_idle", idle));
-        let mut reports = self.same("engine", &["loader_error", "loader_error_code"]);
+        let mut reports = self.same("engine", &["loader_error", "loader_error_code", "sums_full"]);
         let faults = [
             "weights_fault",
             "weights_fault_code",

@@ -2,28 +2,42 @@
 
 use std::rc::Rc;
 
-use isa::{MAX_TIME_STEPS, Op};
+use isa::{CoreConfig, MAX_TIME_STEPS};
 
-use super::fields::Fields;
-use super::if_neuron::COUNT_BITS;
+use super::fields::{Fields, Record, pass_bits};
+use super::if_neuron::{COUNT_BITS, POWER_BITS};
+use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
+use emission::{Emission, RowOfBytes, emission, reseed, row_of_bytes};
+use outputs::outputs;
+use sums::{Sums, sums};
+
+mod emission;
+mod outputs;
+mod sums;
 
 /// Descriptor fields that the array's control reads.
-pub(super) const FIELDS: [&str; 6] = ["op", "neuron", "time_steps", "rotate", "rotate_by_block", "fraction"];
+pub(super) const FIELDS: [&str; 9] =
+    ["op", "schedule", "sum", "bytes", "time_steps", "rotate", "rotate_by_block", "fraction", "mask_shared"];
 
 /// Paces the three stages of the array: integrate, fire, emit.
 ///
 /// | layer | fire | cycles a token |
 /// |---|---|---|
 /// | `two_phase` | load, then T steps; the next load may fall on the last step | T |
-/// | `two_phase`, analog | add T times, T steps | 2 T |
+/// | `two_phase`, bytes | add T times, T steps | 2 T |
 /// | `if` | T times: add, step | 2 T |
-/// | readout | the drive's four bytes, once a job | 4 |
+/// | `sum` | the drive's four bytes, once a job | 4 |
+/// | any, before its last pass | none: the sum goes to the sum buffer | – |
+///
+/// A pass after the first starts each sum from the sum buffer, which is read with the sum's first event. Where a mask is shared by tokens, the
+/// lanes take their seeds anew after each token, which takes two cycles, and a third if the bias row of the next event had been read before.
 ///
 /// A complete sum stays in the accumulator until the drive register is free. Events wait (`advance` low) only when the next sum
 /// begins while both are full, which is registered state. Emission goes through the time slots in order; a two-phase neuron spikes in a slot when its spike count exceeds the slot's rank (see [`isa::descriptor`]). Firing and
 /// emission wait while the packer is busy.
-pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
+pub fn neuron_control(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
+    shaped("neuron_control", config)?;
     let doc = "Paces the array's three stages (integrate, fire, emit) over consecutive tokens.";
     Module::build("neuron_control", doc, |m: &mut Builder| {
         let ports = ports(m);
@@ -32,11 +46,24 @@ pub fn neuron_control() -> Result<Rc<Module>, RtlError> {
         let drive = drive(m, &ports, &integrate, &fire);
         let slots = slots(m, &ports, &fire);
         let emission = emission(m, &ports, &fire, &slots);
-        let row_of_bytes = row_of_bytes(m, &ports, &fire, &emission);
-        outputs_of_events(m, &ports, &integrate, &fire, &slots, &emission, &row_of_bytes);
-        outputs_of_lanes(m, &ports, &integrate, &fire, &drive, &slots, &emission);
-        outputs_of_tokens(m, &integrate, &fire, &slots, &emission, &row_of_bytes);
+        let row_of_bytes = row_of_bytes(m, &ports, &integrate, &fire, &emission);
+        let sums = sums(m, config, &ports, &integrate, &drive);
+        reseed(m, &integrate, &emission, &row_of_bytes);
+        let parts = Parts { ports, integrate, fire, drive, slots, emission, row_of_bytes, sums };
+        outputs(m, &parts);
     })
+}
+
+/// All sections, for the outputs.
+struct Parts {
+    ports: Ports,
+    integrate: Integrate,
+    fire: Fire,
+    drive: Drive,
+    slots: Slots,
+    emission: Emission,
+    row_of_bytes: RowOfBytes,
+    sums: Sums,
 }
 
 /// The layer, and what the array's neighbours say.
@@ -49,6 +76,10 @@ struct Ports {
     event_shift: Expr,
     event_steps: Expr,
     event_bias_row: Expr,
+    term_shift: Expr,
+    diagonal: Expr,
+    from_sums: Expr,
+    to_sums: Expr,
     load_row: Expr,
     preset_job: Expr,
     packer_ready: Expr,
@@ -60,7 +91,7 @@ struct Ports {
 }
 
 fn ports(m: &mut Builder) -> Ports {
-    let layer = Fields::inputs(m, &FIELDS);
+    let layer = Fields::inputs(m, Record::Layer, &FIELDS);
     let event_valid = m.input("event_valid", 1);
     let event_null = m.input("event_null", 1);
     let event_last = m.input("event_last", 1);
@@ -68,13 +99,17 @@ fn ports(m: &mut Builder) -> Ports {
     let event_shift = m.input("event_shift", 3);
     let event_steps = m.input("event_steps", 8);
     let event_bias_row = m.input_doc("event_bias_row", 1, "a bias row is read with the event");
+    let term_shift = m.input_doc("term_shift", pass_bits("shift"), "field of the pass record");
+    let diagonal = m.input_doc("diagonal", 1, "field of the pass record");
+    let from_sums = m.input_doc("from_sums", 1, "the pass is not the layer's first");
+    let to_sums = m.input_doc("to_sums", 1, "the pass is not the layer's last");
     let load_row = m.input_doc("read_row_onehot", isa::layout::PARAMETER_ROWS, "parameter row being read");
     let preset_job = m.input_doc("preset_job", 1, "parameters are loaded: membranes take v0");
     let packer_ready = m.input("packer_ready", 1);
 
     let two_phase = m.delay("two_phase_layer", &layer.two_phase());
-    let analog = m.delay("analog", &layer.is(Op::Analog));
-    let readout = m.delay("readout", &layer.is(Op::Readout));
+    let analog = m.delay("bytes_layer", &layer["bytes"]);
+    let readout = m.delay("sum_layer", &layer["sum"]);
     let attention = m.delay("attention", &layer.is_attention());
     let last_time = m.delay("last_time", &(&layer["time_steps"] - &lit(1, COUNT_BITS)));
     Ports {
@@ -86,6 +121,10 @@ fn ports(m: &mut Builder) -> Ports {
         event_shift,
         event_steps,
         event_bias_row,
+        term_shift,
+        diagonal,
+        from_sums,
+        to_sums,
         load_row,
         preset_job,
         packer_ready,
@@ -108,7 +147,10 @@ struct Integrate {
     plane_1: Expr,
     steps_1: Expr,
     bias_row_1: Expr,
+    sum_1: Expr,
+    reseeding: Expr,
     last_2: Expr,
+    first_of_sum: Expr,
     power_2: Expr,
     rows_1: Expr,
     accumulate: Expr,
@@ -130,7 +172,15 @@ fn integrate(m: &mut Builder, ports: &Ports) -> Integrate {
     let steps_1 = follow("steps_1", &ports.event_steps);
     let bias_row_1 = follow("bias_row_1", &ports.event_bias_row);
     let last_2 = follow("last_2", &last_1);
-    let power_2 = follow("power_2", &mux(&ports.attention, &ports.layer["fraction"], &shift_1));
+    let power = shift_1.zext(POWER_BITS) + ports.term_shift.zext(POWER_BITS);
+    let power_2 =
+        follow("power_2", &mux(&ports.attention, &ports.layer["fraction"].zext(POWER_BITS), &power));
+    let first_of_sum = m.reg_reset("first_of_sum", 1, 1);
+    let moves = m.named("event_moves", &(&advance & &ports.event_valid));
+    m.set_if(&first_of_sum, &ports.preset_job, &lit(1, 1));
+    m.set_if(&first_of_sum, &moves, &ports.event_last);
+    let sum_1 = m.sample("sum_1", &advance, &(&first_of_sum & &ports.from_sums));
+    let reseeding = m.wire("reseeding", 1);
     m.set_if(&valid_1, &advance, &ports.event_valid);
     m.set_if(&valid_2, &advance, &valid_1);
     let rows_1 = m.reg_reset("load_rows", isa::layout::PARAMETER_ROWS, 0);
@@ -148,7 +198,10 @@ fn integrate(m: &mut Builder, ports: &Ports) -> Integrate {
         plane_1,
         steps_1,
         bias_row_1,
+        sum_1,
+        reseeding,
         last_2,
+        first_of_sum,
         power_2,
         rows_1,
         accumulate,
@@ -199,6 +252,11 @@ fn fire(m: &mut Builder, ports: &Ports, integrate: &Integrate) -> Fire {
         m.named("last_add", &mux(&ports.analog, &mux(&ports.two_phase, &last_count, &last_slot), &lit(1, 1)));
     let counts_adds = &ports.two_phase & &ports.analog;
     let start_steps = m.named("start_steps", &(&load | &(&add & (!&counts_adds | &last_count))));
+    m.assert_formal(
+        "adds_or_steps",
+        "A membrane adds the drive or takes a threshold step, never both at once.",
+        &!(&add & &step),
+    );
     m.set_if(&stepping, &start_steps, &lit(1, 1));
     m.set_if(&stepping, &(&step & &last_step), &lit(0, 1));
     let zero = lit(0, COUNT_BITS);
@@ -237,11 +295,11 @@ fn drive(m: &mut Builder, ports: &Ports, integrate: &Integrate, fire: &Fire) -> 
     let capture = m.named("capture", &(&integrate.sum_full & (!&integrate.drive_full | &take)));
     m.set_if(&integrate.sum_full, &(&integrate.accumulate & &integrate.last_2), &lit(1, 1));
     m.set_if(&integrate.sum_full, &capture, &lit(0, 1));
-    m.set_if(&integrate.drive_full, &capture, &lit(1, 1));
+    m.set_if(&integrate.drive_full, &(&capture & !&ports.to_sums), &lit(1, 1));
     m.set_if(&integrate.drive_full, &take, &lit(0, 1));
     let blocked =
         m.named("drive_blocked", &(&integrate.valid_2 & &integrate.sum_full & &integrate.drive_full));
-    m.assign(&integrate.advance, &!&blocked);
+    m.assign(&integrate.advance, &!(&blocked | &integrate.reseeding));
     let token_done = mux(&ports.two_phase, &fire.last_count, &fire.last_slot);
     let preset = m.named(
         "preset",
@@ -289,171 +347,6 @@ fn slots(m: &mut Builder, ports: &Ports, fire: &Fire) -> Slots {
     let rank = m.reg("rank", COUNT_BITS);
     m.set_if(&rank, &slot_fire, &rank_now);
     Slots { emitting, slot_fire, token_end, index, rank }
-}
-
-/// The slot emitted, with its token's place.
-struct Emission {
-    emit_valid: Expr,
-    offset: Expr,
-    regions: Vec<(&'static str, Expr)>,
-    slot_bit: Expr,
-    first_bit: Expr,
-    chunk_end: Expr,
-    emit_last: Expr,
-    token_step: Expr,
-    emit_offset: Expr,
-    region_flags: Vec<Expr>,
-    emit: Expr,
-}
-
-fn emission(m: &mut Builder, ports: &Ports, fire: &Fire, slots: &Slots) -> Emission {
-    let emit_valid = m.reg_reset("emit_valid", 1, 0);
-    m.set_if(&emit_valid, &fire.advances, &slots.slot_fire);
-    let offset = m.input_doc("token_offset", 32, "output offset of the token");
-    let regions: Vec<(&str, Expr)> = ["row_split", "column_split", "query_row_band", "query_column_band"]
-        .map(|name| (name, m.input(&format!("token_{name}"), 1)))
-        .into();
-    let scores = ports.layer.is(Op::Scores);
-    let mut at_slot = |name: &str, value: &Expr| m.sample(name, &slots.slot_fire, value);
-    let position = fire.slot.slice(0, 3);
-    let slot_bit = at_slot("slot_bit", &lit(1, 8).shl_by(&position));
-    let first_bit = at_slot("first_bit", &position.is_zero());
-    let chunk_end = at_slot("chunk_end", &(position.all() | &fire.last_slot));
-    let emit_last = at_slot("emit_last", &fire.last_slot);
-    m.comment("The walk moves on a cycle after a token's last slot: its outputs belong to a slot in the cycle after it.");
-    let token_step = m.delay_reset("token_ended", &slots.token_end);
-    let walked = m.delay_reset("slot_fired", &slots.slot_fire);
-    let mut of_token = |name: &str, value: &Expr| {
-        let kept = m.sample(&format!("kept_{name}"), &walked, value);
-        m.named(&format!("emit_{name}"), &mux(&walked, value, &kept))
-    };
-    let emit_offset = of_token("offset", &offset);
-    let region_flags: Vec<Expr> = regions
-        .iter()
-        .map(|(name, value)| {
-            let gated = if name.ends_with("split") { value & &scores } else { value.clone() };
-            of_token(name, &gated)
-        })
-        .collect();
-    let emit = m.named("emit", &(&fire.advances & &emit_valid));
-    Emission {
-        emit_valid,
-        offset,
-        regions,
-        slot_bit,
-        first_bit,
-        chunk_end,
-        emit_last,
-        token_step,
-        emit_offset,
-        region_flags,
-        emit,
-    }
-}
-
-/// A complete row of bytes, for the packer.
-struct RowOfBytes {
-    bytes_valid: Expr,
-    bytes_last: Expr,
-    bytes_offset: Expr,
-}
-
-fn row_of_bytes(m: &mut Builder, ports: &Ports, fire: &Fire, emission: &Emission) -> RowOfBytes {
-    m.comment("A complete row of bytes goes to the packer.");
-    let bytes_valid = m.reg_reset("bytes_valid", 1, 0);
-    let bytes_last = m.reg("bytes_last", 1);
-    let bytes_offset = m.reg("bytes_offset", 32);
-    let completes = m.named("bytes_complete", &((&emission.emit & &emission.chunk_end) | &fire.raw));
-    m.set_if(&bytes_valid, &fire.advances, &completes);
-    m.set_if(&bytes_last, &completes, &mux(&ports.readout, &fire.last_raw, &emission.emit_last));
-    m.set_if(&bytes_offset, &completes, &mux(&ports.readout, &emission.offset, &emission.emit_offset));
-    m.assign(&fire.advances, &!(&bytes_valid & !&ports.packer_ready));
-    RowOfBytes { bytes_valid, bytes_last, bytes_offset }
-}
-
-fn outputs_of_events(
-    m: &mut Builder,
-    ports: &Ports,
-    integrate: &Integrate,
-    fire: &Fire,
-    slots: &Slots,
-    emission: &Emission,
-    row_of_bytes: &RowOfBytes,
-) {
-    let idle = !(&ports.event_valid
-        | &integrate.valid_1
-        | &integrate.valid_2
-        | &integrate.sum_full
-        | &integrate.drive_full
-        | &fire.stepping
-        | &slots.emitting
-        | &emission.emit_valid
-        | &row_of_bytes.bytes_valid);
-    let idle = m.delay("idle_before", &idle);
-    m.output_doc("idle", &idle, "no token was in the array in the cycle before");
-    m.output_doc("advance", &integrate.advance, "the event stage is taken");
-    m.output("load_rows", &integrate.rows_1);
-    m.output("load_bias_row", &(&integrate.advance & &integrate.valid_1 & &integrate.bias_row_1));
-    m.output("event_active", &(&integrate.valid_1 & !&integrate.null_1));
-    m.output("plane", &integrate.plane_1);
-    m.output("power", &integrate.power_2);
-    m.output("event_steps_1", &integrate.steps_1);
-    m.output("is_attention", &ports.attention);
-    m.output("is_shortcut", &ports.layer.is(Op::Shortcut));
-}
-
-fn outputs_of_lanes(
-    m: &mut Builder,
-    ports: &Ports,
-    integrate: &Integrate,
-    fire: &Fire,
-    drive: &Drive,
-    slots: &Slots,
-    emission: &Emission,
-) {
-    for (name, value) in [
-        ("accumulate", &integrate.accumulate),
-        ("capture", &drive.capture),
-        ("first", &integrate.first),
-        ("load", &fire.load),
-        ("add", &fire.add),
-        ("step", &fire.step),
-        ("preset", &drive.preset),
-        ("latch", &fire.latch),
-        ("two_phase", &ports.two_phase),
-        ("rank", &slots.rank),
-        ("emit", &emission.emit),
-        ("slot_bit", &emission.slot_bit),
-        ("first_bit", &emission.first_bit),
-        ("raw", &fire.raw),
-    ] {
-        m.output(name, value);
-    }
-    m.output("raw_byte", &fire.counter.slice(0, 2));
-    for ((name, _), value) in emission.regions.iter().zip(&emission.region_flags) {
-        m.output(name, value);
-    }
-}
-
-fn outputs_of_tokens(
-    m: &mut Builder,
-    integrate: &Integrate,
-    fire: &Fire,
-    slots: &Slots,
-    emission: &Emission,
-    row_of_bytes: &RowOfBytes,
-) {
-    m.output_doc("rank_index", &slots.index.trunc(rank_bits()), "entry of the rank table");
-    m.output_doc("token_step", &emission.token_step, "the output walk moves on");
-    m.output("bytes_valid", &row_of_bytes.bytes_valid);
-    m.output_doc("bytes_last", &row_of_bytes.bytes_last, "the row of bytes is the token's last");
-    m.output("bytes_offset", &row_of_bytes.bytes_offset);
-    m.output_doc(
-        "blocked_by_fire",
-        &(!&integrate.advance & &fire.advances),
-        "an event waits for threshold steps",
-    );
-    m.output_doc("blocked_by_output", &!&fire.advances, "firing waits for the packer");
 }
 
 /// Bits of an index into the rank table.

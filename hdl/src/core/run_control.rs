@@ -9,6 +9,9 @@ use super::codes::{error, state};
 use super::layer_bits;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, lit, mux};
 
+/// Bits of a descriptor's offset that are 0.
+const ALIGNMENT_BITS: u32 = isa::descriptor::ALIGNMENT.trailing_zeros();
+
 /// Owns the life of a run: start, completion, first error, soft reset.
 ///
 /// | state | engine | bus |
@@ -54,7 +57,7 @@ fn ports(m: &mut Builder) -> Ports {
     m.unused(&enable.slice(2, 30));
     let count = m.input("descriptor_count", 32);
     let base = m.input("descriptor_base", 32);
-    m.unused(&base.slice(8, 24));
+    m.unused(&base.slice(ALIGNMENT_BITS, 32 - ALIGNMENT_BITS));
     let bus_idle = m.input_doc("bus_idle", 1, "no AXI transfer is under way");
     let retired = m.input_doc("layer_retired", 1, "a layer's outputs are in memory");
     let loader_index = m.input_doc("loader_index", layer_bits(), "descriptor being loaded");
@@ -104,6 +107,7 @@ struct Errors {
 fn errors(m: &mut Builder, ports: &Ports, states: &States) -> Errors {
     let sources = [
         ("loader_error", None),
+        ("sums_full", Some(ErrorCode::TooLarge)),
         ("weights_fault", None),
         ("inputs_fault", None),
         ("write_fault", None),
@@ -116,7 +120,7 @@ fn errors(m: &mut Builder, ports: &Ports, states: &States) -> Errors {
         "bad_run",
         &(ports.count.is_zero()
             | ports.count.slice(layer_bits(), 32 - layer_bits()).any()
-            | ports.base.slice(0, 8).any()),
+            | ports.base.slice(0, ALIGNMENT_BITS).any()),
     );
     let busy = &states.running | &states.pending;
     let refused = m.named("start_refused", &(&ports.start & !&states.failed & (&busy | &bad_run)));
@@ -137,7 +141,7 @@ fn errors(m: &mut Builder, ports: &Ports, states: &States) -> Errors {
         };
         // What is wrong with a descriptor is no address.
         let this_address = match *name {
-            "loader_error" => lit(0, 32),
+            "loader_error" | "sums_full" => lit(0, 32),
             _ => m.input(&format!("{name}_offset"), 32),
         };
         address = mux(&valid, &this_address, &address);

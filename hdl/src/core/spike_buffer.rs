@@ -4,18 +4,25 @@ use std::rc::Rc;
 
 use isa::{CoreConfig, MAX_SEGMENTS};
 
-use super::fields::bits;
 use super::read_back::{Ports, reads_return_what_was_written};
 use super::shaped;
 use super::sparse_attention::popcount;
 use super::terminal_count::terminal_count;
 use super::weight_buffer::enables;
-use crate::rtl::{Builder, Expr, Memory, Module, RtlError, cat, index_width, lit, mux, select};
+use crate::rtl::{Builder, Expr, Memory, Module, RtlError, cat, index_width, lit, mux};
+use slots::{Slots, busy_slots, mark, rules, slots};
+
+mod slots;
 
 /// Words that a row has room for: a power of two, since words lie under row number and index, and no less than the segments
 /// that a bitmap may stand for.
 pub(super) fn row_words(config: &CoreConfig) -> u32 {
     (config.max_fan_in / 8).checked_next_power_of_two().unwrap_or(1 << 31).max(MAX_SEGMENTS)
+}
+
+/// Bits of the words of a segment, which are no more than a row has, or a tile's lanes need.
+pub(super) fn segment_word_bits(config: &CoreConfig) -> u32 {
+    index_width((config.max_fan_in / 8).max(config.lanes / 8) + 1)
 }
 
 /// Bits of a row number: more rows than can be on their way at once, two in the slots and one in each place of the scanner, whose
@@ -26,25 +33,22 @@ pub(super) const WORD_ROW_BITS: u32 = 3;
 
 /// Two slots of bitmaps for input rows: one is scanned while the other is loaded, a beat a cycle. Words outlive their bitmaps: they lie
 /// in block RAM under their row's number modulo 8 (segments: 16), since the scanner's stages still read them when the next row is loaded.
+/// A row is what one pass gathers for one chunk of a token.
 ///
 /// A word holds eight channels of one byte: spikes of eight time steps, or an 8-bit input. For merged events the byte becomes the *number*
 /// of its spikes (`count_spikes`), so that its bits are powers of two. For each slot and each of the eight bit planes the
 /// buffer keeps a bitmap of the words in which the plane has any bit set, so that the scanner never visits an
-/// inactive word. With `whole_bytes` (merged attention) plane 0 stands for "the byte is not zero". With `wide` (shortcut) the bitmap is of
+/// inactive word. With `whole_bytes` (merged attention) plane 0 stands for "the byte is not zero". In a diagonal pass the bitmap is of
 /// segments, and a segment can be read whole: one byte a lane.
 ///
-/// Each input beat is announced by an entry of the segment queue: how many words its segment has and whether the row, the token,
-/// the job end with it.
+/// Each segment is announced by an entry of the segment queue: how many words it has, whether it was requested, whether its pass is diagonal,
+/// and whether the row, the token, the job end with it. A segment that was not requested lies outside its source: it leaves its words' place in
+/// the row inactive, takes one cycle and no beat.
 pub fn spike_buffer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     shaped("spike_buffer", config)?;
     let doc = "Two slots for input rows: one is scanned while the other is loaded. Keeps for each bit plane a bitmap of the\n\
-               words (shortcut: segments) in which it has any bit set.";
+               words (diagonal pass: segments) in which it has any bit set.";
     Module::build("spike_buffer", doc, |m: &mut Builder| {
-        m.fits(
-            "segment_words",
-            u64::from(config.max_fan_in / 8).max(u64::from(config.lanes / 8)),
-            bits("segment_words"),
-        );
         let sizes = sizes(config);
         let inputs = inputs(m, config);
         let loading = loading(m, &inputs);
@@ -84,9 +88,10 @@ fn sizes(config: &CoreConfig) -> Sizes {
 struct Inputs {
     count_spikes: Expr,
     whole_bytes: Expr,
-    wide: Expr,
     next_valid: Expr,
     next_words: Expr,
+    next_wide: Expr,
+    next_absent: Expr,
     next_row_end: Expr,
     next_token_end: Expr,
     next_job_end: Expr,
@@ -100,9 +105,10 @@ struct Inputs {
 fn inputs(m: &mut Builder, config: &CoreConfig) -> Inputs {
     let count_spikes = m.input_doc("count_spikes", 1, "bytes become spike counts");
     let whole_bytes = m.input_doc("whole_bytes", 1, "plane 0 is `byte != 0`");
-    let wide = m.input_doc("wide", 1, "bitmaps are of segments");
     let next_valid = m.input("segment_valid", 1);
-    let next_words = m.input_doc("segment_words", bits("segment_words"), "words in the next segment");
+    let next_words = m.input_doc("segment_words", segment_word_bits(config), "words in the next segment");
+    let next_wide = m.input_doc("segment_diagonal", 1, "its pass is diagonal");
+    let next_absent = m.input_doc("segment_absent", 1, "it was not requested");
     let next_row_end = m.input_doc("segment_row_end", 1, "the segment is the last of its row");
     let next_token_end = m.input_doc("segment_token_end", 1, "the row is the last of its token");
     let next_job_end = m.input_doc("segment_job_end", 1, "the token is the last of its job");
@@ -114,9 +120,10 @@ fn inputs(m: &mut Builder, config: &CoreConfig) -> Inputs {
     Inputs {
         count_spikes,
         whole_bytes,
-        wide,
         next_valid,
         next_words,
+        next_wide,
+        next_absent,
         next_row_end,
         next_token_end,
         next_job_end,
@@ -134,6 +141,8 @@ struct Loading {
     segment_end: Expr,
     segment_ready: Expr,
     segment_words: Expr,
+    wide: Expr,
+    absent: Expr,
     row_end: Expr,
     token_end: Expr,
     job_end: Expr,
@@ -147,10 +156,22 @@ fn loading(m: &mut Builder, inputs: &Inputs) -> Loading {
     m.set_if(&segment_valid, &segment_ready, &inputs.next_valid);
     let mut of_segment = |name: &str, value: &Expr| m.sample(name, &segment_ready, value);
     let segment_words = of_segment("words_of_segment", &inputs.next_words);
+    let wide = of_segment("is_diagonal", &inputs.next_wide);
+    let absent = of_segment("is_absent", &inputs.next_absent);
     let row_end = of_segment("ends_row", &inputs.next_row_end);
     let token_end = of_segment("ends_token", &inputs.next_token_end);
     let job_end = of_segment("ends_job", &inputs.next_job_end);
-    Loading { segment_valid, segment_end, segment_ready, segment_words, row_end, token_end, job_end }
+    Loading {
+        segment_valid,
+        segment_end,
+        segment_ready,
+        segment_words,
+        wide,
+        absent,
+        row_end,
+        token_end,
+        job_end,
+    }
 }
 
 /// The beat that is taken, and its place.
@@ -163,6 +184,7 @@ struct Take {
     segment: Expr,
     slot_free: Expr,
     ready: Expr,
+    beat: Expr,
     take: Expr,
     row_done: Expr,
     first_word: Expr,
@@ -179,22 +201,32 @@ fn take(m: &mut Builder, sizes: &Sizes, inputs: &Inputs, loading: &Loading) -> T
     let segment = m.reg_reset("segment", sizes.segment_bits, 0);
     let slot_free = m.reg_reset("slot_free", 1, 1);
     let ready = m.named("ready", &(&loading.segment_valid & &slot_free));
-    let take = m.named("take", &(&inputs.in_valid & &ready));
+    let beat = m.named("takes_beat", &(&inputs.in_valid & &ready & !&loading.absent));
+    let passes = m.named("passes_over", &(&ready & &loading.absent));
+    let take = m.named("take", &(&beat | &passes));
     let last_beat = terminal_count(
         m,
         "segment",
         sizes.beat_words,
         [&inputs.next_words, &loading.segment_words],
         &loading.segment_ready,
-        &take,
+        &beat,
     );
-    m.assign(&loading.segment_end, &(&take & last_beat));
+    m.assign(&loading.segment_end, &(&passes | (&beat & last_beat)));
     let row_done = m.named("row_done", &(&loading.segment_end & &loading.row_end));
     m.set_if(&row, &row_done, &row.inc());
     m.set_if(&position, &loading.segment_end, &position.like(0));
     m.set_if(&position, &take, &(&position + position.like(sizes.beat_words.into())));
     m.set_if(&word, &row_done, &lit(0, sizes.word_bits));
-    m.set_if(&word, &take, &(&word + &lit(u64::from(sizes.beat_words), sizes.word_bits)));
+    let words = mux(
+        &passes,
+        &loading
+            .segment_words
+            .zext(sizes.word_bits.max(loading.segment_words.width()))
+            .trunc(sizes.word_bits),
+        &lit(u64::from(sizes.beat_words), sizes.word_bits),
+    );
+    m.set_if(&word, &take, &(&word + words));
     m.set_if(&segment, &row_done, &lit(0, sizes.segment_bits));
     m.set_if(&segment, &loading.segment_end, &segment.inc());
     let first_word = m.reg_reset("first_word", 1, 1);
@@ -206,16 +238,34 @@ fn take(m: &mut Builder, sizes: &Sizes, inputs: &Inputs, loading: &Loading) -> T
         })
         .collect();
     let stored = cat(&bytes.into_iter().rev().collect::<Vec<_>>());
-    Take { row, slot, busy, position, word, segment, slot_free, ready, take, row_done, first_word, stored }
+    let ready = m.named("beat_ready", &(&ready & !&loading.absent));
+    Take {
+        row,
+        slot,
+        busy,
+        position,
+        word,
+        segment,
+        slot_free,
+        ready,
+        beat,
+        take,
+        row_done,
+        first_word,
+        stored,
+    }
 }
 
 /// The beat on its way into the memories.
 struct Store {
     held: Expr,
+    /// With data.
+    held_beat: Expr,
     data: Expr,
     held_slot: Expr,
     held_word: Expr,
     held_segment: Expr,
+    held_wide: Expr,
     held_first: Expr,
     held_row_end: Expr,
     held_token_end: Expr,
@@ -228,6 +278,7 @@ struct Store {
 fn store(m: &mut Builder, config: &CoreConfig, sizes: &Sizes, loading: &Loading, take: &Take) -> Store {
     m.comment("Second stage: store it, mark what is active.");
     let held = m.delay_reset("held", &take.take);
+    let held_beat = m.delay_reset("held_beat", &take.beat);
     let mut hold = |name: &str, value: &Expr| m.sample(name, &take.take, value);
     let data = hold("held_data", &take.stored);
     let held_row = hold("held_row", &take.row);
@@ -238,6 +289,7 @@ fn store(m: &mut Builder, config: &CoreConfig, sizes: &Sizes, loading: &Loading,
         "held_lane_beat",
         &take.position.shr(sizes.beat_words.trailing_zeros()).trunc(index_width(sizes.lane_beats)),
     );
+    let held_wide = hold("held_diagonal", &loading.wide);
     let held_first = hold("held_first", &take.first_word);
     let held_row_end = hold("held_row_end", &take.row_done);
     let held_token_end = hold("held_token_end", &loading.token_end);
@@ -245,9 +297,9 @@ fn store(m: &mut Builder, config: &CoreConfig, sizes: &Sizes, loading: &Loading,
     let narrow = m.memory("words", config.bus_bits, (sizes.words << WORD_ROW_BITS) / sizes.beat_words);
     let word_address =
         cat(&[held_row.slice(0, WORD_ROW_BITS), held_word.slice(sizes.beat_shift, sizes.beat_bits)]);
-    m.write(&narrow, &held, &word_address, &data);
+    m.write(&narrow, &held_beat, &word_address, &data);
     let segments = m.memory("segments", 8 * config.lanes, MAX_SEGMENTS << ROW_BITS);
-    let enables = enables(m, &held, &lane_beat, sizes.lane_beats);
+    let enables = enables(m, &held_beat, &lane_beat, sizes.lane_beats);
     m.write_lanes(
         &segments,
         &enables,
@@ -256,10 +308,12 @@ fn store(m: &mut Builder, config: &CoreConfig, sizes: &Sizes, loading: &Loading,
     );
     Store {
         held,
+        held_beat,
         data,
         held_slot,
         held_word,
         held_segment,
+        held_wide,
         held_first,
         held_row_end,
         held_token_end,
@@ -268,149 +322,6 @@ fn store(m: &mut Builder, config: &CoreConfig, sizes: &Sizes, loading: &Loading,
         word_address,
         segments,
     }
-}
-
-/// What is active of the beat.
-struct Mark {
-    marked: Expr,
-    marked_slot: Expr,
-    marked_first: Expr,
-    marked_row_end: Expr,
-    marked_token_end: Expr,
-    marked_job_end: Expr,
-    marks: Vec<Expr>,
-    actives: Vec<Expr>,
-}
-
-fn mark(m: &mut Builder, sizes: &Sizes, inputs: &Inputs, store: &Store) -> Mark {
-    m.comment("Third stage: mark it.");
-    // For each plane, the beat's words that are active, lowest first.
-    let flags: Vec<Vec<Expr>> = (0..8)
-        .map(|plane| {
-            let of_word = |w: u32| {
-                let bits: Vec<Expr> = (0..8).map(|byte| store.data.bit(64 * w + 8 * byte + plane)).collect();
-                let merged = if plane == 0 { store.data.slice(64 * w, 64).any() } else { lit(0, 1) };
-                (cat(&bits).any(), merged)
-            };
-            let of_words: Vec<_> = (0..sizes.beat_words).map(of_word).collect();
-            let named = of_words.iter().enumerate().map(|(w, (plane_any, merged))| {
-                m.delay(&format!("active_{plane}_{w}"), &mux(&inputs.whole_bytes, merged, plane_any))
-            });
-            named.collect()
-        })
-        .collect();
-    let bit_width = sizes.word_bits.max(sizes.segment_bits);
-    let bit = mux(&inputs.wide, &store.held_segment.zext(bit_width), &store.held_word.zext(bit_width));
-    let position_bit = m.delay("position_bit", &lit(1, sizes.words).shl_by(&bit));
-    let marked = m.delay_reset("marked", &store.held);
-    let marked_slot = m.delay("marked_slot", &store.held_slot);
-    let marked_first = m.delay("marked_first", &store.held_first);
-    let marked_row_end = m.delay("marked_row_end", &store.held_row_end);
-    let marked_token_end = m.delay("marked_token_end", &store.held_token_end);
-    let marked_job_end = m.delay("marked_job_end", &store.held_job_end);
-    let marks: Vec<Expr> = flags
-        .iter()
-        .map(|of_words| {
-            let any = of_words.iter().skip(1).fold(of_words[0].clone(), |sum, flag| sum | flag);
-            let by_word = of_words
-                .iter()
-                .enumerate()
-                .map(|(w, flag)| flag.repeat(sizes.words) & position_bit.shl(w as u32));
-            let by_word = by_word.reduce(|sum, mark| sum | mark).unwrap_or(lit(0, sizes.words));
-            mux(&inputs.wide, &(any.repeat(sizes.words) & &position_bit), &by_word)
-        })
-        .collect();
-    let actives: Vec<Expr> =
-        flags.iter().map(|f| f.iter().skip(1).fold(f[0].clone(), |sum, flag| sum | flag)).collect();
-    Mark {
-        marked,
-        marked_slot,
-        marked_first,
-        marked_row_end,
-        marked_token_end,
-        marked_job_end,
-        marks,
-        actives,
-    }
-}
-
-/// The bitmaps of both slots.
-struct Slots {
-    bitmaps: Vec<Expr>,
-    full: Vec<Expr>,
-}
-
-fn slots(m: &mut Builder, sizes: &Sizes, inputs: &Inputs, mark: &Mark) -> Slots {
-    let (mut bitmaps, mut full) = (Vec::new(), Vec::new());
-    for s in 0..2u64 {
-        let here = m.named(&format!("store_{s}"), &(&mark.marked & mark.marked_slot.eq_lit(s)));
-        let released = &inputs.release & inputs.query_slot.eq_lit(s);
-        let planes: Vec<Expr> = mark
-            .marks
-            .iter()
-            .enumerate()
-            .map(|(plane, of_plane)| {
-                let bitmap = m.reg(&format!("bitmap_{s}_{plane}"), sizes.words);
-                let old = mux(&mark.marked_first, &lit(0, sizes.words), &bitmap);
-                m.set_if(&bitmap, &here, &(old | of_plane));
-                bitmap
-            })
-            .collect();
-        bitmaps.push(select(&inputs.query_plane, &planes));
-        let any = m.reg(&format!("active_planes_{s}"), 8);
-        let now = cat(&mark.actives.iter().rev().cloned().collect::<Vec<_>>());
-        m.set_if(&any, &here, &(mux(&mark.marked_first, &lit(0, 8), &any) | now));
-        let complete = m.reg_reset(&format!("full_{s}"), 1, 0);
-        m.set_if(&complete, &released, &lit(0, 1));
-        m.set_if(&complete, &(&here & &mark.marked_row_end), &lit(1, 1));
-        for (name, value) in [("token_end", &mark.marked_token_end), ("job_end", &mark.marked_job_end)] {
-            let flag = m.reg(&format!("{name}_{s}"), 1);
-            m.set_if(&flag, &here, value);
-            m.output(&format!("{name}_{s}"), &flag);
-        }
-        m.output_doc(&format!("full_{s}"), &complete, "the slot's row is complete");
-        full.push(complete);
-        m.output_doc(&format!("active_planes_{s}"), &any, "planes with any bit set");
-    }
-    Slots { bitmaps, full }
-}
-
-fn rules(m: &mut Builder, take: &Take, store: &Store, mark: &Mark, slots: &Slots) {
-    m.formal(|m| {
-        m.assert_formal(
-            "no_overrun",
-            "A slot is never stored to while its row is complete and not released.",
-            &(!(&store.held & mux(&store.held_slot, &slots.full[1], &slots.full[0]))
-                & !(&mark.marked & mux(&mark.marked_slot, &slots.full[1], &slots.full[0]))),
-        );
-        m.assert_formal(
-            "free_is_known",
-            "The flag says whether the next beat's slot is free.",
-            &take.slot_free.eq(&!take.busy.at(&take.slot)),
-        );
-        let claims = |of: u32| take.busy.bit(of);
-        let (complete, ends) = (&store.held & &store.held_row_end, &mark.marked & &mark.marked_row_end);
-        for (index, is_full) in slots.full.iter().enumerate() {
-            let here = |of: &Expr| of.eq_lit(index as u64);
-            let on_its_way = (&complete & here(&store.held_slot)) | (&ends & here(&mark.marked_slot));
-            m.assert_formal(
-                &format!("busy_until_released_{index}"),
-                "A slot is busy from its row's last beat to its release.",
-                &claims(index as u32).eq(&(is_full | on_its_way)),
-            );
-        }
-    });
-}
-
-/// Which slots are busy, and whether the next beat's is free.
-fn busy_slots(m: &mut Builder, inputs: &Inputs, take: &Take) {
-    let slot_mask = |which: &Expr| mux(which, &lit(2, 2), &lit(1, 2));
-    let claimed = mux(&take.row_done, &slot_mask(&take.slot), &lit(0, 2));
-    let freed = mux(&inputs.release, &slot_mask(&inputs.query_slot), &lit(0, 2));
-    m.set(&take.busy, &((&take.busy | &claimed) & !&freed));
-    m.comment("Whether the slot that the next beat goes to is free.");
-    let next_slot = m.named("next_slot", &(&take.slot ^ &take.row_done));
-    m.set(&take.slot_free, &(!take.busy.at(&next_slot) | freed.at(&next_slot)));
 }
 
 fn read_ports(
@@ -433,7 +344,7 @@ fn read_ports(
     let beat_data = m.read_sync("beat_data", &store.narrow, &read_word, &address);
     let ports = Ports {
         memory: &store.narrow,
-        write_enables: &store.held,
+        write_enables: &store.held_beat,
         write_address: &store.word_address,
         write_data: &store.data,
         read_enable: &read_word,

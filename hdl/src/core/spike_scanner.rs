@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use isa::CoreConfig;
 
-use super::fields::bits;
+use super::fields::{bits, pass_bits};
 use super::shaped;
 use super::spike_buffer::{ROW_BITS, row_words};
 use crate::rtl::{Builder, Expr, Module, RtlError, index_width, lit, mux};
@@ -14,7 +14,7 @@ mod words;
 
 /// Visits the active entries of each row, one a cycle, without a bubble between words, planes or rows.
 ///
-/// A row is walked in *passes*, one for each bit plane that has any bit set: time steps of an `if` layer (all of them, since each
+/// A row is walked in *passes* of its own (not those of the layer), one for each bit plane that has any bit set: time steps of an `if` layer (all of them, since each
 /// is a step of the neuron), powers of two of spike counts or inputs otherwise. A pass visits its active words, a word its active bytes. So an inactive spike
 /// costs nothing; a row (or, of an `if` layer, a time step) without any is one null event.
 ///
@@ -99,12 +99,16 @@ impl Ports {
             step_mode: m.input_doc("step_mode", 1, "each time step is handed over"),
             step_events: m.input_doc("step_events", 1, "planes are time steps"),
             whole_bytes: m.input_doc("whole_bytes", 1, "an event is a whole spike byte"),
-            wide: m.input_doc("wide", 1, "an event is a segment"),
+            wide: m.input_doc("wide", 1, "an event is a segment (diagonal pass)"),
             one_sum: m.input_doc("one_sum", 1, "hand over once a job (readout)"),
             is_attention: m.input_doc("is_attention", 1, "the layer is `scores` or `context`"),
             is_scores: m.input_doc("is_scores", 1, "the layer is `scores`"),
             tail_steps: m.input_doc("tail_steps", bits("tail_steps"), "descriptor field"),
-            segment_words: m.input_doc("segment_words", bits("segment_words"), "descriptor field"),
+            segment_words: m.input_doc(
+                "segment_words",
+                pass_bits("segment_words"),
+                "field of the pass record (attention)",
+            ),
             job_start: m.input_doc("job_start", 1, "the next job's rows may be scanned"),
             advance: m.input_doc("advance", 1, "the array takes the event"),
             full: of_slots(m, "full", 1, "the slot's row is complete"),

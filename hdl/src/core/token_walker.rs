@@ -2,19 +2,15 @@
 
 use std::rc::Rc;
 
-use super::fields::Fields;
+use super::fields::{Fields, Record};
 use crate::rtl::{Builder, Expr, Module, RtlError, lit, mux};
 
 /// Descriptor fields that shape a walk, whatever is addressed.
 pub(super) const SHAPE: [&str; 5] = ["blocks_y", "blocks_x", "inner_y", "inner_x", "shift"];
 
-/// Connections of a walk over one side of a layer, `input` or `output`: the shape, and that side's strides and wraps.
-pub(super) fn side<'a>(layer: &Fields, shape: &Fields, side: &str) -> Vec<(&'a str, Expr)> {
-    let mut inputs = shape.connect(&SHAPE);
-    let strides = ["block_y_stride", "block_x_stride", "y_stride", "x_stride", "wrap_y", "wrap_x"];
-    inputs.extend(strides.map(|name| (name, layer[format!("{side}_{name}").as_str()].clone())));
-    inputs
-}
+/// Strides and wraps of a walk: fields of a pass record, and with `output_` before them of a descriptor.
+pub(super) const STRIDES: [&str; 6] =
+    ["block_y_stride", "block_x_stride", "y_stride", "x_stride", "wrap_y", "wrap_x"];
 
 /// Where the walk is in one dimension.
 struct Dimension {
@@ -88,7 +84,7 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
         let start = m.input_doc("start", 1, "go to the first token");
         let base = m.input_doc("base", 32, "byte offset of the first token");
         let step = m.input_doc("step", 1, "go to the next token");
-        let shape = Fields::inputs(m, &SHAPE);
+        let shape = Fields::inputs(m, Record::Layer, &SHAPE);
         let mut stride = |name: &str| m.input_doc(name, 32, "bytes");
         let (block_y_stride, block_x_stride) = (stride("block_y_stride"), stride("block_x_stride"));
         let (y_stride, x_stride) = (stride("y_stride"), stride("x_stride"));
@@ -168,7 +164,9 @@ pub fn token_walker() -> Result<Rc<Module>, RtlError> {
             m.set_if(register, &(&step & moves), &next);
         }
         m.output("offset", &offset);
+        m.output_doc("last_of_row", &row_end, "the token is the last of its block's row");
         m.output_doc("last_of_block", &block_end, "the token is the last of its block");
+        m.output_doc("last_of_blocks", &blocks_end, "the token is the last of its row of blocks");
         m.output_doc("last_of_all", &last, "the token is the last of the walk");
         m.output_doc("row_split", &row_split, "the block's rows are split into two regions");
         m.output_doc("column_split", &column_split, "the block's columns are split into two regions");

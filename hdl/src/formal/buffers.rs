@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{Method, Planted, Proof, instance, tiny};
 use crate::core::parameter_buffer::parameter_buffer;
 use crate::core::spike_buffer::spike_buffer;
+use crate::core::sum_buffer::sum_buffer;
 use crate::core::weight_buffer::weight_buffer;
 use crate::rtl::{Module, RtlError};
 
@@ -22,7 +23,7 @@ macro_rules! buffer {
     };
 }
 
-pub(super) const PROOFS: [Proof; 3] = [
+pub(super) const PROOFS: [Proof; 4] = [
     buffer!(
         "weight_buffer_proof",
         "each word of both banks returns what was written to it last, while the other bank is filled",
@@ -41,6 +42,16 @@ pub(super) const PROOFS: [Proof; 3] = [
             file: "parameter_buffer.v",
             text: "<= rows[read_row]",
             changed: "<= rows[read_row ^ 9'd1]"
+        }]
+    ),
+    buffer!(
+        "sum_buffer_proof",
+        "each row of partial sums returns what was written to it last",
+        |name| top(name, &sum_buffer(&tiny())?),
+        &[Planted {
+            file: "sum_buffer.v",
+            text: "<= rows[read_row]",
+            changed: "<= rows[{read_row[3:1], 1'b0}]"
         }]
     ),
     buffer!(

@@ -15,9 +15,11 @@ mod buffers;
 mod csr_slave;
 mod dma_read;
 mod dma_write;
+mod fetcher;
 mod host_bus;
 mod mask_gate;
 mod neuron;
+mod neuron_control;
 mod run_control;
 mod scanner;
 mod serial_bridge;
@@ -99,7 +101,9 @@ pub fn proofs() -> Vec<Proof> {
     proofs.extend(dma_write::PROOFS);
     proofs.extend(stream_fifo::PROOFS);
     proofs.extend(buffers::PROOFS);
+    proofs.extend(fetcher::PROOFS);
     proofs.extend(scanner::PROOFS);
+    proofs.extend(neuron_control::PROOFS);
     proofs.extend(neuron::PROOFS);
     proofs.extend(mask_gate::PROOFS);
     proofs.extend(uart::PROOFS);
@@ -153,6 +157,7 @@ fn tiny() -> CoreConfig {
         max_fan_in: 64,
         weight_rows: 64,
         bias_rows: 16,
+        sum_rows: 16,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Method, Planted, Proof, instance, tiny};
-use crate::core::if_neuron::if_neuron;
+use crate::core::if_neuron::{POWER_BITS, if_neuron};
 use crate::rtl::{Module, RtlError};
 
 const FILE: &str = "if_neuron.v";
@@ -67,8 +67,14 @@ pub(super) const PROOFS: [Proof; 1] = [Proof {
         Planted { file: FILE, text: "fired = ~moved[25];", changed: "fired = ~moved[24];" },
         Planted {
             file: FILE,
-            text: "addend = $signed({{7{operand[7]}}, operand}) << power",
-            changed: "addend = $signed({{8{operand[6]}}, operand[6:0]}) << power",
+            text: "addend = $signed({{14{operand[7]}}, operand}) << power",
+            changed: "addend = $signed({{15{operand[6]}}, operand[6:0]}) << power",
+        },
+        Planted { file: FILE, text: "step & fired & hard_reset", changed: "step & hard_reset" },
+        Planted {
+            file: FILE,
+            text: "bias <= stored_sum;",
+            changed: "bias <= $signed({stored_sum[22], stored_sum[22:0]});",
         },
     ],
 }];
@@ -78,7 +84,27 @@ fn top(name: &str) -> Result<Rc<Module>, RtlError> {
     Module::build(name, "A neuron in a free environment.", |m| {
         let two_phase = m.input("two_phase", 1);
         let emit = m.input("emit", 1);
-        let inputs = [("two_phase", two_phase.clone()), ("emit", emit.clone())];
+        let power = m.input("power", POWER_BITS);
+        m.assume_formal(
+            "powers",
+            "A power of two is that of a bit plane, up to 7, and of a pass, up to 7.",
+            &power.le_lit(14),
+        );
+        let adds = m.input("adds_drive", 1);
+        let step = m.input("step", 1);
+        let adding = m.delay("adding", &adds);
+        m.assume_formal(
+            "adds_or_steps",
+            "A membrane adds the drive or takes a threshold step, as `neuron_control` proves.",
+            &!(&adding & &step),
+        );
+        let inputs = [
+            ("two_phase", two_phase.clone()),
+            ("emit", emit.clone()),
+            ("power", power),
+            ("adds_drive", adds),
+            ("step", step),
+        ];
         let lane = instance(m, "neuron", &neuron, &inputs);
         let transmitted = lane.output("transmitted");
         let emitted = m.delay("emitted", &emit);

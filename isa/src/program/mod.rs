@@ -2,25 +2,27 @@
 //!
 //! The memory of a program, from the start of the window:
 //! ```text
-//! descriptors                  one a layer, 256 bytes each
+//! records                      descriptors, one a strip of a layer, then their pass records
 //! parameters, weights, biases  layer by layer
-//! inputs                       the patches of one image, written before each run
+//! inputs                       the rows cut from one image, written before each run
 //! logits                       four byte planes
 //! spike planes                 shared by planes that are not needed at the same time, unless they are kept
 //! ```
 
 mod error;
 mod file;
-mod patches;
 mod places;
 mod plane;
+mod records;
+mod rows;
 mod validate;
 
 pub use error::{ImageSizeError, ProgramFileError, SecondPlaceError};
 pub use places::Place;
 pub use plane::{Plane, PlaneLayout, TokenOrder};
+pub use records::{bytes_of_passes, descriptor_bytes, pass_bytes, record_bytes, write_records};
 
-use crate::{CoreConfig, Descriptor, Grid, ImageShape, Op, Patch, descriptor, layout::LOGIT_BYTES};
+use crate::{CoreConfig, Descriptor, Grid, ImageShape, Pass, Taps, layout::LOGIT_BYTES};
 use serde::{Deserialize, Serialize};
 use std::ops::{Range, RangeInclusive};
 
@@ -44,17 +46,18 @@ pub struct Segment {
     pub bytes: Vec<u8>,
 }
 
-/// Where the patches of an image are written for an analog layer: one row a token, in raster order.
+/// Where what a layer reads of the image is written: one row a token of the layer, in raster order, in each row tap by tap, and in each tap channel
+/// by channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputLayout {
     /// Byte offset in the memory window.
     pub base: u32,
     /// Bytes between tokens.
     pub row_bytes: u32,
-    /// Rows and columns of patches.
+    /// Rows and columns of tokens.
     pub grid: Grid,
-    /// How patches are cut.
-    pub patch: Patch,
+    /// Which pixels a token reads.
+    pub taps: Taps,
 }
 
 impl InputLayout {
@@ -88,14 +91,22 @@ impl LogitsLayout {
 pub struct LayerPlan {
     /// Name, as in the network.
     pub name: String,
-    /// Operation.
-    pub op: Op,
-    /// The descriptor.
-    pub descriptor: Descriptor,
+    /// Its strips in the order of evaluation, one descriptor each: all tokens in one, unless the layer takes several passes and has more
+    /// tokens than the core has sums for.
+    pub strips: Vec<Strip>,
     /// Where the layer's spikes lie after it ran; none for the readout.
     pub plane: Option<PlaneLayout>,
-    /// Where the layer's patches are written before it runs; only for analog layers.
-    pub input: Option<InputLayout>,
+    /// Where what it reads of the image is written before it runs, one a term; empty if it reads planes.
+    pub inputs: Vec<InputLayout>,
+}
+
+/// What one descriptor runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strip {
+    /// The descriptor.
+    pub descriptor: Descriptor,
+    /// Its passes; they lie at the descriptor's `pass_base`.
+    pub passes: Vec<Pass>,
 }
 
 /// A network compiled for a core.
@@ -129,7 +140,7 @@ pub struct Program {
 
 impl Program {
     /// What an image puts into memory before a run: `height * width * channels` bytes, channel by channel and row by row, cut into
-    /// the patches of each analog layer.
+    /// the rows of each layer that reads it.
     ///
     /// # Errors
     /// [`ImageSizeError`] if the image has another size.
@@ -154,26 +165,28 @@ impl Program {
         Ok(())
     }
 
+    /// Every descriptor with its passes, in the order of evaluation.
+    pub fn strips(&self) -> impl Iterator<Item = &Strip> {
+        self.layers.iter().flat_map(|layer| &layer.strips)
+    }
+
+    /// Number of descriptors.
+    pub fn descriptors(&self) -> usize {
+        self.layers.iter().map(|layer| layer.strips.len()).sum()
+    }
+
+    /// Index of the layer that a descriptor belongs to, or `None` if there is no such descriptor.
+    pub fn layer_of(&self, descriptor: usize) -> Option<usize> {
+        let layers = self.layers.iter().enumerate();
+        layers.flat_map(|(index, layer)| layer.strips.iter().map(move |_| index)).nth(descriptor)
+    }
+
     /// Makes every layer walk its input spikes step by step instead of merged: the same spikes in more cycles, to see what merging
     /// saves.
     pub fn walk_step_by_step(&mut self) {
-        for layer in &mut self.layers {
-            layer.descriptor.step_events = 1;
+        for strip in self.layers.iter_mut().flat_map(|layer| &mut layer.strips) {
+            strip.descriptor.step_events = 1;
         }
-        for segment in
-            self.image.iter_mut().filter(|segment| segment.offset == u64::from(self.descriptor_base))
-        {
-            write_descriptors(&mut segment.bytes, &self.layers);
-        }
-        self.rewrite_second_place();
-    }
-}
-
-/// Writes the descriptors of `layers` into the bytes that they take in memory, from the first on.
-pub fn write_descriptors(bytes: &mut [u8], layers: &[LayerPlan]) {
-    for (place, layer) in bytes.chunks_exact_mut(descriptor::BYTES).zip(layers) {
-        for (place, word) in place.chunks_exact_mut(8).zip(layer.descriptor.to_words()) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
+        self.rewrite_records();
     }
 }

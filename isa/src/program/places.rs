@@ -2,21 +2,21 @@
 //! logits are read.
 
 use super::{
-    ImageSizeError, InputLayout, LayerPlan, LogitsLayout, Program, SecondPlaceError, Segment, patches,
-    write_descriptors,
+    ImageSizeError, InputLayout, LayerPlan, LogitsLayout, Program, SecondPlaceError, Segment, record_bytes,
+    rows,
 };
-use crate::{LARGEST_WINDOW, Op, descriptor, layout::LOGIT_BYTES};
+use crate::{LARGEST_WINDOW, layout::LOGIT_BYTES};
 use serde::{Deserialize, Serialize};
 
-/// Alignment of the second place: descriptors begin at multiples of their size, and of every bus width.
-const ALIGNMENT: u64 = descriptor::BYTES as u64;
+/// Alignment of the second place: that of descriptors and pass records, and of every bus width.
+const ALIGNMENT: u64 = 64;
 
-/// A place for an image and its logits, with the descriptors that use it.
+/// A place for an image and its logits, with the descriptors and pass records that use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Byte offset of the first descriptor.
     pub descriptor_base: u32,
-    /// Where the patches are written, for each analog layer in the order of evaluation.
+    /// Where what layers read of the image is written, in the order of evaluation.
     pub inputs: Vec<InputLayout>,
     /// Where the logits are found.
     pub logits: LogitsLayout,
@@ -27,12 +27,12 @@ impl Program {
     pub fn first(&self) -> Place {
         Place {
             descriptor_base: self.descriptor_base,
-            inputs: self.layers.iter().filter_map(|layer| layer.input.clone()).collect(),
+            inputs: self.layers.iter().flat_map(|layer| layer.inputs.clone()).collect(),
             logits: self.logits.clone(),
         }
     }
 
-    /// Adds a second place behind everything else: descriptors, inputs and logits; parameters and planes are shared. Nothing that was
+    /// Adds a second place behind everything else: descriptors, pass records, inputs and logits; parameters, weights and planes are shared. Nothing that was
     /// there before moves. A program that has one stays as it is.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Program {
         };
         let first = self.first();
         let place = Place {
-            descriptor_base: take((self.layers.len() * descriptor::BYTES) as u64),
+            descriptor_base: take(record_bytes(&self.layers)),
             inputs: first
                 .inputs
                 .into_iter()
@@ -66,10 +66,10 @@ impl Program {
             return Err(SecondPlaceError { network: self.network.clone(), needed: end, available });
         }
         self.total_bytes = end;
-        let bytes = vec![0; self.layers.len() * descriptor::BYTES];
+        let bytes = vec![0; record_bytes(&self.layers) as usize];
         self.image.push(Segment { offset: place.descriptor_base.into(), bytes });
         self.second = Some(place);
-        self.rewrite_second_place();
+        self.rewrite_records();
         Ok(())
     }
 
@@ -86,37 +86,40 @@ impl Program {
         self.takes(image)?;
         let segment = |input: &InputLayout| Segment {
             offset: input.base.into(),
-            bytes: patches::rows(image, self.image_shape, input),
+            bytes: rows::rows(image, self.image_shape, input),
         };
         Ok(place.inputs.iter().map(segment).collect())
     }
 
-    /// The layers as the second place has them: those of the first, with the input and the logits of the second.
+    /// The layers as the second place has them: those of the first, with the records, the inputs and the logits of the second.
     pub(super) fn second_layers(&self) -> Option<Vec<LayerPlan>> {
         let place = self.second.as_ref()?;
-        let mut inputs = place.inputs.iter();
-        let mut moved = self.layers.clone();
-        for LayerPlan { op, descriptor, input, .. } in &mut moved {
-            if let Some(first) = input {
-                let base = inputs.next().map_or(first.base, |second| second.base);
-                for segment in descriptor.segment_bases.iter_mut().take(descriptor.segments as usize) {
-                    *segment = segment.wrapping_sub(first.base).wrapping_add(base);
+        let moved_by = place.descriptor_base.wrapping_sub(self.descriptor_base);
+        let mut seconds = place.inputs.iter();
+        let mut layers = self.layers.clone();
+        for LayerPlan { strips, inputs, .. } in &mut layers {
+            let moves: Vec<(InputLayout, u32)> =
+                inputs.drain(..).zip(&mut seconds).map(|(first, second)| (first, second.base)).collect();
+            for strip in strips {
+                strip.descriptor.pass_base = strip.descriptor.pass_base.wrapping_add(moved_by);
+                if strip.descriptor.sum == 1 {
+                    let offset = strip.descriptor.output_base.wrapping_sub(self.logits.base);
+                    strip.descriptor.output_base = place.logits.base.wrapping_add(offset);
+                }
+                for segment in strip.passes.iter_mut().flat_map(|pass| &mut pass.table) {
+                    let holds = |first: &InputLayout| {
+                        segment
+                            .base
+                            .checked_sub(first.base)
+                            .is_some_and(|at| (at as usize) < first.bytes().max(1))
+                    };
+                    if let Some((first, base)) = moves.iter().find(|(first, _)| holds(first)) {
+                        segment.base = segment.base - first.base + base;
+                    }
                 }
             }
-            if *op == Op::Readout {
-                let offset = descriptor.output_base.wrapping_sub(self.logits.base);
-                descriptor.output_base = place.logits.base.wrapping_add(offset);
-            }
+            inputs.extend(moves.into_iter().map(|(first, base)| InputLayout { base, ..first }));
         }
-        Some(moved)
-    }
-
-    /// Writes the second place's descriptors.
-    pub(super) fn rewrite_second_place(&mut self) {
-        let (Some(place), Some(layers)) = (&self.second, self.second_layers()) else { return };
-        let at = u64::from(place.descriptor_base);
-        for segment in self.image.iter_mut().filter(|segment| segment.offset == at) {
-            write_descriptors(&mut segment.bytes, &layers);
-        }
+        Some(layers)
     }
 }

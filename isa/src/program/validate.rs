@@ -2,10 +2,11 @@
 //! or panic.
 
 use super::{
-    InputLayout, LayerPlan, LogitsLayout, Place, PlaneLayout, Program, ProgramFileError, TokenOrder,
+    InputLayout, LayerPlan, LogitsLayout, Place, PlaneLayout, Program, ProgramFileError, Strip, TokenOrder,
+    descriptor_bytes, record_bytes,
 };
 use crate::layout::LOGIT_BYTES;
-use crate::{CHUNK_STEPS, Grid, LARGEST_WINDOW, MAX_LAYERS, MAX_TIME_STEPS, Op, descriptor, names};
+use crate::{CHUNK_STEPS, Grid, LARGEST_WINDOW, MAX_LAYERS, MAX_SEGMENTS, MAX_TIME_STEPS, Op, names, pass};
 use std::ops::RangeInclusive;
 
 /// Largest number of rows, columns, channels and bytes of a row: more than what the descriptor's fields count.
@@ -45,6 +46,7 @@ impl Program {
         }
         within("time steps".to_owned(), self.time_steps as usize, 1..=MAX_TIME_STEPS as usize)?;
         within("number of layers".to_owned(), self.layers.len(), 1..=MAX_LAYERS as usize)?;
+        within("number of descriptors".to_owned(), self.descriptors(), 1..=MAX_LAYERS as usize)?;
         if self.total_bytes > LARGEST_WINDOW {
             return refuse("memory".to_owned(), self.total_bytes, format!("at most {LARGEST_WINDOW} bytes"));
         }
@@ -65,22 +67,43 @@ impl Program {
         }
         let places = self.places();
         places.iter().try_for_each(|place| self.check_place(place))?;
-        self.check_descriptors()
+        self.check_records()
     }
 
     fn check_layer(&self, layer: &LayerPlan) -> Checked {
         let named = |what: &str| format!("layer `{}`: {what}", layer.name);
-        if layer.op as u32 != layer.descriptor.op {
-            return refuse(named("operation of the descriptor"), layer.descriptor.op, layer.op as u32);
-        }
-        if (layer.op == Op::Analog) != layer.input.is_some() {
-            return refuse(named("patches"), layer.input.is_some(), layer.op == Op::Analog);
-        }
+        within(named("number of strips"), layer.strips.len(), 1..=MAX_LAYERS as usize)?;
+        layer.strips.iter().try_for_each(|strip| self.check_strip(&named, layer, strip))?;
+        let sum = layer.strips.iter().all(|strip| strip.descriptor.sum == 1);
         match &layer.plane {
-            None if layer.op == Op::Readout => Ok(()),
+            None if sum => Ok(()),
             None => refuse(named("plane"), "absent", "one, unless it is the readout"),
             Some(plane) => self.check_plane(&named, plane),
         }
+    }
+
+    fn check_strip(&self, named: &dyn Fn(&str) -> String, layer: &LayerPlan, strip: &Strip) -> Checked {
+        let Strip { descriptor: d, passes } = strip;
+        within(named("operation of the descriptor"), d.op as usize, 0..=Op::ALL.len() - 1)?;
+        if (d.bytes == 1) == layer.inputs.is_empty() {
+            return refuse(
+                named("rows cut from the image"),
+                layer.inputs.len(),
+                "some if it reads bytes, else none",
+            );
+        }
+        within(named("number of passes"), passes.len(), d.passes as usize..=d.passes as usize)?;
+        within(named("words of a pass"), d.pass_words as usize, 8..=pass::WORDS + 1)?;
+        for pass in passes {
+            within(named("segments of a pass"), pass.table.len(), 1..=MAX_SEGMENTS as usize)?;
+            within(named("segments of a pass"), pass.segments as usize, pass.table.len()..=pass.table.len())?;
+            within(
+                named("words of a pass"),
+                pass::SEGMENT_WORD + pass.table.len(),
+                1..=d.pass_words as usize,
+            )?;
+        }
+        Ok(())
     }
 
     fn check_plane(&self, named: &dyn Fn(&str) -> String, plane: &PlaneLayout) -> Checked {
@@ -108,14 +131,14 @@ impl Program {
     }
 
     fn check_place(&self, place: &Place) -> Checked {
-        let analog = self.layers.iter().filter_map(|layer| layer.input.as_ref());
-        if analog.clone().count() != place.inputs.len() {
-            return refuse("places of patches".to_owned(), place.inputs.len(), analog.count());
+        let firsts = self.layers.iter().flat_map(|layer| &layer.inputs);
+        if firsts.clone().count() != place.inputs.len() {
+            return refuse("places of the image's rows".to_owned(), place.inputs.len(), firsts.count());
         }
-        for (input, first) in place.inputs.iter().zip(analog) {
+        for (input, first) in place.inputs.iter().zip(firsts) {
             if (InputLayout { base: first.base, ..input.clone() }) != *first {
                 return refuse(
-                    "patches of the second place".to_owned(),
+                    "rows of the second place".to_owned(),
                     "cut otherwise",
                     "cut as those of the first",
                 );
@@ -132,40 +155,54 @@ impl Program {
     }
 
     fn check_input(&self, input: &InputLayout) -> Checked {
-        let (patch, shape) = (input.patch, self.image_shape);
-        within("kernel of the patches".to_owned(), patch.kernel, 1..=COUNT_MAX)?;
-        within("stride of the patches".to_owned(), patch.stride, 1..=COUNT_MAX)?;
-        within("padding of the patches".to_owned(), patch.padding, 0..=patch.kernel - 1)?;
-        let grid = patch.along(shape.height).zip(patch.along(shape.width));
-        if grid != Some((input.grid.rows, input.grid.columns)) {
-            let found = format!("{} x {}", input.grid.rows, input.grid.columns);
-            let allowed =
-                grid.map_or("an image larger than a patch".to_owned(), |(y, x)| format!("{y} x {x}"));
-            return refuse("grid of the patches".to_owned(), found, allowed);
+        let (taps, shape) = (input.taps, self.image_shape);
+        for axis in [taps.rows, taps.columns] {
+            within("kernel of the image's rows".to_owned(), axis.kernel, 1..=COUNT_MAX)?;
+            within("stride of the image's rows".to_owned(), axis.stride, 1..=COUNT_MAX)?;
+            within("padding of the image's rows".to_owned(), axis.padding, 0..=axis.kernel - 1)?;
+        }
+        let grid = taps.grid(shape.grid());
+        if grid != Some(input.grid) {
+            let size = |grid: Grid| format!("{} x {}", grid.rows, grid.columns);
+            let allowed = grid.map_or("an image larger than the kernel".to_owned(), size);
+            return refuse("grid of the image's rows".to_owned(), size(input.grid), allowed);
         }
         // With the bounds above none of these products leaves 64 bits.
-        let pixels = (shape.channels * patch.kernel * patch.kernel) as u64;
+        let pixels = shape.channels as u64 * taps.rows.kernel as u64 * taps.columns.kernel as u64;
         if u64::from(input.row_bytes) < pixels {
-            return refuse("bytes of a patch".to_owned(), input.row_bytes, format!("{pixels} or more"));
+            return refuse(
+                "bytes of a row of the image".to_owned(),
+                input.row_bytes,
+                format!("{pixels} or more"),
+            );
         }
         let bytes = input.grid.tokens() as u64 * u64::from(input.row_bytes);
-        inside("patches".to_owned(), input.base.into(), bytes, self.total_bytes)
+        inside("rows of the image".to_owned(), input.base.into(), bytes, self.total_bytes)
     }
 
-    /// The descriptors that are written must be those that the layers name.
-    fn check_descriptors(&self) -> Checked {
-        let length = self.layers.len() * descriptor::BYTES;
+    /// The records that are written must be those that the layers name.
+    fn check_records(&self) -> Checked {
+        let length = record_bytes(&self.layers) as usize;
+        let first_record = descriptor_bytes(self.descriptors());
         for (place, layers) in self.places().iter().zip([Some(self.layers.clone()), self.second_layers()]) {
-            let base = u64::from(place.descriptor_base);
+            let (base, layers) = (place.descriptor_base, layers.unwrap_or_default());
+            let mut at = u64::from(base) + first_record;
+            for strip in layers.iter().flat_map(|layer| &layer.strips) {
+                let found = strip.descriptor.pass_base;
+                if u64::from(found) != at {
+                    return refuse(format!("place of passes in the records at byte {base}"), found, at);
+                }
+                at += super::pass_bytes(strip);
+            }
             let mut expected = vec![0; length];
-            super::write_descriptors(&mut expected, layers.as_deref().unwrap_or_default());
+            super::write_records(&mut expected, base, &layers);
             let written = self.image.iter().find_map(|segment| {
-                let start = usize::try_from(base.checked_sub(segment.offset)?).ok()?;
+                let start = usize::try_from(u64::from(base).checked_sub(segment.offset)?).ok()?;
                 segment.bytes.get(start..start.checked_add(length)?)
             });
             if written != Some(&expected) {
                 let found = if written.is_some() { "others" } else { "not in one segment" };
-                return refuse(format!("descriptors at byte {base}"), found, "those of the layers");
+                return refuse(format!("records at byte {base}"), found, "those of the layers");
             }
         }
         Ok(())

@@ -45,6 +45,17 @@ impl Example {
     /// Reads `example`: `pixels` and `logits`, nested or flat, of one image or several.
     pub(super) fn read(header: &Header, architecture: &Architecture) -> Result<Option<Example>, ModelError> {
         let Some(entry) = header.entry("example") else { return Ok(None) };
+        Example::parse(entry, architecture.image.bytes(), architecture.classes, wrong).map(Some)
+    }
+
+    /// Reads the entry of a file whose images have so many `bytes` and logits of so many `classes`; `wrong` makes errors of an entry, the value found
+    /// and what is allowed.
+    pub(crate) fn parse(
+        entry: &Value,
+        bytes: usize,
+        classes: usize,
+        wrong: Refusal,
+    ) -> Result<Example, ModelError> {
         let part = |name: &str, length: usize, what: &str| {
             let value = entry.get(name).unwrap_or(&Value::Null);
             let mut numbers = Vec::new();
@@ -59,7 +70,6 @@ impl Example {
             }
             Ok(numbers)
         };
-        let (bytes, classes) = (architecture.image.bytes(), architecture.classes);
         let (pixels, logits) = (part("pixels", bytes, "bytes")?, part("logits", classes, "logits")?);
         let (images, answered) = (pixels.len() / bytes, logits.len() / classes);
         if images != answered {
@@ -82,12 +92,33 @@ impl Example {
         };
         let pixels: Vec<u8> = pixels.iter().map(byte).collect::<Result<_, _>>()?;
         let logits: Vec<f32> = logits.iter().map(|&logit| logit as f32).collect();
-        Ok(Some(Example {
+        Ok(Example {
             pixels: pixels.chunks(bytes).map(<[u8]>::to_vec).collect(),
             logits: logits.chunks(classes).map(<[f32]>::to_vec).collect(),
-        }))
+        })
+    }
+
+    /// Runs the example and compares the logits with the framework's, as [`Checkpoint::check_example`] says. `run` yields the logits of an image whose
+    /// activations are moved by the jitter, and the largest sum of magnitudes that a logit adds up.
+    pub(crate) fn check(&self, run: &Run<'_>) -> Result<Agreement, ModelError> {
+        let images: Vec<(&Vec<u8>, &Vec<f32>)> = self.pixels.iter().zip(&self.logits).collect();
+        let compared = images.par_iter().map(|(pixels, expected)| compare(run, pixels, expected));
+        let compared: Vec<Compared> = compared.collect::<Result<_, _>>()?;
+        let worst = compared.iter().enumerate().max_by(|(_, a), (_, b)| a.excess().total_cmp(&b.excess()));
+        let (image, &Compared { class, difference, tolerance }) = worst.expect("an example has images");
+        if difference <= tolerance {
+            return Ok(Agreement { images: images.len(), difference, image, class, tolerance });
+        }
+        let expected = self.logits[image][class];
+        Err(ModelError::Example { image, class, expected, difference, tolerance })
     }
 }
+
+/// Makes an error of an entry, the value found and what is allowed.
+type Refusal = fn(&str, &Value, &str) -> ModelError;
+
+/// A forward pass with jitter.
+type Run<'r> = dyn Fn(&[u8], Jitter) -> Result<(Vec<f32>, f32), ModelError> + Sync + 'r;
 
 /// Appends all numbers of nested lists, or finds something else in them.
 fn numbers_in(value: &Value, numbers: &mut Vec<f64>) -> Option<()> {
@@ -112,32 +143,23 @@ impl Checkpoint {
     /// If a logit differs by more: names the image and the class that differ most.
     pub fn check_example(&self) -> Result<Option<Agreement>, ModelError> {
         let Some(example) = &self.example else { return Ok(None) };
-        let images: Vec<(&Vec<u8>, &Vec<f32>)> = example.pixels.iter().zip(&example.logits).collect();
-        let compared = images.par_iter().map(|(pixels, expected)| self.compare(pixels, expected));
-        let compared: Vec<Compared> = compared.collect::<Result<_, _>>()?;
-        let worst = compared.iter().enumerate().max_by(|(_, a), (_, b)| a.excess().total_cmp(&b.excess()));
-        let (image, &Compared { class, difference, tolerance }) = worst.expect("an example has images");
-        if difference <= tolerance {
-            return Ok(Some(Agreement { images: images.len(), difference, image, class, tolerance }));
-        }
-        let expected = example.logits[image][class];
-        Err(ModelError::Example { image, class, expected, difference, tolerance })
+        example.check(&|pixels, jitter| self.logits_with(pixels, jitter)).map(Some)
     }
+}
 
-    fn compare(&self, pixels: &[u8], expected: &[f32]) -> Result<Compared, ModelError> {
-        let (logits, magnitude) = self.logits_with(pixels, Jitter::none())?;
-        let mut tolerance = SUM_ROUNDING * magnitude;
-        let mut moved = 0f32;
-        for seed in 0..PASSES {
-            let (jittered, _) = self.logits_with(pixels, Jitter::new(seed))?;
-            moved = jittered.iter().zip(&logits).fold(moved, |moved, (a, b)| moved.max((a - b).abs()));
-        }
-        tolerance += moved;
-        let differences = logits.iter().zip(expected).map(|(a, b)| (a - b).abs());
-        let (class, difference) =
-            differences.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).expect("a network has classes");
-        Ok(Compared { class, difference, tolerance })
+fn compare(run: &Run<'_>, pixels: &[u8], expected: &[f32]) -> Result<Compared, ModelError> {
+    let (logits, magnitude) = run(pixels, Jitter::none())?;
+    let mut tolerance = SUM_ROUNDING * magnitude;
+    let mut moved = 0f32;
+    for seed in 0..PASSES {
+        let (jittered, _) = run(pixels, Jitter::new(seed))?;
+        moved = jittered.iter().zip(&logits).fold(moved, |moved, (a, b)| moved.max((a - b).abs()));
     }
+    tolerance += moved;
+    let differences = logits.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    let (class, difference) =
+        differences.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).expect("a network has classes");
+    Ok(Compared { class, difference, tolerance })
 }
 
 /// The largest difference of one image.

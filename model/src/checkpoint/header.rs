@@ -254,7 +254,7 @@ pub(super) fn refused(entry: &str, value: &Value, remedy: &str) -> ModelError {
 }
 
 /// The candidate that the fewest changed letters lead to, if they are a third of the word at most, and their number.
-pub(super) fn nearest(word: &str, candidates: &[&'static str]) -> Option<(&'static str, usize)> {
+pub(crate) fn nearest(word: &str, candidates: &[&'static str]) -> Option<(&'static str, usize)> {
     let distance = |candidate: &'static str| (candidate, strsim::damerau_levenshtein(word, candidate));
     let found = candidates.iter().copied().map(distance).min_by_key(|(_, distance)| *distance)?;
     (3 * found.1 <= word.chars().count().max(3)).then_some(found)

@@ -10,10 +10,10 @@ pub(super) const NAMES: [&str; 4] = ["normalize", "normalise", "normalization", 
 /// Smallest `std`: less than one pixel of ten million that differs from the others by one step gives.
 const SMALLEST_STD: f64 = 1e-6;
 
-/// A pixel byte `p` of channel `c` enters the patch embedding as `(p / 255 - mean[c]) / std[c]`.
+/// A pixel byte `p` of channel `c` enters the network as `(p / 255 - mean[c]) / std[c]`.
 ///
-/// Patches lie side by side inside the image, so no pixel is padding that would have to be something else than 0 after this:
-/// `W x + b` of normalised pixels is `(W / std) x + (b - sum W mean / std)` of plain ones for every patch.
+/// `W x + b` of normalised pixels is `(W / std) x + (b - sum W mean / std)` of plain ones, as long as no tap reads padding, which would have to be
+/// something else than 0. A checkpoint's patches lie side by side inside the image; a graph with a mean and a padded first layer is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
     /// One a channel, 0 to 1; 0 if the file says nothing.
@@ -26,8 +26,8 @@ impl Normalisation {
     /// Reads `mean` and `std`: both or none, each a number or one a channel.
     pub(super) fn read(header: &Header, channels: usize) -> Result<Normalisation, ModelError> {
         let normalisation = match (header.entry("mean"), header.entry("std")) {
-            (None, None) => Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] },
-            (Some(mean), Some(std)) => Normalisation::of("", mean, std, channels)?,
+            (None, None) => Normalisation::none(channels),
+            (Some(mean), Some(std)) => Normalisation::of("", mean, std, channels, wrong)?,
             (mean, _) => {
                 let (missing, value) = if mean.is_none() { ("mean", "0") } else { ("std", "1") };
                 let allowed = format!(
@@ -39,7 +39,9 @@ impl Normalisation {
         for name in NAMES {
             let Some(value) = header.entry(name) else { continue };
             let same = match (value.get("mean"), value.get("std")) {
-                (Some(mean), Some(std)) => Normalisation::of(name, mean, std, channels)? == normalisation,
+                (Some(mean), Some(std)) => {
+                    Normalisation::of(name, mean, std, channels, wrong)? == normalisation
+                }
                 // A flag says nothing that can be compared.
                 _ => *value == Value::Bool(false),
             };
@@ -55,7 +57,11 @@ impl Normalisation {
     }
 
     /// Refuses a deviation that no data set has, by its channel: all weights of the first layer would be lost beside what it makes of them.
-    fn check_std(name: &str, value: &Value) -> Result<(), ModelError> {
+    fn check_std(
+        name: &str,
+        value: &Value,
+        wrong: fn(&str, &Value, &str) -> ModelError,
+    ) -> Result<(), ModelError> {
         let allowed = format!(
             "{SMALLEST_STD} or more, for pixels scaled to 0..1; a channel that is the same everywhere needs none, 1 will do"
         );
@@ -70,7 +76,14 @@ impl Normalisation {
         }
     }
 
-    fn of(inside: &str, mean: &Value, std: &Value, channels: usize) -> Result<Normalisation, ModelError> {
+    /// Reads two entries; `wrong` makes errors of an entry, the value found and what is allowed.
+    pub(crate) fn of(
+        inside: &str,
+        mean: &Value,
+        std: &Value,
+        channels: usize,
+        wrong: fn(&str, &Value, &str) -> ModelError,
+    ) -> Result<Normalisation, ModelError> {
         let each = |name: &str, value: &Value, allowed: &str, ok: fn(f64) -> bool| {
             let values = match value {
                 Value::Array(values) => values.iter().map(Value::as_f64).collect::<Option<Vec<_>>>(),
@@ -89,14 +102,19 @@ impl Normalisation {
         let mean =
             each("mean", mean, &format!("within 0 to 1, {scaled}"), |mean| (0.0..=1.0).contains(&mean))?;
         let std_name = if inside.is_empty() { "std".to_owned() } else { format!("{inside}.std") };
-        Normalisation::check_std(&std_name, std)?;
+        Normalisation::check_std(&std_name, std, wrong)?;
         let std = each("std", std, &format!("above 0 and finite, {scaled}"), |std| {
             (SMALLEST_STD..f64::from(f32::MAX)).contains(&std)
         })?;
         Ok(Normalisation { mean, std })
     }
 
-    /// What a pixel byte of a channel enters the patch embedding as.
+    /// Pixels scaled to 0..1, and no more.
+    pub fn none(channels: usize) -> Normalisation {
+        Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    /// What a pixel byte of a channel enters the network as.
     pub(crate) fn pixel(&self, channel: usize, byte: u8) -> f32 {
         (f32::from(byte) / 255.0 - self.mean[channel] as f32) / self.std[channel] as f32
     }

@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use std::collections::BTreeMap;
 
 /// Float tensors by name. Reading one takes it out, so that what remains is what nothing reads.
-pub(super) struct Floats(BTreeMap<String, Tensor>);
+pub(crate) struct Floats(BTreeMap<String, Tensor>);
 
 struct Tensor {
     shape: Vec<usize>,
@@ -15,7 +15,7 @@ struct Tensor {
 }
 
 /// Widens or narrows every tensor to float32, exactly.
-pub(super) fn floats(tensors: Tensors<'_>) -> Result<Floats, ModelError> {
+pub(crate) fn floats(tensors: Tensors<'_>) -> Result<Floats, ModelError> {
     let convert = |(name, stored): (String, Stored<'_>)| {
         let values = elements(&name, &stored)?;
         check(&name, &values, "finite", |value| value.is_finite())?;
@@ -54,7 +54,7 @@ fn narrowed(name: &str, index: usize, value: f64) -> Result<f32, ModelError> {
 }
 
 /// Refuses the first element for which `ok` is false.
-pub(super) fn check(
+pub(crate) fn check(
     name: &str,
     values: &[f32],
     expected: &'static str,
@@ -86,6 +86,20 @@ impl Floats {
             return Ok(values);
         }
         Err(wrong_shape(name, &shape, format!("[{length}]")))
+    }
+
+    /// A tensor of `sides` sides, with its shape.
+    pub fn array(
+        &mut self,
+        name: &str,
+        sides: usize,
+        expected: &str,
+    ) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+        let Tensor { shape, values } = self.take(name)?;
+        if shape.len() == sides && !values.is_empty() {
+            return Ok((shape, values));
+        }
+        Err(wrong_shape(name, &shape, expected.to_owned()))
     }
 
     /// One number, or one for each of `length` channels; as many numbers as channels in either case.

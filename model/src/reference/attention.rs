@@ -4,10 +4,9 @@ use super::bits::{Layout, coincidences};
 use super::fire::{FireScratch, Masks, Neurons};
 use super::observer::Observer;
 use crate::mask::MaskBits;
-use crate::network::{Grid, Layer, LayerId, Operation, Windows};
+use crate::network::{Grid, Layer, LayerId, Mask, Operation, Schedule, Windows};
 use crate::run::Configured;
 use crate::spikes::SpikePlane;
-use isa::Neuron;
 
 /// A prepared scores or context layer.
 pub(super) struct Attention {
@@ -18,7 +17,7 @@ pub(super) struct Attention {
     grid_tokens: usize,
     heads: usize,
     fraction: u32,
-    ratio: u8,
+    mask: Mask,
     time_steps: u32,
     layout: Layout,
     /// Raster token of every token of every window.
@@ -60,10 +59,11 @@ impl Attention {
         let of_windows = |value: fn(Windows, Grid, usize, usize) -> usize| -> Vec<usize> {
             (0..count * tokens).map(|n| value(windows, layer.grid, n / tokens, n % tokens)).collect()
         };
+        let schedule = layer.schedule().expect("validated: attention has neurons");
         let (product, heads, fraction, cells) = match &layer.operation {
             Operation::Scores { query, key, heads, bias, fraction } => {
                 let head_size = configured.layer(*query).channels / heads;
-                let times = if layer.neuron == Neuron::TwoPhase { time_steps as i32 } else { 1 };
+                let times = if schedule == Schedule::AfterAll { time_steps as i32 } else { 1 };
                 let of_pair = |n: usize| {
                     let (head, i, j) = (n / tokens / tokens, n / tokens % tokens, n % tokens);
                     times * bias[head * windows.positions() + windows.relative(i, j)]
@@ -85,9 +85,9 @@ impl Attention {
             grid_tokens: layer.grid.tokens(),
             heads,
             fraction,
-            ratio: layer.mask_ratio,
+            mask: layer.mask.clone(),
             time_steps,
-            layout: Layout::new(layer.neuron, cells, time_steps),
+            layout: Layout::new(schedule, cells, time_steps),
             raster: of_windows(|windows, grid, window, inner| windows.token(grid, window, inner)),
             product,
         }
@@ -121,7 +121,14 @@ impl Attention {
             for window in 0..self.count {
                 self.fill_matrix(head, window, planes, &mut scratch.matrix);
                 let first = (window * self.heads + head) * channels;
-                let mut masks = Masks::<M>::new(self.ratio, seed, neurons.layer.0, first..first + channels);
+                let channels_of_window = first..first + channels;
+                let mut masks = Masks::<M>::new(
+                    &self.mask,
+                    seed,
+                    neurons.layer.0,
+                    channels_of_window,
+                    neurons.time_steps,
+                );
                 for query in 0..tokens {
                     self.fill_row(head, window, query, planes, &mut scratch.row);
                     self.drives(head, query, &mut scratch);
@@ -185,7 +192,7 @@ impl Attention {
         self.layout.put_all(row, (0, 1), cells);
     }
 
-    /// `bias + coincidences << F`, summed over all time steps (two_phase) or for each of them (`if`).
+    /// `bias + coincidences << F`, summed over all time steps (two_phase) or for each of them (each step).
     #[inline(always)]
     fn drives(&self, head: usize, query: usize, scratch: &mut Scratch) {
         let Scratch { matrix, row, drives, .. } = scratch;

@@ -1,29 +1,29 @@
 //! Rows of cells regrouped into bit vectors, so that coincidences are counted 64 at a time.
 
-use isa::Neuron;
+use isa::Schedule;
 
 /// How the cells of a row (each T spikes) lie in bit vectors.
 ///
-/// A two-phase neuron needs only the sum over all time steps, so its row is one vector: the cells' bytes as they are. An `if` neuron
+/// A two-phase neuron needs only the sum over all time steps, so its row is one vector: the cells' bytes as they are. A neuron that fires in each step
 /// takes each step on its own, so its row is T vectors of a bit a cell. Several rows lie vector by vector, then row by row, so
 /// that all rows of a vector are neighbours.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub vectors: usize,
     pub words: usize,
-    neuron: Neuron,
+    schedule: Schedule,
     cell_bytes: usize,
 }
 
 impl Layout {
-    pub fn new(neuron: Neuron, cells: usize, time_steps: u32) -> Layout {
+    pub fn new(schedule: Schedule, cells: usize, time_steps: u32) -> Layout {
         let time_steps = time_steps as usize;
         let cell_bytes = time_steps.div_ceil(8);
-        let (vectors, bits) = match neuron {
-            Neuron::TwoPhase => (1, 8 * cells * cell_bytes),
-            Neuron::If => (time_steps, cells),
+        let (vectors, bits) = match schedule {
+            Schedule::AfterAll => (1, 8 * cells * cell_bytes),
+            Schedule::EachStep => (time_steps, cells),
         };
-        Layout { vectors, words: bits.div_ceil(64), neuron, cell_bytes }
+        Layout { vectors, words: bits.div_ceil(64), schedule, cell_bytes }
     }
 
     /// Words of a row.
@@ -40,15 +40,15 @@ impl Layout {
     /// Adds cell `at` to a row, one of `rows` in `bits`. Its place must be empty.
     #[inline(always)]
     pub fn put(&self, bits: &mut [u64], (row, rows): (usize, usize), at: usize, cell: &[u8]) {
-        match self.neuron {
-            Neuron::TwoPhase => {
+        match self.schedule {
+            Schedule::AfterAll => {
                 let row = &mut bits[row * self.words..][..self.words];
                 for (i, &byte) in cell.iter().enumerate() {
                     let position = at * self.cell_bytes + i;
                     row[position / 8] |= u64::from(byte) << (position % 8 * 8);
                 }
             }
-            Neuron::If => {
+            Schedule::EachStep => {
                 for (i, &byte) in cell.iter().enumerate() {
                     for t in set_bits(byte.into()) {
                         bits[((8 * i + t) * rows + row) * self.words + at / 64] |= 1 << (at % 64);
@@ -61,7 +61,7 @@ impl Layout {
     /// Fills a row with neighbouring cells. It must be empty.
     #[inline(always)]
     pub fn put_all(&self, bits: &mut [u64], (row, rows): (usize, usize), cells: &[u8]) {
-        if self.neuron == Neuron::TwoPhase {
+        if self.schedule == Schedule::AfterAll {
             let row = &mut bits[row * self.words..][..self.words];
             let (whole, rest) = cells.as_chunks();
             row.iter_mut().zip(whole).for_each(|(word, &bytes)| *word = u64::from_le_bytes(bytes));
@@ -158,8 +158,8 @@ mod tests {
                         .for_each(|t| cell[t / 8] |= 1 << (t % 8));
                 }
             }
-            for neuron in [Neuron::TwoPhase, Neuron::If] {
-                let layout = Layout::new(neuron, 75, time_steps);
+            for schedule in [Schedule::AfterAll, Schedule::EachStep] {
+                let layout = Layout::new(schedule, 75, time_steps);
                 let mut bits = vec![0; 2 * layout.size()];
                 // One row at once, one cell by cell.
                 layout.put_all(&mut bits, (0, 2), &cells[0].concat());
@@ -167,16 +167,16 @@ mod tests {
                 for row in 0..2 {
                     for c in 0..75 {
                         for t in 0..time_steps as usize {
-                            let (vector, bit) = match neuron {
-                                Neuron::TwoPhase => (0, 8 * c * bytes + t),
-                                Neuron::If => (t, c),
+                            let (vector, bit) = match schedule {
+                                Schedule::AfterAll => (0, 8 * c * bytes + t),
+                                Schedule::EachStep => (t, c),
                             };
                             let words = &layout.vector(&bits, 2, vector)[row * layout.words..];
                             let found = words[bit / 64] >> (bit % 64) & 1 == 1;
                             assert_eq!(
                                 found,
                                 spike(row, c, t),
-                                "{neuron:?}, T {time_steps}, cell {c}, step {t}"
+                                "{schedule:?}, T {time_steps}, cell {c}, step {t}"
                             );
                         }
                     }

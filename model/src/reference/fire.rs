@@ -2,14 +2,13 @@
 
 use super::observer::Observer;
 use crate::mask::MaskBits;
-use crate::network::{Layer, LayerId, Operation};
+use crate::network::{Layer, LayerId, Mask, Neuron, Operation, Reset, Schedule};
 use crate::run::Slots;
-use isa::Neuron;
 use std::ops::Range;
 
 /// Thresholds and time slots of one layer.
 pub(super) struct Neurons {
-    pub mode: Neuron,
+    kind: Neuron,
     pub time_steps: usize,
     pub layer: LayerId,
     slots: Slots,
@@ -40,15 +39,19 @@ const ROUND: f64 = (1u64 << 52) as f64;
 
 impl Neurons {
     /// Thresholds of a scores layer, one a head, are repeated for all keys of the head.
+    ///
+    /// # Panics
+    /// If the layer is the readout.
     pub fn new(layer_id: LayerId, layer: &Layer, slots: &Slots, time_steps: u32) -> Neurons {
         let repeat = if let Operation::Scores { .. } = layer.operation { layer.channels } else { 1 };
         let spread = |values: &[i32]| values.iter().flat_map(|&v| std::iter::repeat_n(v, repeat)).collect();
         let (theta, v0) = (spread(&layer.theta), spread(&layer.v0));
-        Neurons { layer: layer_id, ..Neurons::with_thresholds(layer.neuron, slots, time_steps, theta, v0) }
+        let kind = layer.neuron.expect("validated: all but the readout have neurons");
+        Neurons { layer: layer_id, ..Neurons::with_thresholds(kind, slots, time_steps, theta, v0) }
     }
 
     fn with_thresholds(
-        mode: Neuron,
+        kind: Neuron,
         slots: &Slots,
         time_steps: u32,
         theta: Vec<i32>,
@@ -68,7 +71,7 @@ impl Neurons {
         let start = v0.iter().zip(&inverse).map(|(&v0, inverse)| (f64::from(v0) + 0.5) * inverse - 0.5);
         let start = start.collect();
         Neurons {
-            mode,
+            kind,
             time_steps,
             layer: LayerId(0),
             slots: slots.clone(),
@@ -82,7 +85,7 @@ impl Neurons {
 
     /// Fires the neurons `first..` of one token into `row`, one cell a neuron, which must be empty.
     ///
-    /// `drives` holds the sum over all time steps of each neuron (two_phase), or T rows of one drive a neuron (`if`).
+    /// `drives` holds the sum over all time steps of each neuron (two_phase), or T rows of one drive a neuron (each step).
     #[inline(always)]
     pub fn fire(
         &self,
@@ -94,16 +97,25 @@ impl Neurons {
         observer: &mut impl Observer,
     ) {
         let theta = &self.theta[first..];
-        match self.mode {
-            Neuron::TwoPhase => {
+        match self.kind.schedule {
+            Schedule::AfterAll => {
                 self.two_phase(first, index, drives, row, &mut scratch.counts);
                 let membranes = self.v0[first..].iter().zip(drives).map(|(v0, drive)| v0 + drive);
                 for ((v, &theta), &count) in membranes.zip(theta).zip(&scratch.counts) {
                     observer.membrane(self.layer, v - i32::from(count) * theta, theta);
                 }
             }
-            Neuron::If => {
-                self.integrate_and_fire(first, drives, row, &mut scratch.membranes);
+            Schedule::EachStep => {
+                match self.kind.reset {
+                    Reset::Subtract => {
+                        self.integrate_and_fire(first, drives, row, &mut scratch.membranes, |u, theta| {
+                            u - theta
+                        });
+                    }
+                    Reset::Zero => {
+                        self.integrate_and_fire(first, drives, row, &mut scratch.membranes, |_, _| 0)
+                    }
+                }
                 for (&v, &theta) in scratch.membranes.iter().zip(theta) {
                     observer.membrane(self.layer, v, theta);
                 }
@@ -172,9 +184,16 @@ impl Neurons {
         &self.by_count[rotation * (self.time_steps + 1)..][..self.time_steps + 1]
     }
 
-    /// `u = v + drive(t); s = (u >= theta); v = u - s * theta`.
+    /// `u = v + drive(t); s = (u >= theta); v = u`, or what `reset` leaves of `u` after a spike.
     #[inline(always)]
-    fn integrate_and_fire(&self, first: usize, drives: &[i32], row: &mut [u8], membranes: &mut [i32]) {
+    fn integrate_and_fire(
+        &self,
+        first: usize,
+        drives: &[i32],
+        row: &mut [u8],
+        membranes: &mut [i32],
+        reset: impl Fn(i32, i32) -> i32,
+    ) {
         let neurons = drives.len() / self.time_steps;
         let cell_bytes = self.time_steps.div_ceil(8);
         let (membranes, theta) = (&mut membranes[..neurons], &self.theta[first..][..neurons]);
@@ -183,7 +202,7 @@ impl Neurons {
             let step = |(cell, (v, (&theta, drive))): (&mut u8, (&mut i32, (&i32, &i32)))| {
                 let u = *v + drive;
                 let spike = u >= theta;
-                *v = if spike { u - theta } else { u };
+                *v = if spike { reset(u, theta) } else { u };
                 *cell |= u8::from(spike) << (t % 8);
             };
             let neurons = membranes.iter_mut().zip(theta.iter().zip(drives));
@@ -199,30 +218,51 @@ impl Neurons {
 }
 
 /// The masks of neighbouring neurons; none for a ratio of 0, whose draws change nothing.
-pub(super) struct Masks<M> {
-    ratio: u8,
-    neurons: Vec<M>,
+pub(super) enum Masks<M> {
+    None,
+    /// The registers run on from token to token.
+    Running {
+        ratio: u8,
+        neurons: Vec<M>,
+    },
+    /// The same cells for all tokens: what is left of a row that spikes in every slot.
+    Shared(Vec<u8>),
 }
 
 impl<M: MaskBits> Masks<M> {
-    pub fn new(ratio: u8, seed: u32, layer: usize, channels: Range<usize>) -> Masks<M> {
-        let channels = if ratio == 0 { 0..0 } else { channels };
-        Masks { ratio, neurons: channels.map(|channel| M::new(seed, layer, channel)).collect() }
+    pub fn new(mask: &Mask, seed: u32, layer: usize, channels: Range<usize>, time_steps: usize) -> Masks<M> {
+        if mask.ratio == 0 {
+            return Masks::None;
+        }
+        let cells = channels.len() * time_steps.div_ceil(8);
+        let neurons = channels.map(|channel| M::new(seed, layer, channel)).collect();
+        let mut running = Masks::Running { ratio: mask.ratio, neurons };
+        if !mask.shared {
+            return running;
+        }
+        let mut kept = vec![0xff; cells];
+        running.apply(&mut kept, time_steps);
+        Masks::Shared(kept)
     }
 
     /// Drops spikes of one token, one cell a neuron.
     #[inline(always)]
     fn apply(&mut self, row: &mut [u8], time_steps: usize) {
+        let (ratio, neurons) = match self {
+            Masks::None => return,
+            Masks::Shared(kept) => {
+                row.iter_mut().zip(&*kept).for_each(|(cell, kept)| *cell &= kept);
+                return;
+            }
+            Masks::Running { ratio, neurons } => (*ratio, neurons),
+        };
         let cell_bytes = time_steps.div_ceil(8);
-        if self.neurons.is_empty() {
-            return;
-        }
         for t in 0..time_steps {
             let draw = |(neuron, cell): (&mut M, &mut u8)| {
-                let dropped = neuron.draw() < self.ratio;
+                let dropped = neuron.draw() < ratio;
                 *cell &= !(u8::from(dropped) << (t % 8));
             };
-            let (neurons, cells) = (self.neurons.iter_mut(), row[t / 8..].iter_mut());
+            let (neurons, cells) = (neurons.iter_mut(), row[t / 8..].iter_mut());
             // Neighbouring bytes are a vector.
             if cell_bytes == 1 {
                 neurons.zip(cells).for_each(draw);
@@ -239,7 +279,7 @@ mod tests {
     use crate::network::SlotOrder;
 
     fn neurons(
-        mode: Neuron,
+        kind: Neuron,
         order: &SlotOrder,
         rotate: u32,
         time_steps: u32,
@@ -247,7 +287,7 @@ mod tests {
         v0: i32,
     ) -> Neurons {
         let slots = Slots { order: order.permutation(time_steps).unwrap(), rotate: rotate % time_steps };
-        Neurons::with_thresholds(mode, &slots, time_steps, vec![theta], vec![v0])
+        Neurons::with_thresholds(kind, &slots, time_steps, vec![theta], vec![v0])
     }
 
     /// The spikes of one neuron.
@@ -260,7 +300,7 @@ mod tests {
     #[test]
     fn two_phase_counts_are_clip_floor_shift() {
         for (time_steps, theta) in [(1, 1), (4, 6), (8, 7), (8, 100), (40, 9), (64, 5), (256, 3)] {
-            let neurons = neurons(Neuron::TwoPhase, &SlotOrder::Spread, 3, time_steps, theta, theta / 2);
+            let neurons = neurons(Neuron::TWO_PHASE, &SlotOrder::Spread, 3, time_steps, theta, theta / 2);
             for sum in -3 * theta..theta * (time_steps as i32 + 3) {
                 let count: u32 = fire(&neurons, 5, &[sum]).iter().map(|byte| byte.count_ones()).sum();
                 // QCFS with x = sum / T, lambda = theta, L = T: clip(floor(x * L / lambda + 1/2), 0, L).
@@ -275,7 +315,7 @@ mod tests {
     fn large_membranes_are_divided_exactly() {
         for theta in [1, 3, 1000, 1_048_575, 8_388_607, 0x3fff_ffff, i32::MAX] {
             for v0 in [0, 1, theta / 2, -theta / 3, i32::MAX, i32::MIN] {
-                let neurons = neurons(Neuron::TwoPhase, &SlotOrder::Identity, 0, 256, theta, v0);
+                let neurons = neurons(Neuron::TWO_PHASE, &SlotOrder::Identity, 0, 256, theta, v0);
                 for multiple in -1..258 {
                     for offset in [-1, 0, 1] {
                         let v = multiple * i64::from(theta) + offset;
@@ -295,7 +335,7 @@ mod tests {
     fn threshold_steps_fire_into_rotated_slots() {
         for time_steps in [5, 12, 64, 70] {
             let order = SlotOrder::Explicit((0..time_steps).rev().collect());
-            let neurons = neurons(Neuron::TwoPhase, &order, 3, time_steps, 10, 5);
+            let neurons = neurons(Neuron::TWO_PHASE, &order, 3, time_steps, 10, 5);
             for index in 0..20 {
                 let row = fire(&neurons, index, &[25]);
                 let set: Vec<usize> =
@@ -310,8 +350,15 @@ mod tests {
 
     #[test]
     fn if_neurons_keep_what_is_left_over() {
-        let neurons = neurons(Neuron::If, &SlotOrder::Identity, 0, 6, 10, 5);
+        let neurons = neurons(Neuron::IF, &SlotOrder::Identity, 0, 6, 10, 5);
         // u = 9, 10, 25, -15, -6, 6
         assert_eq!(fire(&neurons, 0, &[4, 1, 25, -30, 9, 12]), [0b000110]);
+    }
+
+    #[test]
+    fn neurons_with_hard_reset_start_again_from_zero() {
+        let neurons = neurons(Neuron::OR, &SlotOrder::Identity, 0, 6, 10, 5);
+        // u = 9, 10, 9, 34, -3, 7
+        assert_eq!(fire(&neurons, 0, &[4, 1, 9, 25, -3, 10]), [0b001010]);
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
-use model::network::{Operation, Walk};
+use model::network::{Operation, Source, Taps, Term, Walk, Weights};
 use model::{Checkpoint, Configured, Executor, Layer, LayerId, SpikePlane, Trace};
 use ndarray::Array2;
 
@@ -145,48 +145,56 @@ impl Pair<'_> {
 
     fn drive(&self, layer: &Layer) -> Drive {
         match &layer.operation {
-            Operation::Analog { patch, .. } => {
-                let shape = self.configured.image;
-                let size = patch.kernel * patch.kernel;
-                let pixel = |(n, i): (usize, usize)| {
-                    let (row, column) = (n / layer.grid.columns, n % layer.grid.columns);
-                    let (y, x) = (i % size / patch.kernel, i % patch.kernel);
-                    let y = i / size * shape.height + row * patch.stride + y;
-                    f64::from(self.image[y * shape.width + column * patch.stride + x])
-                };
-                let x = Array2::from_shape_fn((layer.grid.tokens(), size * shape.channels), pixel);
-                let input = &self.checkpoint.input;
-                let seen = Array2::from_shape_fn(x.raw_dim(), |(n, i)| {
-                    (x[(n, i)] / 255.0 - input.mean[i / size]) / input.std[i / size]
-                });
-                // A weight is rounded for a pixel of 1, not for the largest.
-                self.linear_drive(&layer.name, &x, &seen)
-            }
-            Operation::Dense { input, gather, .. } => {
-                let (x, units) = self.input(*input);
-                let channels = x.ncols();
-                let row = |n| gather.tokens(layer.grid, n).collect::<Vec<_>>();
-                let inputs = row(0).len() * channels;
-                let gathered = |(n, i): (usize, usize)| x[(row(n)[i / channels], i % channels)];
-                let x = Array2::from_shape_fn((layer.grid.tokens(), inputs), gathered);
-                let seen = Array2::from_shape_fn(x.raw_dim(), |(n, i)| x[(n, i)] * units[i % channels]);
-                self.linear_drive(&layer.name, &x, &seen)
-            }
-            Operation::Shortcut { inputs, .. } => {
-                let norm = &self.norm(&layer.name).norm;
-                let inputs: Vec<_> = inputs.iter().map(|&id| self.input(id)).collect();
-                let total = |planes: Vec<Array2<f64>>| planes.into_iter().reduce(|a, b| a + b).unwrap();
-                let weighted = inputs
-                    .iter()
-                    .map(|(x, units)| Array2::from_shape_fn(x.raw_dim(), |(n, c)| x[(n, c)] * units[c]));
-                let mut value = total(weighted.collect());
-                value.indexed_iter_mut().for_each(|((_, c), y)| *y = *y * norm.gain[c] + norm.offset[c]);
-                Drive { value, inputs: total(inputs.into_iter().map(|(x, _)| x).collect()) }
-            }
+            Operation::Linear { terms, .. } => match &terms[..] {
+                [Term { source: Source::Image, taps, .. }] => self.patches(layer, *taps),
+                [Term { source: Source::Plane(input), taps, weights: Weights::Dense(_), .. }] => {
+                    let (x, units) = self.input(*input);
+                    let source = self.configured.layer(*input).grid;
+                    let (channels, count) = (x.ncols(), taps.count());
+                    let row =
+                        |n| taps.positions(source, layer.grid, n).map(Option::unwrap).collect::<Vec<_>>();
+                    let gathered = |(n, i): (usize, usize)| x[(row(n)[i / channels], i % channels)];
+                    let x = Array2::from_shape_fn((layer.grid.tokens(), count * channels), gathered);
+                    let seen = Array2::from_shape_fn(x.raw_dim(), |(n, i)| x[(n, i)] * units[i % channels]);
+                    self.linear_drive(&layer.name, &x, &seen)
+                }
+                terms => self.stream(layer, terms),
+            },
             Operation::Scores { query, key, heads, .. } => self.scores(layer, *query, *key, *heads),
             Operation::Context { scores, value, heads, .. } => self.context(layer, *scores, *value, *heads),
-            Operation::Readout { .. } => unreachable!("the readout has no plane"),
         }
+    }
+
+    /// The drive of the patch embedding, whose inputs are channel by channel in the checkpoint.
+    fn patches(&self, layer: &Layer, taps: Taps) -> Drive {
+        let (shape, size) = (self.configured.image, taps.count());
+        let pixel = |(n, i): (usize, usize)| {
+            let at = taps.positions(shape.grid(), layer.grid, n).nth(i % size).flatten().unwrap();
+            f64::from(self.image[i / size * shape.grid().tokens() + at])
+        };
+        let x = Array2::from_shape_fn((layer.grid.tokens(), size * shape.channels), pixel);
+        let input = &self.checkpoint.input;
+        let seen = Array2::from_shape_fn(x.raw_dim(), |(n, i)| {
+            (x[(n, i)] / 255.0 - input.mean[i / size]) / input.std[i / size]
+        });
+        // A weight is rounded for a pixel of 1, not for the largest.
+        self.linear_drive(&layer.name, &x, &seen)
+    }
+
+    /// The drive of a norm of the residual stream: a diagonal term for each of its planes.
+    fn stream(&self, layer: &Layer, terms: &[Term]) -> Drive {
+        let norm = &self.norm(&layer.name).norm;
+        let source = |term: &Term| match term.source {
+            Source::Plane(id) => self.input(id),
+            Source::Image => panic!("`{}` reads planes", layer.name),
+        };
+        let inputs: Vec<_> = terms.iter().map(source).collect();
+        let total = |planes: Vec<Array2<f64>>| planes.into_iter().reduce(|a, b| a + b).unwrap();
+        let weighted =
+            inputs.iter().map(|(x, units)| Array2::from_shape_fn(x.raw_dim(), |(n, c)| x[(n, c)] * units[c]));
+        let mut value = total(weighted.collect());
+        value.indexed_iter_mut().for_each(|((_, c), y)| *y = *y * norm.gain[c] + norm.offset[c]);
+        Drive { value, inputs: total(inputs.into_iter().map(|(x, _)| x).collect()) }
     }
 
     /// The drive of a linear layer from what its inputs, `x` in units of rounding, stand for.

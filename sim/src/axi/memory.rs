@@ -107,8 +107,8 @@ impl Spread {
     }
 }
 
-/// Bursts whose addresses are kept.
-const LATEST: usize = 3;
+/// Bursts whose addresses are kept: a core that takes one a cycle has taken four more by the time it has stopped for an error.
+const LATEST: usize = 5;
 
 fn note(latest: &mut VecDeque<u64>, address: u64) {
     latest.push_front(address);
@@ -201,7 +201,7 @@ impl AxiMemory {
         (self.beats_read, self.beats_written)
     }
 
-    /// Bus addresses of the latest bursts read and of those written, the last one first, three at most.
+    /// Bus addresses of the latest bursts read and of those written, the last one first, five at most.
     pub fn latest_bursts(&self) -> (&VecDeque<u64>, &VecDeque<u64>) {
         (&self.latest_read, &self.latest_written)
     }

@@ -7,21 +7,24 @@
 mod check;
 mod layer;
 mod neuron;
+mod walk;
 
 use driver::link::{Link, LinkError, window_range};
 use isa::registers::{self, control, status};
-use isa::{CoreConfig, Descriptor, ErrorCode, MAX_COUNT, descriptor};
+use isa::{CoreConfig, Descriptor, ErrorCode, MAX_COUNT, Pass, descriptor};
 use std::time::Duration;
 
 /// Bus address of the memory window.
 const MEMORY_BASE: u64 = 0x4000_0000;
 
-/// Whether a core of these sizes accepts a descriptor before its layer starts.
+/// Whether a core of these sizes accepts a descriptor and its passes before the layer starts.
 ///
 /// # Errors
-/// The code that it is refused with; where several things are wrong, any of theirs.
-pub fn accepts(descriptor: &Descriptor, config: &CoreConfig) -> Result<(), ErrorCode> {
-    check::descriptor(descriptor, config).map(drop).map_err(|stop| stop.code)
+/// The code that they are refused with; where several things are wrong, any of theirs.
+pub fn accepts(descriptor: &Descriptor, passes: &[Pass], config: &CoreConfig) -> Result<(), ErrorCode> {
+    let checked = check::descriptor(descriptor, config)
+        .and_then(|op| passes.iter().try_for_each(|pass| check::pass(pass, descriptor, op, config)));
+    checked.map_err(|stop| stop.code)
 }
 
 /// A core in software, with its memory.
@@ -88,11 +91,23 @@ impl Memory {
         Ok(&self.bytes[range])
     }
 
+    fn words<const N: usize>(&self, offset: u64) -> Result<[u64; N], Stop> {
+        let mut words = [0; N];
+        let bytes = self.read(offset, 8 * N)?;
+        words.iter_mut().zip(bytes.chunks_exact(8)).for_each(|(place, bytes)| *place = word(bytes));
+        Ok(words)
+    }
+
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Stop> {
         let range = self.range(offset, data.len(), ErrorCode::WriteError)?;
         self.bytes[range].copy_from_slice(data);
         Ok(())
     }
+}
+
+/// The little-endian word of eight bytes.
+fn word(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes.try_into().unwrap_or_default())
 }
 
 impl SoftCore {
@@ -115,13 +130,14 @@ impl SoftCore {
         self.registers.done = false;
         self.registers.layers_completed = 0;
         if !(1..=MAX_COUNT).contains(&descriptor_count)
-            || !descriptor_base.is_multiple_of(descriptor::BYTES as u32)
+            || !descriptor_base.is_multiple_of(descriptor::ALIGNMENT as u32)
         {
             self.registers.stop = Some((Stop::because(ErrorCode::BadRun), 0));
             return;
         }
         for index in 0..descriptor_count {
-            if let Err(stop) = self.run_layer(u64::from(descriptor_base) + u64::from(index) * 256) {
+            let at = u64::from(descriptor_base) + u64::from(index) * descriptor::BYTES as u64;
+            if let Err(stop) = self.run_layer(at) {
                 self.registers.stop = Some((stop, index));
                 return;
             }
@@ -131,13 +147,21 @@ impl SoftCore {
     }
 
     fn run_layer(&mut self, at: u64) -> Result<(), Stop> {
-        let mut words = [0; descriptor::WORDS];
-        for (word, bytes) in words.iter_mut().zip(self.memory.read(at, descriptor::BYTES)?.chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-        }
+        let words: [u64; descriptor::WORDS] = self.memory.words(at)?;
         let descriptor = Descriptor::from_words(&words);
         let op = check::descriptor(&descriptor, &self.config)?;
-        layer::run(&descriptor, op, self.config.lanes as usize, &mut self.memory, &mut self.counters)
+        let record = u64::from(descriptor.pass_words) * 8;
+        let mut passes = Vec::with_capacity(descriptor.passes as usize);
+        for number in 0..u64::from(descriptor.passes) {
+            let bytes =
+                self.memory.read(u64::from(descriptor.pass_base) + number * record, record as usize)?;
+            let words: Vec<u64> = bytes.chunks_exact(8).map(word).collect();
+            let pass = Pass::from_words(&words);
+            check::pass(&pass, &descriptor, op, &self.config)?;
+            passes.push(pass);
+        }
+        let lanes = self.config.lanes as usize;
+        layer::run(&descriptor, op, &passes, lanes, &mut self.memory, &mut self.counters)
     }
 
     fn control(&mut self, bits: u32) {
@@ -167,13 +191,14 @@ impl SoftCore {
 impl Link for SoftCore {
     fn read_register(&mut self, offset: u32) -> Result<u32, LinkError> {
         let r = &self.registers;
-        let [config0, config1, config2] = self.config.registers();
+        let [config0, config1, config2, config3] = self.config.registers();
         Ok(match offset {
             registers::IDENTITY => isa::IDENTITY,
             registers::VERSION => isa::VERSION,
             registers::CONFIG0 => config0,
             registers::CONFIG1 => config1,
             registers::CONFIG2 => config2,
+            registers::CONFIG3 => config3,
             registers::STATUS => self.status(),
             registers::ERROR => r.stop.map_or(0, |(stop, _)| stop.code as u32),
             registers::ERROR_DESCRIPTOR => r.stop.map_or(0, |(_, index)| index),

@@ -1,7 +1,7 @@
 //! One lane's neuron: parameters, threshold steps, slots and mask.
 
 use isa::layout::{PARAMETER_ROWS, flag, parameter_row};
-use isa::{Descriptor, Neuron, mask};
+use isa::{Descriptor, Schedule, mask};
 
 /// The parameters of one lane and the state of its LFSR.
 pub struct Lane {
@@ -11,6 +11,7 @@ pub struct Lane {
     pub flags: u16,
     theta: i64,
     v0: i64,
+    seed: u32,
     lfsr: u32,
 }
 
@@ -29,6 +30,7 @@ impl Lane {
                 bias: i64::from(word(parameter_row::BIAS_LOW, parameter_row::BIAS_HIGH, lane) as i32),
                 theta: i64::from(word(parameter_row::THETA_LOW, parameter_row::THETA_HIGH, lane) as i32),
                 v0: i64::from(word(parameter_row::V0_LOW, parameter_row::V0_HIGH, lane) as i32),
+                seed: word(parameter_row::SEED_LOW, parameter_row::SEED_HIGH, lane),
                 lfsr: word(parameter_row::SEED_LOW, parameter_row::SEED_HIGH, lane),
                 flags: half_word(parameter_row::FLAGS, lane),
             })
@@ -49,66 +51,51 @@ impl Lane {
         self.lfsr & 0xff
     }
 
-    /// The transmitted spikes of one token, slot `t` in bit `t`. `start` is what the accumulator starts from, `drives` what the
-    /// inputs add in each time step, `index` the token's index for the rotation; a neuron that is not `connected` never fires.
-    pub fn spikes(
-        &mut self,
-        d: &Descriptor,
-        start: i64,
-        drives: &Drives<'_>,
-        index: u32,
-        connected: bool,
-    ) -> u64 {
-        let steps = d.time_steps as usize;
-        let mut fired = 0u64;
-        let mut step = |v: &mut i64, k: usize| {
-            if *v >= self.theta {
-                *v -= self.theta;
-                fired |= 1 << k;
-            }
-        };
-        let mut slots = 0u64;
-        if d.neuron == Neuron::If as u32 {
-            let mut v = self.v0;
-            for t in 0..steps {
-                v += start + drives.at(t);
-                step(&mut v, t);
-            }
-            slots = fired;
+    /// The transmitted spikes of one token, slot `t` in bit `t`. `sums` are its accumulators: one, or (each step) one a time step. `index` is the
+    /// token's index for the rotation; a neuron that is not `connected` never fires.
+    pub fn spikes(&mut self, d: &Descriptor, sums: &[i64], index: u32, connected: bool) -> u64 {
+        let fired = if d.schedule == Schedule::EachStep as u32 {
+            self.fired_each_step(d, sums)
         } else {
-            let mut v = match drives {
-                Drives::Constant(x) => self.v0 + d.time_steps as i64 * (start + x),
-                Drives::Each(each) => start + each.iter().sum::<i64>(),
-            };
-            for k in 0..steps {
-                step(&mut v, k);
-            }
-            for slot in 0..d.time_steps {
-                let unrotated = (slot + d.time_steps - d.rotate * index % d.time_steps) % d.time_steps;
-                slots |= (fired >> d.rank[unrotated as usize] & 1) << slot;
-            }
+            self.fired_after_all(d, sums[0], index)
+        };
+        if d.mask_shared == 1 {
+            self.lfsr = self.seed;
         }
         let mut kept = 0;
-        for slot in 0..steps {
+        for slot in 0..d.time_steps {
             kept |= u64::from(self.draw() >= d.mask_ratio) << slot;
         }
-        if connected && self.flags & flag::VALID != 0 { slots & kept } else { 0 }
+        if connected && self.flags & flag::VALID != 0 { fired & kept } else { 0 }
     }
-}
 
-/// What the inputs add to one lane's neuron for one token.
-pub enum Drives<'a> {
-    /// The same in every time step.
-    Constant(i64),
-    /// One a time step.
-    Each(&'a [i64]),
-}
-
-impl Drives<'_> {
-    fn at(&self, t: usize) -> i64 {
-        match self {
-            Drives::Constant(x) => *x,
-            Drives::Each(each) => each[t],
+    fn fired_each_step(&self, d: &Descriptor, sums: &[i64]) -> u64 {
+        let mut v = self.v0;
+        let mut fired = 0;
+        for (t, sum) in sums.iter().enumerate() {
+            v += sum;
+            if v >= self.theta {
+                v = if d.hard_reset == 1 { 0 } else { v - self.theta };
+                fired |= 1 << t;
+            }
         }
+        fired
+    }
+
+    fn fired_after_all(&self, d: &Descriptor, sum: i64, index: u32) -> u64 {
+        let steps = d.time_steps;
+        let mut v = if d.bytes == 1 { self.v0 + i64::from(steps) * sum } else { sum };
+        let mut fired = 0u64;
+        for k in 0..steps {
+            if v >= self.theta {
+                v -= self.theta;
+                fired |= 1 << k;
+            }
+        }
+        let turned = (u64::from(d.rotate) * u64::from(index) % u64::from(steps)) as u32;
+        (0..steps).fold(0, |slots, slot| {
+            let rank = d.rank[((slot + steps - turned) % steps) as usize];
+            slots | (fired.checked_shr(rank.into()).unwrap_or(0) & 1) << slot
+        })
     }
 }

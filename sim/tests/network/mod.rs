@@ -1,9 +1,11 @@
-//! Small random networks with every operation, from a seed.
+//! Small random networks with every operation, from a seed: transformers here, [convolutions](conv) beside.
 
-use isa::Neuron;
+#[allow(dead_code, reason = "not every test that has these networks runs convolutions")]
+pub mod conv;
+
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, SlotOrder, Walk, Weights,
-    Windows,
+    Grid, ImageShape, Layer, LayerId, Mask, Network, Neuron, Operation, SlotOrder, Source, Taps, Term, Walk,
+    Weights, Windows,
 };
 
 /// SplitMix64: enough randomness for weights and images.
@@ -52,7 +54,7 @@ impl Shape {
             heads: random.range(1, 3) as usize,
             head_size: random.range(1, 18) as usize,
             masked: random.range(0, 1) == 1,
-            neuron: random.pick(&[None, Some(Neuron::If), Some(Neuron::TwoPhase)]),
+            neuron: random.pick(&[None, Some(Neuron::IF), Some(Neuron::TWO_PHASE)]),
         }
     }
 }
@@ -66,7 +68,6 @@ pub fn random(seed: u64) -> (Network, Vec<u8>) {
 
 pub fn with_shape(random: &mut Random, shape: Shape) -> (Network, Vec<u8>) {
     let image_channels = random.range(1, 3) as usize;
-    let patch = Patch { kernel: 3, stride: 2, padding: 1 };
     let image =
         ImageShape { height: 2 * shape.grid.rows, width: 2 * shape.grid.columns, channels: image_channels };
     let channels = shape.heads * shape.head_size;
@@ -75,19 +76,19 @@ pub fn with_shape(random: &mut Random, shape: Shape) -> (Network, Vec<u8>) {
     let windows = Walk::Windows(shape.windows);
     let mut b = Builder { random, layers: Vec::new(), shape };
 
-    let embed = b.analog(patch, 9 * image_channels, channels);
+    let embed = b.embed(Taps::square(3, 2, 1), image_channels, channels);
     let norm = b.shortcut(&[embed], channels);
-    let q = b.dense("q", norm, Gather::Token, channels, channels, shape.grid, windows);
-    let k = b.dense("k", norm, Gather::Token, channels, channels, shape.grid, windows);
-    let v = b.dense("v", norm, Gather::Token, channels, channels, shape.grid, windows);
+    let q = b.dense("q", norm, channels, channels, windows);
+    let k = b.dense("k", norm, channels, channels, windows);
+    let v = b.dense("v", norm, channels, channels, windows);
     let scores = b.scores(q, k);
     let context = b.context(scores, v, channels);
-    let proj = b.dense("proj", context, Gather::Token, channels, channels, shape.grid, Walk::Raster);
+    let proj = b.dense("proj", context, channels, channels, Walk::Raster);
     let norm = b.shortcut(&[embed, proj], channels);
-    let fc1 = b.dense("fc1", norm, Gather::Token, channels, hidden, shape.grid, Walk::Raster);
-    let fc2 = b.dense("fc2", fc1, Gather::Token, hidden, channels, shape.grid, Walk::Raster);
+    let fc1 = b.dense("fc1", norm, channels, hidden, Walk::Raster);
+    let fc2 = b.dense("fc2", fc1, hidden, channels, Walk::Raster);
     let norm = b.shortcut(&[embed, proj, fc2], channels);
-    let merge = b.dense("merge", norm, Gather::Merge, 4 * channels, channels + 3, half, Walk::Raster);
+    let merge = b.merge(norm, channels, channels + 3, half);
     let classes = b.random.range(1, 20) as usize;
     b.readout(merge, channels + 3, classes, half);
 
@@ -104,28 +105,31 @@ struct Builder<'a> {
     shape: Shape,
 }
 
-impl Builder<'_> {
-    /// Weights of a matrix that one neuron in four has at their ends; those of pixels stay small, so that sums fit 24 bits.
-    fn weights(&mut self, outputs: usize, inputs: usize) -> Weights {
-        let data = (0..outputs).flat_map(|_| {
-            let extreme = self.random.range(0, 3) == 0;
+impl Random {
+    /// Rows of weights of which one in four has the ends of the range.
+    fn weights(&mut self, outputs: usize, inputs: usize) -> Vec<i8> {
+        let row = |random: &mut Random| {
+            let extreme = random.range(0, 3) == 0;
             let weight = |random: &mut Random| match extreme {
                 true => random.pick(&[i8::MIN, -127, 0, 127]),
                 false => random.range(-40, 60) as i8,
             };
-            (0..inputs).map(|_| weight(self.random)).collect::<Vec<_>>()
-        });
-        Weights { outputs, inputs, data: data.collect() }
+            (0..inputs).map(|_| weight(random)).collect::<Vec<_>>()
+        };
+        (0..outputs).flat_map(|_| row(self)).collect()
     }
 
+    /// Weights of pixels, which stay small so that sums fit 24 bits.
     fn small_weights(&mut self, count: usize) -> Vec<i8> {
-        (0..count).map(|_| self.random.range(-40, 60) as i8).collect()
+        (0..count).map(|_| self.range(-40, 60) as i8).collect()
     }
 
     fn bias(&mut self, count: usize, span: i64) -> Vec<i32> {
-        (0..count).map(|_| self.random.range(-span, span) as i32).collect()
+        (0..count).map(|_| self.range(-span, span) as i32).collect()
     }
+}
 
+impl Builder<'_> {
     fn push(
         &mut self,
         name: &str,
@@ -137,58 +141,47 @@ impl Builder<'_> {
     ) -> LayerId {
         let (count, scale) = theta;
         let theta: Vec<i32> = (0..count).map(|_| self.random.range(scale / 3 + 1, scale) as i32).collect();
-        let neuron = self.shape.neuron.unwrap_or_else(|| self.random.pick(&[Neuron::If, Neuron::TwoPhase]));
-        let masked = self.shape.masked && count > 0;
+        let neuron = self.shape.neuron.unwrap_or_else(|| self.random.pick(&[Neuron::IF, Neuron::TWO_PHASE]));
+        let ratio = if self.shape.masked { self.random.pick(&[0, 64, 192, 255]) } else { 0 };
+        let mask = Mask { ratio, shared: self.random.range(0, 3) == 0, ..Mask::labelled("any") };
         self.layers.push(Layer {
-            name: name.to_owned(),
-            operation,
-            grid,
             channels,
             walk,
-            neuron,
-            v0: theta.iter().map(|t| t / 2).collect(),
-            theta,
+            neuron: Some(neuron),
             order: self.random.pick(&[SlotOrder::Identity, SlotOrder::Spread].each_ref()).clone(),
             rotate: self.random.pick(&[0, 1, 2, 5, 9, u32::MAX]),
-            mask_site: masked.then_some(MaskSite::Query),
-            mask_ratio: if masked { self.random.pick(&[0, 64, 192, 255]) } else { 0 },
+            mask: if self.shape.masked { mask } else { Mask::default() },
+            ..Layer::new(name, operation, grid, theta)
         });
         LayerId(self.layers.len() - 1)
     }
 
-    fn analog(&mut self, patch: Patch, inputs: usize, channels: usize) -> LayerId {
-        let operation = Operation::Analog {
-            patch,
-            weights: Weights { outputs: channels, inputs, data: self.small_weights(channels * inputs) },
-            bias: self.bias(channels, 900),
-        };
+    fn embed(&mut self, taps: Taps, image_channels: usize, channels: usize) -> LayerId {
+        let inputs = taps.count() * image_channels;
+        let weights = Weights::Dense(self.random.small_weights(channels * inputs));
+        let terms = vec![Term { source: Source::Image, taps, weights, shift: 0 }];
+        let operation = Operation::Linear { terms, bias: self.random.bias(channels, 900) };
         let scale = 900 * inputs as i64;
         self.push("embed", operation, self.shape.grid, channels, Walk::Raster, (channels, scale))
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn dense(
-        &mut self,
-        name: &str,
-        input: LayerId,
-        gather: Gather,
-        inputs: usize,
-        channels: usize,
-        grid: Grid,
-        walk: Walk,
-    ) -> LayerId {
-        let operation = Operation::Dense {
-            input,
-            gather,
-            weights: self.weights(channels, inputs),
-            bias: self.bias(channels, 30),
-        };
-        self.push(name, operation, grid, channels, walk, (channels, 9 * inputs as i64))
+    fn dense(&mut self, name: &str, input: LayerId, inputs: usize, channels: usize, walk: Walk) -> LayerId {
+        let terms = vec![Term::dense(input, self.random.weights(channels, inputs))];
+        let operation = Operation::Linear { terms, bias: self.random.bias(channels, 30) };
+        self.push(name, operation, self.shape.grid, channels, walk, (channels, 9 * inputs as i64))
+    }
+
+    fn merge(&mut self, input: LayerId, inputs: usize, channels: usize, grid: Grid) -> LayerId {
+        let taps = Taps::square(2, 2, 0);
+        let terms = vec![Term { taps, ..Term::dense(input, self.random.weights(channels, 4 * inputs)) }];
+        let operation = Operation::Linear { terms, bias: self.random.bias(channels, 30) };
+        self.push("merge", operation, grid, channels, Walk::Raster, (channels, 36 * inputs as i64))
     }
 
     fn shortcut(&mut self, inputs: &[LayerId], channels: usize) -> LayerId {
-        let gains = self.weights(inputs.len(), channels).data;
-        let operation = Operation::Shortcut { inputs: inputs.to_vec(), gains, bias: self.bias(channels, 10) };
+        let terms = inputs.iter().map(|&input| Term::diagonal(input, self.random.weights(1, channels)));
+        let terms = terms.collect();
+        let operation = Operation::Linear { terms, bias: self.random.bias(channels, 10) };
         let name = format!("norm{}", self.layers.len());
         self.push(&name, operation, self.shape.grid, channels, Walk::Raster, (channels, 30))
     }
@@ -196,7 +189,7 @@ impl Builder<'_> {
     fn scores(&mut self, query: LayerId, key: LayerId) -> LayerId {
         let Shape { windows, heads, grid, .. } = self.shape;
         let fraction = self.random.range(0, 7) as u32;
-        let bias = self.bias(heads * windows.positions(), 2);
+        let bias = self.random.bias(heads * windows.positions(), 2);
         let operation = Operation::Scores { query, key, heads, bias, fraction };
         let theta = (heads, 3 << fraction);
         self.push("scores", operation, grid, windows.tokens(), Walk::Windows(windows), theta)
@@ -210,11 +203,7 @@ impl Builder<'_> {
     }
 
     fn readout(&mut self, input: LayerId, inputs: usize, classes: usize, grid: Grid) {
-        let operation = Operation::Readout {
-            input,
-            weights: self.weights(classes, inputs),
-            bias: self.bias(classes, 99),
-        };
-        self.push("readout", operation, grid, classes, Walk::Raster, (0, 1));
+        let terms = vec![Term::dense(input, self.random.weights(classes, inputs))];
+        self.layers.push(Layer::readout("readout", terms, self.random.bias(classes, 99), grid));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tests::cosim::campaign::in_parallel;
 use tests::mutation::chosen::CHOSEN;
+use tests::mutation::judge::{QUICK, THOROUGH};
 use tests::mutation::options::{List, Options};
 use tests::mutation::record::Record;
 use tests::mutation::{Design, Mutant, Verdict};
@@ -85,7 +86,7 @@ fn judge(args: &Options, list: List, count: u32) -> Result<Vec<(Mutant, Verdict)
         _ => Design::build(count, args.seed, &[])?,
     };
     bar.set_message("the design itself");
-    design.baseline()?;
+    design.baseline(&[QUICK, THOROUGH].concat())?;
     let record = Record::open(&design, args.fresh)?;
     let chosen = |mutant: &Mutant| args.only.is_empty() || args.only.contains(&mutant.number);
     let known = |mutant: &Mutant| args.only.is_empty().then(|| record.verdicts.get(&mutant.number)).flatten();

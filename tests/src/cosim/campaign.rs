@@ -2,7 +2,11 @@
 
 use super::{Cosim, rough_world};
 use crate::random_network::{Case, MAX_SIZE};
+use compile::ProgramOptions;
 use driver::Counters;
+use isa::CoreConfig;
+use isa::program::{Planes, Program};
+use model::Configured;
 use sim::SimOptions;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -57,6 +61,16 @@ pub fn in_parallel<T: Sync>(
     if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }
 
+/// The random networks that docs/coverage.md counts, by core: `tiny`, and a core of few inputs a pass and few sums, which refuses some.
+///
+/// # Panics
+/// Never: `tiny` is a preset.
+pub fn many() -> [(CoreConfig, Range<u64>); 2] {
+    let tiny = CoreConfig::preset("tiny").expect("a preset");
+    let narrow = CoreConfig { max_fan_in: 64, weight_rows: 64, sum_rows: 16, ..tiny.clone() };
+    [(tiny, 10_000..11_200), (narrow, 11_200..12_300)]
+}
+
 /// Compares the random networks of `seeds`, sizes 1 to [`MAX_SIZE`] in turn. Of every fourth network a second image follows the first:
 /// nothing may be left of it.
 ///
@@ -80,6 +94,22 @@ pub fn random_networks(cosim: &Cosim, seeds: Range<u64>, worlds: Worlds) -> Resu
     Ok(total.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
 }
 
+/// Runs the random networks of `seeds` one after the other on one core, without a reset.
+///
+/// # Errors
+/// The first that differs.
+pub fn networks_follow_each_other(cosim: &Cosim, seeds: Range<u64>) -> Result<(), String> {
+    let mut accelerator = cosim.accelerator(&Worlds::Mixed.of(seeds.start))?;
+    for seed in seeds {
+        let case = Case::of_width(seed, size_of(seed), cosim.core.membrane_bits);
+        let network = case.configure();
+        let mut session = cosim.loaded(accelerator, &network)?;
+        session.compare(&case.image).map_err(|error| format!("{error}; {case:?}, behind others"))?;
+        accelerator = session.accelerator;
+    }
+    Ok(())
+}
+
 /// Like [`random_networks`], without a search for a smaller network that fails, too.
 ///
 /// # Errors
@@ -89,7 +119,8 @@ pub fn random_networks_as_they_come(cosim: &Cosim, seeds: Range<u64>, worlds: Wo
     in_parallel(&seeds, |&seed| case(cosim, seed, size_of(seed), worlds).map(drop))
 }
 
-fn size_of(seed: u64) -> u32 {
+/// Size of the random network of a seed.
+pub fn size_of(seed: u64) -> u32 {
     1 + (seed / 2 % u64::from(MAX_SIZE)) as u32
 }
 
@@ -105,17 +136,27 @@ fn case(cosim: &Cosim, seed: u64, size: u32, worlds: Worlds) -> Result<Counters,
     Ok(counters)
 }
 
+/// The random networks of `seeds` that fit the core's buffers, with their programs.
+pub fn fitting(core: &CoreConfig, seeds: Range<u64>) -> impl Iterator<Item = (Case, Configured, Program)> {
+    let core = core.clone();
+    seeds.filter_map(move |seed| {
+        let case = Case::of_width(seed, size_of(seed), core.membrane_bits);
+        let network = case.configure();
+        let options =
+            ProgramOptions { memory_size: SimOptions::default().memory_bytes as u64, planes: Planes::Keep };
+        let program = compile::compile(&network, &core, &options).ok()?;
+        Some((case, network, program))
+    })
+}
+
 /// Compares those random networks of `seeds` that fit the core's buffers, and returns how many they were.
 ///
 /// # Errors
 /// The first that fails.
 pub fn networks_that_fit(cosim: &Cosim, seeds: Range<u64>) -> Result<usize, String> {
-    let memory = SimOptions::default().memory_bytes as u64;
-    let cases = seeds.map(|seed| Case::of_width(seed, 1, cosim.core.membrane_bits));
-    let fitting: Vec<Case> = cases.filter(|case| cosim.program(&case.configure(), memory).is_ok()).collect();
-    in_parallel(&fitting, |case| {
-        let world = Worlds::Mixed.of(case.seed);
-        let outcome = cosim.check(&case.configure(), &case.image, &world);
+    let fitting: Vec<_> = fitting(&cosim.core, seeds).collect();
+    in_parallel(&fitting, |(case, network, _)| {
+        let outcome = cosim.check(network, &case.image, &Worlds::Mixed.of(case.seed));
         outcome.map(drop).map_err(|error| format!("{error}; {case:?}"))
     })?;
     Ok(fitting.len())

@@ -5,9 +5,9 @@ use crate::random::Random;
 use crate::random_network::{Case, MAX_SIZE};
 use driver::{Counters, Link};
 use isa::registers::{self, Access, REGISTERS, control, status};
-use isa::{ErrorCode, Neuron};
+use isa::{ErrorCode, Schedule};
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, MaskSite, Network, Operation, Patch, Weights,
+    Grid, ImageShape, Layer, LayerId, Mask, Network, Operation, Source, Taps, Term, Weights,
 };
 use model::work::{LayerWork, work};
 use model::{Configured, MaskRatio, RunOptions, Trace};
@@ -58,13 +58,13 @@ const RATIOS: [u8; 4] = [0, 64, 128, 224];
 /// The ratio at which they do not.
 pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
     let (network, image) = dense_network(Grid { rows: 8, columns: 8 }, 24);
-    for neuron in [Neuron::If, Neuron::TwoPhase] {
+    for schedule in [Schedule::EachStep, Schedule::AfterAll] {
         let mut before: Option<(Counters, u64)> = None;
         for ratio in RATIOS {
             let options =
-                RunOptions { neuron: Some(neuron), mask: MaskRatio(ratio).into(), ..RunOptions::new(8) };
+                RunOptions { schedule: Some(schedule), mask: MaskRatio(ratio).into(), ..RunOptions::new(8) };
             let network = network.configure(&options).map_err(text)?;
-            let fails = |error| format!("{neuron:?}, ratio {ratio}/256: {error}");
+            let fails = |error| format!("{schedule:?}, ratio {ratio}/256: {error}");
             let mut session = cosim.session(&network, &SimOptions::default())?;
             let expected = session.expected(&image)?;
             let counters = session.compare_with(&image, &expected).map_err(fails)?;
@@ -91,12 +91,13 @@ pub fn masked_spikes_cost_nothing(cosim: &Cosim) -> Result<(), String> {
 pub fn slots_wait_for_the_memory(cosim: &Cosim) -> Result<(), String> {
     let (mut network, image) = dense_network(Grid { rows: 8, columns: 8 }, 8);
     // Few spikes, so that tokens follow each other fast.
-    network.layers[..3].iter_mut().for_each(|layer| layer.mask_site = Some(MaskSite::Fc1));
+    network.layers[..3].iter_mut().for_each(|layer| layer.mask = Mask::labelled("fc1"));
     let mask = MaskRatio(224);
-    let runs: Vec<_> = (1..=15).flat_map(|t| [(t, Neuron::If), (t, Neuron::TwoPhase)]).collect();
-    in_parallel(&runs, |&(time_steps, neuron)| {
-        let fails = |error| format!("{neuron:?}, T = {time_steps}: {error}");
-        let options = RunOptions { neuron: Some(neuron), mask: mask.into(), ..RunOptions::new(time_steps) };
+    let runs: Vec<_> = (1..=15).flat_map(|t| [(t, Schedule::EachStep), (t, Schedule::AfterAll)]).collect();
+    in_parallel(&runs, |&(time_steps, schedule)| {
+        let fails = |error| format!("{schedule:?}, T = {time_steps}: {error}");
+        let options =
+            RunOptions { schedule: Some(schedule), mask: mask.into(), ..RunOptions::new(time_steps) };
         let network = network.configure(&options).map_err(text)?;
         let stalls = Some(Stalls { seed: time_steps.into(), percent: 93 });
         let counters = cosim.check(&network, &image, &SimOptions { stalls, ..SimOptions::default() });
@@ -213,7 +214,7 @@ fn expect(link: &mut SimLink, registers: &BTreeMap<u32, u32>) -> Result<(), Stri
 
 /// Starts the loaded program by hand, on the image of the run before; `shift` is what was added to all offsets.
 pub(super) fn start(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
-    let (base, count) = (session.program.descriptor_base + shift, session.program.layers.len() as u32);
+    let (base, count) = (session.program.descriptor_base + shift, session.program.descriptors() as u32);
     for (register, value) in [
         (registers::DESCRIPTOR_BASE, base),
         (registers::DESCRIPTOR_COUNT, count),
@@ -247,7 +248,7 @@ fn each_case(
 }
 
 fn work_of(cosim: &Cosim, network: &Configured, image: &[u8], expected: &Trace) -> Vec<LayerWork> {
-    work(network, image, expected, cosim.core.lanes as usize, cosim.core.bus_bytes() as usize)
+    work(network, image, expected, &cosim.core)
 }
 
 fn sum(work: &[LayerWork], of: impl Fn(&LayerWork) -> u64) -> u64 {
@@ -266,24 +267,27 @@ fn at_least(what: &str, found: u64, expected: u64) -> Result<(), String> {
 /// rows of `channels`.
 pub(super) fn dense_network(grid: Grid, channels: usize) -> (Network, Vec<u8>) {
     let mut random = Random(5);
-    let mut weights = |outputs: usize, inputs: usize| {
-        let data = (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect();
-        (Weights { outputs, inputs, data }, vec![0; outputs])
+    let mut weights = |outputs: usize, inputs: usize| -> Vec<i8> {
+        (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect()
     };
-    let layer = |name: &str, operation, channels: usize, theta: i32| {
+    let layer = |name: &str, term: Term, channels: usize, theta: i32| {
+        let operation = Operation::Linear { terms: vec![term], bias: vec![0; channels] };
         Layer::new(name, operation, grid, vec![theta; channels])
     };
-    let patch = Patch { kernel: 2, stride: 2, padding: 0 };
-    let ((embed, embed_bias), (fc1, fc1_bias)) = (weights(channels, 4), weights(64, channels));
-    let ((fc2, fc2_bias), (head, head_bias)) = (weights(64, 64), weights(10, 64));
-    let fc1 = Operation::Dense { input: LayerId(0), gather: Gather::Token, weights: fc1, bias: fc1_bias };
-    let fc2 = Operation::Dense { input: LayerId(1), gather: Gather::Token, weights: fc2, bias: fc2_bias };
-    let head = Operation::Readout { input: LayerId(2), weights: head, bias: head_bias };
+    let pixels = Term {
+        source: Source::Image,
+        taps: Taps::square(2, 2, 0),
+        weights: Weights::Dense(weights(channels, 4)),
+        shift: 0,
+    };
+    let fc1 = Term::dense(LayerId(0), weights(64, channels));
+    let fc2 = Term::dense(LayerId(1), weights(64, 64));
+    let head = Term::dense(LayerId(2), weights(10, 64));
     let layers = vec![
-        layer("embed", Operation::Analog { patch, weights: embed, bias: embed_bias }, channels, 10_000),
-        Layer { mask_site: Some(MaskSite::Fc1), ..layer("fc1", fc1, 64, 200 * channels as i32 / 24) },
+        layer("embed", pixels, channels, 10_000),
+        Layer { mask: Mask::labelled("fc1"), ..layer("fc1", fc1, 64, 200 * channels as i32 / 24) },
         layer("fc2", fc2, 64, 500),
-        Layer { theta: Vec::new(), v0: Vec::new(), ..layer("head", head, 10, 0) },
+        Layer::readout("head", vec![head], vec![0; 10], grid),
     ];
     let image = ImageShape { height: 2 * grid.rows, width: 2 * grid.columns, channels: 1 };
     let pixels = (0..image.bytes()).map(|_| random.bits() as u8).collect();

@@ -3,8 +3,8 @@
 use super::checks::dense_network;
 use super::{Cosim, text};
 use crate::random::Random;
-use isa::Neuron;
-use model::network::{Grid, MaskSite};
+use isa::Schedule;
+use model::network::{Grid, Mask};
 use model::{MaskRatio, RunOptions};
 use sim::SimOptions;
 use std::collections::BTreeSet;
@@ -16,9 +16,10 @@ use std::collections::BTreeSet;
 pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
     let channels = cosim.core.max_fan_in as usize;
     let (network, image) = dense_network(Grid { rows: 1, columns: 4 }, channels);
-    for neuron in [Neuron::If, Neuron::TwoPhase] {
-        let network =
-            network.configure(&RunOptions { neuron: Some(neuron), ..RunOptions::new(8) }).map_err(text)?;
+    for schedule in [Schedule::EachStep, Schedule::AfterAll] {
+        let network = network
+            .configure(&RunOptions { schedule: Some(schedule), ..RunOptions::new(8) })
+            .map_err(text)?;
         let mut session = cosim.session(&network, &SimOptions::default())?;
         let expected = session.expected(&image)?;
         let spikes = |channel| (0..4).map(|token| expected.planes[0].count(token, channel)).sum::<u32>();
@@ -26,13 +27,13 @@ pub fn widest_rows(cosim: &Cosim) -> Result<(), String> {
         if let Some(channel) = silent {
             return Err(format!("no spike in the word of channel {channel}: choose other weights"));
         }
-        session.compare_with(&image, &expected).map_err(|error| format!("{neuron:?}: {error}"))?;
+        session.compare_with(&image, &expected).map_err(|error| format!("{schedule:?}: {error}"))?;
         // Few spikes, in other words of each row.
         for seed in 0..3 {
             let mut random = Random(seed);
             let dark: Vec<u8> =
                 image.iter().map(|&pixel| if random.chance(1, 2) { pixel / 4 } else { 0 }).collect();
-            session.compare(&dark).map_err(|error| format!("{neuron:?}, dark image {seed}: {error}"))?;
+            session.compare(&dark).map_err(|error| format!("{schedule:?}, dark image {seed}: {error}"))?;
         }
     }
     Ok(())
@@ -47,12 +48,15 @@ pub fn sparse_rows(cosim: &Cosim) -> Result<(), String> {
     let most = cosim.core.max_fan_in as usize;
     for channels in [most, most - 8] {
         let (mut network, image) = dense_network(Grid { rows: 12, columns: 16 }, channels);
-        network.layers[0].mask_site = Some(MaskSite::Fc1);
+        network.layers[0].mask = Mask::labelled("fc1");
         network.layers[1].theta.fill(40);
         network.layers[1].v0.fill(20);
-        for neuron in [Neuron::If, Neuron::TwoPhase] {
-            let options =
-                RunOptions { neuron: Some(neuron), mask: MaskRatio(u8::MAX).into(), ..RunOptions::new(8) };
+        for schedule in [Schedule::EachStep, Schedule::AfterAll] {
+            let options = RunOptions {
+                schedule: Some(schedule),
+                mask: MaskRatio(u8::MAX).into(),
+                ..RunOptions::new(8)
+            };
             let network = network.configure(&options).map_err(text)?;
             let mut session = cosim.session(&network, &SimOptions::default())?;
             let expected = session.expected(&image)?;
@@ -63,11 +67,13 @@ pub fn sparse_rows(cosim: &Cosim) -> Result<(), String> {
                 .map(|channel| channel / 8)
                 .collect();
             if let Some(word) = (0..channels / 8).find(|word| !firsts.contains(word)) {
-                return Err(format!("{neuron:?}: no time step begins with word {word}: choose another mask"));
+                return Err(format!(
+                    "{schedule:?}: no time step begins with word {word}: choose another mask"
+                ));
             }
             session
                 .compare_with(&image, &expected)
-                .map_err(|error| format!("{neuron:?}, {channels} channels: {error}"))?;
+                .map_err(|error| format!("{schedule:?}, {channels} channels: {error}"))?;
         }
     }
     Ok(())

@@ -9,7 +9,8 @@ use super::window::relocate;
 use super::{Cosim, Session};
 use crate::random::Random;
 use crate::random_network::Case;
-use isa::{Descriptor, LARGEST_WINDOW};
+use isa::LARGEST_WINDOW;
+use isa::program::Strip;
 use sim::axi::Spread;
 use std::ops::Range;
 
@@ -44,33 +45,45 @@ pub fn networks_may_be_spread(cosim: &Cosim, seeds: Range<u64>) -> Result<(), St
 /// Moves planes, inputs and logits apart; descriptors and parameters stay below them.
 fn spread(session: &mut Session<'_>, seed: u64) -> Result<Spread, String> {
     let mut random = Random(seed);
-    let layers = &session.program.layers;
-    let words = layers.iter().map(|layer| &layer.descriptor);
-    let words = words.map(|d| d.segment_words.max(d.output_words).max(d.matrix_words)).max().unwrap_or(1);
+    let records = session.program.strips().flat_map(|strip| {
+        let of_passes = strip.passes.iter().map(|pass| pass.segment_words);
+        of_passes.chain([strip.descriptor.output_words, strip.descriptor.key_words])
+    });
+    let words = records.max().unwrap_or(1);
     let (row, total) = (8 * words, session.program.total_bytes);
     let align = |at: u64| at & !63;
     let from = align(total + 63 + random.bits() % LARGEST_WINDOW / 8);
     let most = (LARGEST_WINDOW - from) / total - 1;
     let spread = Spread { from, factor: most / 2 + random.bits() % (most / 2), row: row.into() };
-    relocate(session, 0, LARGEST_WINDOW as u32, |descriptor| spread_descriptor(descriptor, &spread))?;
+    relocate(session, 0, LARGEST_WINDOW as u32, |strip| spread_strip(strip, &spread))?;
     session.accelerator.link().memory().spread(spread.clone());
     Ok(spread)
 }
 
-fn spread_descriptor(d: &mut Descriptor, spread: &Spread) {
+fn spread_strip(strip: &mut Strip, spread: &Spread) {
     let (from, factor) = (spread.from as u32, spread.factor as u32);
-    let bases = [&mut d.output_base, &mut d.matrix_base];
-    let segments = d.segment_bases[..d.segments as usize].iter_mut();
-    bases.into_iter().chain(segments).for_each(|base| *base = from.wrapping_add(base.wrapping_mul(factor)));
+    let (d, passes) = (&mut strip.descriptor, &mut strip.passes);
+    let apart = |base: &mut u32| *base = from.wrapping_add(base.wrapping_mul(factor));
+    passes.iter_mut().flat_map(|pass| &mut pass.table).for_each(|segment| apart(&mut segment.base));
+    apart(&mut d.output_base);
+    if super::addresses::attention(d) {
+        apart(&mut d.matrix_base);
+    }
+    for pass in passes {
+        for stride in [
+            &mut pass.block_y_stride,
+            &mut pass.block_x_stride,
+            &mut pass.y_stride,
+            &mut pass.x_stride,
+            &mut pass.wrap_y,
+            &mut pass.wrap_x,
+            &mut pass.chunk_stride,
+            &mut pass.group_stride,
+        ] {
+            *stride = stride.wrapping_mul(factor);
+        }
+    }
     for stride in [
-        &mut d.input_block_y_stride,
-        &mut d.input_block_x_stride,
-        &mut d.input_y_stride,
-        &mut d.input_x_stride,
-        &mut d.input_wrap_y,
-        &mut d.input_wrap_x,
-        &mut d.input_chunk_stride,
-        &mut d.input_group_stride,
         &mut d.output_block_y_stride,
         &mut d.output_block_x_stride,
         &mut d.output_y_stride,

@@ -4,7 +4,7 @@ use super::{Cosim, campaign::in_parallel, text};
 use crate::random::Random;
 use model::RunOptions;
 use model::network::{
-    Gather, Grid, ImageShape, Layer, LayerId, Network, Operation, Patch, Walk, Weights, Windows,
+    Grid, ImageShape, Layer, LayerId, Network, Operation, Source, Taps, Term, Walk, Weights, Windows,
 };
 use sim::SimOptions;
 
@@ -51,28 +51,26 @@ pub fn tiles_may_be_many(cosim: &Cosim) -> Result<(), String> {
 /// A network whose layers copy the first one's spikes, each with its own walk, the last one to this many channels, so that spikes at a
 /// wrong place show.
 fn copies(cosim: &Cosim, grid: Grid, walks: &[Walk], channels: usize) -> Result<(), String> {
-    let matrix = |outputs: usize, inputs: usize, weight: &dyn Fn(usize, usize) -> i8| Weights {
-        outputs,
-        inputs,
-        data: (0..outputs * inputs).map(|i| weight(i / inputs, i % inputs)).collect(),
+    let matrix = |outputs: usize, inputs: usize, weight: &dyn Fn(usize, usize) -> i8| -> Vec<i8> {
+        (0..outputs * inputs).map(|i| weight(i / inputs, i % inputs)).collect()
     };
-    let patch = Patch { kernel: 1, stride: 1, padding: 0 };
-    let embed = Operation::Analog { patch, weights: matrix(WORD, 1, &|_, _| 1), bias: vec![0; WORD] };
+    let linear = |term: Term, outputs: usize| Operation::Linear { terms: vec![term], bias: vec![0; outputs] };
+    let pixels = Term {
+        source: Source::Image,
+        taps: Taps::TOKEN,
+        weights: Weights::Dense(matrix(WORD, 1, &|_, _| 1)),
+        shift: 0,
+    };
     let thresholds = (1..=WORD as i32).map(|channel| 100 * channel).collect();
-    let mut layers = vec![Layer::new("embed", embed, grid, thresholds)];
+    let mut layers = vec![Layer::new("embed", linear(pixels, WORD), grid, thresholds)];
     for (i, &walk) in walks.iter().enumerate() {
         let outputs = if i + 1 == walks.len() { channels } else { WORD };
         let weights = matrix(outputs, WORD, &|output, input| i8::from(output % WORD == input));
-        let copy =
-            Operation::Dense { input: LayerId(i), gather: Gather::Token, weights, bias: vec![0; outputs] };
+        let copy = linear(Term::dense(LayerId(i), weights), outputs);
         layers.push(Layer { walk, ..Layer::new(format!("copy{i}"), copy, grid, vec![1; outputs]) });
     }
-    let head = Operation::Readout {
-        input: LayerId(0),
-        weights: matrix(2, WORD, &|class, input| (class + input) as i8),
-        bias: vec![0; 2],
-    };
-    layers.push(Layer { channels: 2, ..Layer::new("head", head, grid, Vec::new()) });
+    let weights = matrix(2, WORD, &|class, input| (class + input) as i8);
+    layers.push(Layer::readout("head", vec![Term::dense(LayerId(0), weights)], vec![0; 2], grid));
     let image = ImageShape { height: grid.rows, width: grid.columns, channels: 1 };
     let mut random = Random(3);
     let pixels: Vec<u8> = (0..image.bytes()).map(|_| random.bits() as u8).collect();

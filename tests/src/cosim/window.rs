@@ -1,11 +1,12 @@
 //! Offsets of any size: the same network where the memory window begins far below its memory, so that all offsets are large.
 
 use super::checks::start;
-use super::recovery::{Bench, ended_with, write_descriptor};
+use super::recovery::{Bench, ended_with, strip, write_strip};
 use super::{Cosim, Session, campaign::in_parallel, text};
 use driver::Link;
+use isa::program::Strip;
 use isa::registers;
-use isa::{Descriptor, ErrorCode, Op};
+use isa::{ErrorCode, Op};
 use sim::axi::{Fault, FaultTarget, Response};
 use sim::{SimLink, SimOptions};
 
@@ -74,24 +75,24 @@ fn latest(link: &mut SimLink, write: bool, shift: u32) -> Vec<u32> {
     taken.iter().copied().chain(offered.map(|burst| burst.address)).map(offset).collect()
 }
 
-/// Lets the window begin `shift` bytes before the memory, and everything in the descriptors lie as much further on.
+/// Lets the window begin `shift` bytes before the memory, and everything in the records lie as much further on.
 fn move_window(session: &mut Session<'_>, shift: u32) -> Result<(), String> {
     let window = session.accelerator.window_size() as u32;
     let base = session.accelerator.link().memory_base().wrapping_sub(shift.into());
-    relocate(session, base, shift + window, |descriptor| move_bases(descriptor, shift))
+    relocate(session, base, shift + window, |strip| move_bases(strip, shift))
 }
 
-/// Changes all descriptors, and lets the window have `size` bytes from bus address `base` on.
+/// Changes all records, and lets the window have `size` bytes from bus address `base` on.
 pub(super) fn relocate(
     session: &mut Session<'_>,
     base: u64,
     size: u32,
-    change: impl Fn(&mut Descriptor),
+    change: impl Fn(&mut Strip),
 ) -> Result<(), String> {
-    for layer in 0..session.program.layers.len() {
-        let mut descriptor = session.program.layers[layer].descriptor.clone();
-        change(&mut descriptor);
-        write_descriptor(session, layer, &descriptor.to_words())?;
+    for index in 0..session.program.descriptors() {
+        let mut changed = strip(session, index).clone();
+        change(&mut changed);
+        write_strip(session, index, &changed)?;
     }
     let link = session.accelerator.link();
     for (register, value) in [
@@ -104,17 +105,16 @@ pub(super) fn relocate(
     Ok(())
 }
 
-fn move_bases(descriptor: &mut Descriptor, shift: u32) {
-    let segments = descriptor.segments as usize;
-    descriptor.segment_bases[..segments].iter_mut().for_each(|base| *base += shift);
+fn move_bases(strip: &mut Strip, shift: u32) {
+    let segments = strip.passes.iter_mut().flat_map(|pass| &mut pass.table);
+    segments.for_each(|segment| segment.base += shift);
+    let descriptor = &mut strip.descriptor;
     descriptor.parameter_base += shift;
+    descriptor.pass_base += shift;
+    descriptor.matrix_base += shift;
     descriptor.output_base += shift;
-    let scores = descriptor.op == Op::Scores as u32;
-    if scores {
+    if descriptor.op == Op::Scores as u32 {
         descriptor.bias_base += shift;
-    }
-    if scores || descriptor.op == Op::Context as u32 {
-        descriptor.matrix_base += shift;
     }
 }
 

@@ -51,10 +51,14 @@ chosen! {
         "(first ? bias : accumulator)" => "(first ? bias : $signed({MUTANT ? accumulator[22] : accumulator[23], accumulator[22:0]}))";
     "if_neuron" "eight coincidences":
         "$signed({4'd0, coincidences})" => "$signed({4'd0, coincidences[3] & ~MUTANT, coincidences[2:0]})";
-    "if_neuron" "sign of -128 shifted by 7":
-        "$signed({{9{addend[14]}}, addend})" => "$signed({{9{MUTANT ? addend[13] : addend[14]}}, addend})";
+    "if_neuron" "sign of -128 shifted by 14":
+        "$signed({{2{addend[21]}}, addend})" => "$signed({{2{MUTANT ? addend[20] : addend[21]}}, addend})";
+    "if_neuron" "shifts of 8 and more":
+        "operand}) << power;" => "operand}) << {power[3] & ~MUTANT, power[2:0]};";
+    "if_neuron" "sign of a partial sum":
+        "bias <= stored_sum;" => "bias <= $signed({MUTANT ? stored_sum[22] : stored_sum[23], stored_sum[22:0]});";
     "if_neuron" "shifts of 4 and more":
-        "operand}) << power;" => "operand}) << {power[2] & ~MUTANT, power[1:0]};";
+        "operand}) << power;" => "operand}) << {power[3], power[2] & ~MUTANT, power[1:0]};";
     "if_neuron" "spike count of planes 4 to 7":
         "own_spikes[plane]" => "own_spikes[{plane[2] & ~MUTANT, plane[1:0]}]";
     "if_neuron" "drive clipped to a bit less":
@@ -89,7 +93,15 @@ chosen! {
     "neuron_control" "spikes of the chunk before":
         "first_bit <= slot[2:0] == 3'd0;" => "first_bit <= (slot[2:0] == 3'd0) & ~(MUTANT & (|slot[6:3]));";
     "neuron_control" "fractions of 4 and more":
-        "attention ? fraction : shift_1;" => "attention ? {fraction[2] & ~MUTANT, fraction[1:0]} : shift_1;";
+        "attention ? {1'b0, fraction} :" => "attention ? {1'b0, fraction[2] & ~MUTANT, fraction[1:0]} :";
+    "neuron_control" "shifts of a pass of 4 and more":
+        "{1'b0, term_shift};" => "{1'b0, term_shift[2] & ~MUTANT, term_shift[1:0]};";
+    "neuron_control" "sixty-fourth partial sum":
+        "sums_full_now = write_row >= 7'd64" => "sums_full_now = write_row >= (MUTANT ? 7'd63 : 7'd64)";
+    "neuron_control" "more than 32 partial sums":
+        "sum_read_row = read_row;" => "sum_read_row = {read_row[5] & ~MUTANT, read_row[4:0]};";
+    "neuron_control" "a bias row that seeds replace":
+        "rereads_bias <= reseed_high &" => "rereads_bias <= reseed_high & ~MUTANT &";
     "neuron_control" "first sum after a reset":
         "first <= 1'b1;" => "first <= ~MUTANT;";
     "sparse_attention" "regions of rows":
@@ -125,23 +137,37 @@ chosen! {
     "job_control" "second bank of bias rows":
         "? 9'd128 : 9'd64)" => "? (MUTANT ? 9'd64 : 9'd128) : 9'd64)";
     "job_control" "query 63":
-        "+ {3'd0, query};" => "+ {3'd0, query & ~{6{MUTANT & (&query)}}};";
-    "descriptor_check" "a row a word too wide":
+        "reread_bias ? query_before : query}" => "(reread_bias ? query_before : query) & ~{6{MUTANT & (&query)}}}";
+    "pass_check" "a row a word too wide":
         "row_words > 17'd64" => "row_words > (MUTANT ? 17'd65 : 17'd64)";
     "descriptor_check" "65 time steps":
         "time_steps > 7'd64" => "time_steps > (MUTANT ? 7'd65 : 7'd64)";
     "descriptor_check" "rotation by T":
         "rotate >= time_steps" => "(MUTANT ? rotate > time_steps : rotate >= time_steps)";
-    "descriptor_check" "17 segments":
+    "pass_check" "keys a word too wide":
+        "chunk_words > 17'd64" => "chunk_words > (MUTANT ? 17'd65 : 17'd64)";
+    "pass_check" "a record a word too short":
+        "> {1'b0, pass_words}" => "> ({1'b0, pass_words} + {5'd0, MUTANT})";
+    "pass_check" "a source without columns":
+        "(columns == 14'd0)" => "((columns == 14'd0) & ~MUTANT)";
+    "pass_check" "a diagonal pass of other words":
+        "(segment_words != output_words)" => "((segment_words != output_words) & ~MUTANT)";
+    "pass_check" "17 segments":
         "segments > 5'd16" => "segments > (MUTANT ? 5'd17 : 5'd16)";
     "descriptor_check" "nine chunks":
         "chunks > 4'd8" => "chunks > (MUTANT ? 4'd9 : 4'd8)";
-    "descriptor_check" "operation 6":
-        "op > OP_READOUT" => "op > (MUTANT ? 4'd6 : OP_READOUT)";
+    "descriptor_check" "operation 3":
+        "op > OP_CONTEXT" => "op > (MUTANT ? 4'd3 : OP_CONTEXT)";
+    "descriptor_check" "a record of 25 words":
+        "pass_words > 5'd24" => "pass_words > (MUTANT ? 5'd25 : 5'd24)";
+    "descriptor_check" "a hard reset after all drives":
+        "(hard_reset & (schedule" => "(hard_reset & ~MUTANT & (schedule";
+    "descriptor_check" "a sum of bytes":
+        "(sum & bytes)" => "(sum & bytes & ~MUTANT)";
     "descriptor_check" "a shift of the whole block":
         "{8'd0, shift} >= inner_y" => "(MUTANT ? {8'd0, shift} > inner_y : {8'd0, shift} >= inner_y)";
     "descriptor_check" "65 bias rows":
-        "matrix_rows > 12'd64" => "matrix_rows > (MUTANT ? 12'd65 : 12'd64)";
+        "keys > 12'd64" => "keys > (MUTANT ? 12'd65 : 12'd64)";
     "run_control" "4096 descriptors":
         "(|descriptor_count[31:12])" => "((|descriptor_count[31:13]) | (descriptor_count[12] & ~MUTANT))";
     "run_control" "no descriptors":
@@ -170,7 +196,17 @@ chosen! {
     "input_fetcher" "1024 layers before the inputs":
         "(layers_completed >= inputs_ready)" => "({layers_completed[11], layers_completed[10] | MUTANT, layers_completed[9:0]} >= inputs_ready)";
     "input_fetcher" "top bit of an input's offset":
-        "request_offset = token_address + segment_base;" => "request_offset = (token_address + segment_base) & {~MUTANT, 31'h7fffffff};";
+        "request_offset = token_address + request_base;" => "request_offset = (token_address + request_base) & {~MUTANT, 31'h7fffffff};";
+    "input_fetcher" "ninth segment":
+        "segment <= segment + 4'd1;" => "segment <= (segment + 4'd1) & {~MUTANT, 3'd7};";
+    "input_fetcher" "offset of the second head":
+        "group_offset + pass_group_stride;" => "group_offset + (MUTANT ? 32'd0 : pass_group_stride);";
+    "layer_tables" "third column of taps":
+        "segment_dx = segment[59:48];" => "segment_dx = {segment[59:50], segment[49] & ~MUTANT, segment[48]};";
+    "spike_buffer" "ninth segment of a diagonal pass":
+        "segment <= segment + 4'd1;" => "segment <= (segment + 4'd1) & {~MUTANT, 3'd7};";
+    "sum_buffer" "sign of the last lane's partial sum":
+        "rows[write_row] <= write_data;" => "rows[write_row] <= {write_data[191] & ~MUTANT, write_data[190:0]};";
     "layer_loader" "1024 layers before the matrix":
         "layers_completed >= descriptor_1[43:32]" => "{layers_completed[11], layers_completed[10] | MUTANT, layers_completed[9:0]} >= descriptor_1[43:32]";
     "weight_buffer" "last row of a bank":
@@ -185,7 +221,15 @@ chosen! {
 pub fn judges(module: &str) -> (Option<&'static str>, Option<&'static str>) {
     match module {
         "if_neuron" => (Some("if_neuron_array::"), Some("neuron_proof")),
-        "neuron_control" | "sparse_attention" => (Some("if_neuron_array::"), None),
+        "neuron_control" => (Some("if_neuron_array::"), Some("partial_sums")),
+        "sparse_attention" => (Some("if_neuron_array::"), None),
+        "sum_buffer" => (Some("if_neuron_array::"), Some("sum_buffer_proof")),
+        "descriptor_check" => (Some("descriptor_check::"), None),
+        "pass_check" => (Some("pass_check::"), None),
+        "job_control" => (Some("job_control::"), None),
+        "layer_loader" | "layer_tables" => (Some("layer_loader::"), None),
+        "input_fetcher" => (Some("input_fetcher::"), Some("fetcher_positions")),
+        "spike_buffer" => (Some("spike_scanner::"), Some("spike_buffer_proof")),
         "lfsr_mask_gate" => (Some("lfsr_mask_gate::"), Some("mask_gate_proof")),
         "token_walker" => (Some("token_walker::"), None),
         "spike_packer" => (Some("spike_packer::"), None),

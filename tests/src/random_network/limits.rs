@@ -7,8 +7,8 @@
 
 use super::Case;
 use crate::random::Random;
-use isa::Neuron;
-use model::network::{Layer, Operation, Walk};
+use isa::Schedule;
+use model::network::{Layer, Neuron, Operation, Reset, Walk, Weights};
 
 /// Width for which ordinary networks are drawn.
 pub const ORDINARY_BITS: u32 = 24;
@@ -36,12 +36,18 @@ impl Case {
             steps: case.options.time_steps.into(),
         };
         for index in 0..case.network.layers.len() {
-            let neuron = case.options.neuron.unwrap_or(case.network.layers[index].neuron);
             let inputs = match case.network.layers[index].operation {
                 Operation::Scores { query, heads, .. } => case.network.layer(query).channels / heads,
                 _ => 0,
             };
-            limits.layer(&mut case.network.layers[index], neuron, inputs);
+            let layer = &mut case.network.layers[index];
+            let neuron = layer.neuron.map(|neuron| match neuron.reset {
+                Reset::Subtract => {
+                    Neuron { schedule: case.options.schedule.unwrap_or(neuron.schedule), ..neuron }
+                }
+                Reset::Zero => neuron,
+            });
+            limits.layer(layer, neuron, inputs);
         }
         if limits.random.chance(1, 4) {
             case.options.seed = Some(limits.random.pick(&[0, 1, u32::MAX]));
@@ -58,7 +64,7 @@ enum Kind {
     /// One drive, which the membrane takes T times.
     Constant,
     /// A drive a time step, with a threshold step after each.
-    Stepwise,
+    Stepwise(Reset),
     /// All time steps and tokens at once, without a neuron.
     Logit,
 }
@@ -99,34 +105,37 @@ struct Limits {
 
 impl Limits {
     /// `inputs` is the head size of `scores`.
-    fn layer(&mut self, layer: &mut Layer, neuron: Neuron, inputs: usize) {
-        let kind = if neuron == Neuron::If { Kind::Stepwise } else { Kind::Merged };
+    fn layer(&mut self, layer: &mut Layer, neuron: Option<Neuron>, inputs: usize) {
+        let kind = match neuron {
+            None => Kind::Logit,
+            Some(Neuron { schedule: Schedule::EachStep, reset, .. }) => Kind::Stepwise(reset),
+            Some(_) if layer.operation.reads_image() => Kind::Constant,
+            Some(_) => Kind::Merged,
+        };
         let tokens = layer.grid.tokens() as i64;
+        let most = match kind {
+            Kind::Logit => tokens,
+            _ if layer.operation.reads_image() => 255,
+            _ => 1,
+        };
         let channels = layer.channels;
         let Layer { operation, theta, v0, walk, .. } = layer;
         match operation {
-            Operation::Analog { weights, bias, .. } => {
-                let kind = if neuron == Neuron::If { Kind::Stepwise } else { Kind::Constant };
-                for (n, row) in weights.data.chunks_exact_mut(weights.inputs).enumerate() {
-                    let given = (&mut bias[n], Some((&mut theta[n], &mut v0[n])));
-                    self.neuron(kind, 255, row.iter_mut().collect(), given);
-                }
-            }
-            Operation::Dense { weights, bias, .. } => {
-                for (n, row) in weights.data.chunks_exact_mut(weights.inputs).enumerate() {
-                    let given = (&mut bias[n], Some((&mut theta[n], &mut v0[n])));
-                    self.neuron(kind, 1, row.iter_mut().collect(), given);
-                }
-            }
-            Operation::Shortcut { gains, bias, .. } => {
+            Operation::Linear { terms, bias } => {
                 for n in 0..channels {
-                    let given = (&mut bias[n], Some((&mut theta[n], &mut v0[n])));
-                    self.neuron(kind, 1, gains[n..].iter_mut().step_by(channels).collect(), given);
-                }
-            }
-            Operation::Readout { weights, bias, .. } => {
-                for (n, row) in weights.data.chunks_exact_mut(weights.inputs).enumerate() {
-                    self.neuron(Kind::Logit, tokens, row.iter_mut().collect(), (&mut bias[n], None));
+                    let weights = terms.iter_mut().flat_map(|term| {
+                        let factor = most << term.shift;
+                        let weights: Box<dyn Iterator<Item = &mut i8>> = match &mut term.weights {
+                            Weights::Dense(data) => {
+                                let inputs = data.len() / channels;
+                                Box::new(data[n * inputs..][..inputs].iter_mut())
+                            }
+                            Weights::Diagonal(gains) => Box::new(gains[n..].iter_mut().step_by(channels)),
+                        };
+                        weights.map(move |weight| (weight, factor))
+                    });
+                    let neuron = if kind == Kind::Logit { None } else { Some((&mut theta[n], &mut v0[n])) };
+                    self.neuron(kind, weights.collect(), (&mut bias[n], neuron));
                 }
             }
             Operation::Scores { heads, bias, fraction, .. } => {
@@ -157,20 +166,19 @@ impl Limits {
 
     /// How often the inputs of a time step count.
     fn times(&self, kind: Kind) -> i64 {
-        if kind == Kind::Stepwise { 1 } else { self.steps }
+        if matches!(kind, Kind::Stepwise(_)) { 1 } else { self.steps }
     }
 
-    /// A neuron whose weights multiply inputs up to `most`.
+    /// A neuron with its weights, each with the largest number that it is multiplied by.
     fn neuron(
         &mut self,
         kind: Kind,
-        most: i64,
-        mut weights: Vec<&mut i8>,
+        mut weights: Vec<(&mut i8, i64)>,
         (bias, neuron): (&mut i32, Option<(&mut i32, &mut i32)>),
     ) {
         let aim = self.random.pick(&[Aim::High, Aim::High, Aim::Low, Aim::Threshold]);
         let style = self.random.between(0, 4);
-        for weight in &mut weights {
+        for (weight, _) in &mut weights {
             let size = weight.unsigned_abs().min(127) as i8;
             **weight = match (style, aim) {
                 (0, _) => 0,
@@ -182,19 +190,19 @@ impl Limits {
             };
         }
         let mut at = self.random.size(0, weights.len() - 1);
-        let terms = loop {
-            let sum = |sign: i64| {
-                let weights = weights.iter().map(|weight| i64::from(**weight));
-                most * weights.filter(|weight| weight * sign > 0).sum::<i64>()
-            };
-            let terms = Terms { kind, low: sum(-1), high: sum(1) };
-            if self.times(kind) * (terms.high - terms.low) <= self.high / 2 {
-                break terms;
-            }
-            // Too many for this membrane.
-            *weights[at] = 0;
-            at = (at + 1) % weights.len();
+        let sum = |sign: i64| {
+            let weights = weights.iter().map(|(weight, most)| i64::from(**weight) * most);
+            weights.filter(|weight| weight * sign > 0).sum::<i64>()
         };
+        let mut terms = Terms { kind, low: sum(-1), high: sum(1) };
+        // Until they are not too many for this membrane.
+        while self.times(kind) * (terms.high - terms.low) > self.high / 2 {
+            let (weight, most) = &mut weights[at];
+            let removed = i64::from(**weight) * *most;
+            *(if removed < 0 { &mut terms.low } else { &mut terms.high }) -= removed;
+            **weight = 0;
+            at = (at + 1) % weights.len();
+        }
         let own = neuron.is_some();
         let found = self.parameters(terms, aim, own, &|_| true);
         *bias = found.bias as i32;
@@ -339,13 +347,14 @@ impl Limits {
                 let (sunk, risen) = (steps * low.min(0) + v0.min(0), steps * high.max(0) + v0.max(0));
                 (low.min(sunk), high.max(risen))
             }
-            Kind::Stepwise => {
+            Kind::Stepwise(reset) => {
                 let sink = low.min(0);
                 let sunk = (v0 + steps * sink).min((steps - 1) * sink);
                 let (mut v, mut risen) = (v0, v0);
                 for _ in 0..steps {
                     let u = v + high;
-                    v = if u < theta { u } else { (u - theta).max(theta - 1) };
+                    let left = if reset == Reset::Zero { 0 } else { u - theta };
+                    v = if u < theta { u } else { left.max(theta - 1) };
                     risen = risen.max(u).max(v);
                 }
                 (low.min(sunk), high.max(risen))

@@ -1,9 +1,11 @@
 //! Networks that are large in one way and small in all others, such that the upper bits of what a descriptor holds are used.
 
-use super::{Builder, Case};
+use super::Case;
+use super::builder::Builder;
 use crate::random::Random;
+use isa::Taps;
 use model::RunOptions;
-use model::network::{Gather, Grid};
+use model::network::Grid;
 
 /// In which way a network is large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +33,10 @@ impl Case {
         let shape = [Shape::Long, Shape::Wide, Shape::Heads][seed as usize % 3];
         let time_steps = Random(seed).between(1, 10) as u32;
         Case::shaped(seed, shape, time_steps, |builder| {
-            let input = builder.analog();
+            let input = builder.first();
             let attends = shape == Shape::Heads || shape == Shape::Long && builder.random.chance(1, 2);
             let attention = if attends { builder.attention(input, input) } else { None };
-            let output = attention.unwrap_or_else(|| builder.dense(input, None, Gather::Token));
+            let output = attention.unwrap_or_else(|| builder.dense(input, None, Taps::TOKEN));
             let output = if shape == Shape::Wide { builder.shortcut(&[output]) } else { output };
             builder.readout(output);
         })
@@ -44,7 +46,7 @@ impl Case {
     pub fn one_window(seed: u64, size: usize) -> Case {
         let time_steps = Random(seed).between(2, 8) as u32;
         let mut case = Case::shaped(seed, Shape::Window(size), time_steps, |builder| {
-            let input = builder.analog();
+            let input = builder.first();
             let output = builder.attention(input, input).expect("the window is the grid");
             builder.readout(output);
         });
@@ -55,9 +57,9 @@ impl Case {
     /// A network of so many small layers.
     pub fn deep(layers: usize) -> Case {
         Case::shaped(layers as u64, Shape::Ordinary, 2, |builder| {
-            let mut current = builder.analog();
+            let mut current = builder.first();
             for _ in 2..layers {
-                current = builder.dense(current, Some(3), Gather::Token);
+                current = builder.dense(current, Some(3), Taps::TOKEN);
             }
             builder.readout(current);
         })

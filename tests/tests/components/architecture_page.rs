@@ -6,7 +6,7 @@ use hdl::core::{
     dma_read::dma_read, dma_write::dma_write, job_control::job_control, neuron_control::neuron_control,
 };
 use hdl::rtl::Module;
-use isa::{CoreConfig, Neuron};
+use isa::{CoreConfig, Schedule};
 
 use crate::device::Device;
 
@@ -73,14 +73,23 @@ fn tiny() -> CoreConfig {
 #[test]
 fn events_become_spikes_as_the_page_says() {
     let constants =
-        [("neuron", Neuron::TwoPhase as u64), ("time_steps", 8), ("packer_ready", 1), ("event_valid", 1)];
-    replay(&neuron_control().unwrap(), &constants, |device| (0..5).for_each(|_| device.cycle()));
+        [("schedule", Schedule::AfterAll as u64), ("time_steps", 8), ("packer_ready", 1), ("event_valid", 1)];
+    replay(&neuron_control(&tiny()).unwrap(), &constants, |device| (0..5).for_each(|_| device.cycle()));
 }
 
 #[test]
 fn a_job_follows_another_as_the_page_says() {
-    let constants =
-        [("tiles", 4), ("groups", 1), ("output_words", 4), ("marker_ready", 1), ("packer_idle", 1)];
+    let constants = [
+        ("tiles", 4),
+        ("groups", 1),
+        ("output_words", 4),
+        ("marker_ready", 1),
+        ("packer_idle", 1),
+        ("job_first_pass_0", 1),
+        ("job_first_pass_1", 1),
+        ("job_last_pass_0", 1),
+        ("job_last_pass_1", 1),
+    ];
     replay(&job_control(&tiny()).unwrap(), &constants, |device| {
         device.pulse("layer_valid");
         // Two jobs are loaded, the lanes take the first one's parameters.

@@ -67,7 +67,7 @@ struct Bench {
 impl Bench {
     fn new(core: &CoreConfig, seed: u64) -> Bench {
         let mut constants = BTreeMap::from([(registers::IDENTITY, IDENTITY), (registers::VERSION, VERSION)]);
-        let sizes = [registers::CONFIG0, registers::CONFIG1, registers::CONFIG2];
+        let sizes = [registers::CONFIG0, registers::CONFIG1, registers::CONFIG2, registers::CONFIG3];
         constants.extend(sizes.into_iter().zip(core.registers()));
         let of = |access| REGISTERS.iter().filter(move |r| r.access == access);
         let live = of(Access::ReadOnly).filter(|r| !constants.contains_key(&r.offset));

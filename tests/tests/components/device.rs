@@ -70,6 +70,16 @@ impl Device {
         self.model.set_wide(self.inputs[port], &words);
     }
 
+    /// Drives the inputs named after a record's fields, `prefix` before them, with what its words say.
+    pub fn set_fields(&mut self, prefix: &str, fields: &[isa::Field], words: &[u64]) {
+        for field in fields {
+            let name = format!("{prefix}{}", field.name);
+            if self.inputs.contains_key(&name) {
+                self.set(&name, words[field.word] >> field.lsb & field.largest());
+            }
+        }
+    }
+
     /// What an output was before the last clock edge.
     pub fn get(&self, port: &str) -> u64 {
         self.model.get(self.outputs[port])
@@ -137,6 +147,7 @@ pub fn small_cores() -> [CoreConfig; 2] {
         max_fan_in: 128,
         weight_rows: 128,
         bias_rows: 16,
+        sum_rows: 40,
     };
     let wide = CoreConfig {
         lanes: 32,
@@ -145,6 +156,7 @@ pub fn small_cores() -> [CoreConfig; 2] {
         membrane_bits: 32,
         max_fan_in: 256,
         weight_rows: 256,
+        sum_rows: 64,
         ..narrow.clone()
     };
     [narrow, wide]

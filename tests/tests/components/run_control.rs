@@ -11,8 +11,9 @@ const MAX_LAYERS: u64 = isa::MAX_LAYERS as u64;
 use crate::device::Device;
 
 /// Sources of an error in a run, in the order in which they win; which descriptor each names, and its fixed code.
-const SOURCES: [(&str, Index, Option<ErrorCode>); 7] = [
+const SOURCES: [(&str, Index, Option<ErrorCode>); 8] = [
     ("loader_error", Index::Loader, None),
+    ("sums_full", Index::Layer, Some(ErrorCode::TooLarge)),
     ("weights_fault", Index::Loader, None),
     ("inputs_fault", Index::Layer, None),
     ("write_fault", Index::Completed, None),
@@ -26,6 +27,11 @@ enum Index {
     Loader,
     Layer,
     Completed,
+}
+
+/// What is wrong with a descriptor is no address.
+fn has_address(source: &str) -> bool {
+    !matches!(source, "loader_error" | "sums_full")
 }
 
 /// Where a run is.
@@ -74,7 +80,7 @@ struct Stimulus {
     loader_index: u64,
     layer_index: u64,
     /// For each source: high, code, address.
-    sources: [(bool, u64, u64); 7],
+    sources: [(bool, u64, u64); SOURCES.len()],
 }
 
 impl Stimulus {
@@ -94,7 +100,7 @@ impl Stimulus {
             bus_idle,
             retired,
             count: random.pick(&[1, 2, 3, 3, 3, MAX_LAYERS, 0, MAX_LAYERS + 1, 1 << 31]),
-            base: random.pick(&[0, 256, 0xffff_ff00, 256, 512, 128, 1]),
+            base: random.pick(&[0, 64, 0xffff_ffc0, 256, 192, 32, 1]),
             loader_index: random.bits() & 0xfff,
             layer_index: random.bits() & 0xfff,
             sources: std::array::from_fn(|_| source(random)),
@@ -124,7 +130,7 @@ impl Control {
                     Index::Layer => now.layer_index,
                     Index::Completed => self.completed,
                 };
-                let address = if name == "loader_error" { 0 } else { address };
+                let address = if has_address(name) { address } else { 0 };
                 let code = fixed.map_or(code, |code| code as u64);
                 if high {
                     return Some(Error { code, descriptor, address });
@@ -142,7 +148,8 @@ impl Control {
     /// The state after a cycle with these inputs.
     fn next(&self, now: &Stimulus) -> Control {
         let mut next = self.clone();
-        next.bad_run = !(1..=MAX_LAYERS).contains(&now.count) || !now.base.is_multiple_of(256);
+        next.bad_run = !(1..=MAX_LAYERS).contains(&now.count)
+            || !now.base.is_multiple_of(isa::descriptor::ALIGNMENT as u64);
         let running = self.state == State::Run;
         let found = self.error_now(now).filter(|_| self.error.is_none());
         let busy = matches!(self.state, State::Run | State::Drain(true));
@@ -224,7 +231,7 @@ impl Bench {
             if fixed.is_none() {
                 device.set(&format!("{name}_code"), code);
             }
-            if name != "loader_error" {
+            if has_address(name) {
                 device.set(&format!("{name}_offset"), address);
             }
         }

@@ -33,7 +33,7 @@ fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
     let doc = "Input rows in, events out.";
     let bench = Module::build("scanner_bench", doc, |m| {
         let advance = m.input("advance", 1);
-        let modes = ["whole_bytes", "wide"].map(|name| (name.to_owned(), m.input(name, 1)));
+        let modes = [("whole_bytes".to_owned(), m.input("whole_bytes", 1))];
         // What the scanner asks of the buffer: all but one are called the same on both sides.
         let asked = scanner.outputs().iter().filter_map(|port| {
             let same = buffer.inputs().iter().any(|input| input.name == port.name);
@@ -49,7 +49,8 @@ fn scanner_bench(config: &CoreConfig) -> Rc<Module> {
         let mut inputs: Vec<(String, Expr)> = modes.to_vec();
         inputs.extend(asked.iter().map(|(_, input, wire)| (input.clone(), wire.clone())));
         inputs.push(("read_segment".to_owned(), advance.clone()));
-        inputs.push(("segment_words".to_owned(), m.input("load_words", 12)));
+        let words = buffer.inputs().iter().find(|port| port.name == "segment_words").unwrap();
+        inputs.push(("segment_words".to_owned(), m.input("load_words", words.width)));
         add_inputs(m, &buffer, &mut inputs);
         let rows = m.instance("buffer", &buffer, &connections(&inputs));
 
@@ -81,8 +82,8 @@ pub enum Walk {
     Counts,
     /// `two_phase`, step by step: only steps with a spike.
     StepEvents,
-    /// Multi-bit inputs: their bit planes.
-    Analog,
+    /// Input bytes: their bit planes.
+    Bytes,
     /// Merged attention: bytes that are not zero.
     WholeBytes,
 }
@@ -91,8 +92,6 @@ pub enum Walk {
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
     pub walk: Walk,
-    /// A shortcut: entries are segments, of which each lane reads its own byte.
-    pub wide: bool,
     /// A readout: one sum a job.
     pub one_sum: bool,
     /// `scores` or `context`: one set of matrix rows a chunk.
@@ -100,17 +99,36 @@ pub struct Layer {
     pub scores: bool,
     /// Time steps in the last chunk of a token.
     pub tail_steps: u32,
-    /// 64-bit words of a segment.
+    /// 64-bit words of a segment (attention).
     pub segment_words: usize,
 }
 
-/// What is loaded for one chunk of one token.
+/// What is loaded for one chunk of one token in one pass.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The bytes, segment after segment.
-    pub bytes: Vec<u8>,
+    /// The bytes of each segment; `None`: it lies outside its source and is not requested.
+    pub segments: Vec<Option<Vec<u8>>>,
+    /// 64-bit words of a segment.
+    pub segment_words: usize,
+    /// The pass is diagonal: entries are segments, of which each lane reads its own byte. All rows of a job are alike.
+    pub diagonal: bool,
     pub token_end: bool,
     pub job_end: bool,
+}
+
+impl Row {
+    /// Its bytes, with nothing where a segment is absent.
+    pub fn bytes(&self) -> Vec<u8> {
+        let nothing = vec![0; 8 * self.segment_words];
+        self.segments.iter().flat_map(|segment| segment.as_ref().unwrap_or(&nothing)).copied().collect()
+    }
+
+    /// Cycles that it takes to load.
+    pub fn cycles(&self, bus_bytes: usize) -> usize {
+        let of_segment =
+            |segment: &Option<Vec<u8>>| segment.as_ref().map_or(1, |bytes| bytes.len() / bus_bytes);
+        self.segments.iter().map(of_segment).sum()
+    }
 }
 
 /// An event, without what a null event leaves open.
@@ -123,7 +141,7 @@ pub struct Event {
     pub job_scanned: bool,
     /// The query whose bias row is loaded.
     pub bias_row: Option<u64>,
-    /// A shortcut's bytes, one a lane of the segment.
+    /// A diagonal entry's bytes, one a lane of the segment.
     pub own: Vec<u8>,
 }
 
@@ -160,7 +178,6 @@ impl Bench {
             ("step_events", matches!(layer.walk, Walk::Steps | Walk::StepEvents)),
             ("whole_bytes", layer.walk == Walk::WholeBytes),
             ("count_spikes", layer.walk == Walk::Counts),
-            ("wide", layer.wide),
             ("one_sum", layer.one_sum),
             ("is_attention", layer.attention),
             ("is_scores", layer.scores),
@@ -169,15 +186,15 @@ impl Bench {
         }
         device.set("tail_steps", layer.tail_steps);
         device.set("segment_words", layer.segment_words as u64);
-        device.set("load_words", layer.segment_words as u64);
     }
 
     /// Feeds `rows` and returns the events that come, each with the cycle in which it was taken.
     pub fn run(&mut self, layer: &Layer, rows: &[Row], pace: Pace) -> Vec<(u64, Event)> {
         self.configure(layer);
-        let (mut queue, mut beats) = segments(layer, rows, self.bus_bytes);
-        let jobs = rows.iter().filter(|row| row.job_end).count();
-        let most_events: usize = rows.iter().map(|row| 8 * row.bytes.len() + 8).sum();
+        let (mut queue, mut beats) = segments(rows, self.bus_bytes);
+        let of_jobs: Vec<&Row> = rows.iter().filter(|row| row.job_end).collect();
+        let jobs = of_jobs.len();
+        let most_events: usize = rows.iter().map(|row| 8 * row.bytes().len() + 8).sum();
         let (mut started, mut scanned) = (0, 0);
         let mut announced = false;
         let mut events: Vec<(u64, Event)> = Vec::new();
@@ -195,11 +212,18 @@ impl Bench {
                 device.set_bytes("in_data", beat);
             }
             if let Some(segment) = queue.front() {
+                device.set("load_words", segment.words as u64);
+                device.set("segment_diagonal", segment.diagonal);
+                device.set("segment_absent", segment.absent);
                 device.set("segment_row_end", segment.row_end);
                 device.set("segment_token_end", segment.token_end);
                 device.set("segment_job_end", segment.job_end);
             }
             let start = started < jobs && started == scanned && random.chance(pace.arrive, 100);
+            if start {
+                // The next job's rows may be in the buffer already, and of the other kind.
+                device.set("wide", of_jobs[started].diagonal);
+            }
             started += usize::from(start);
             device.set("job_start", start);
             let advance = random.chance(pace.advance, 100);
@@ -214,11 +238,12 @@ impl Bench {
                 announced = false;
             }
             if let (true, Some((_, event))) = (std::mem::take(&mut own_bytes_due), events.last_mut()) {
-                event.own = device.bytes("segment_data")[..8 * layer.segment_words].to_vec();
+                event.own = device.bytes("segment_data")[..8 * of_jobs[event.job].segment_words].to_vec();
             }
             if advance && device.is("event_valid") {
-                let event = self.taken(layer, scanned, started);
-                own_bytes_due = layer.wide && event.entry.is_some();
+                let diagonal = of_jobs[scanned].diagonal;
+                let event = self.taken(diagonal, scanned, started);
+                own_bytes_due = diagonal && event.entry.is_some();
                 scanned += usize::from(event.job_scanned);
                 events.push((self.device.cycles() - 1, event));
                 assert!(events.len() <= most_events, "events without end");
@@ -236,14 +261,14 @@ impl Bench {
     }
 
     /// The event at the output.
-    fn taken(&self, layer: &Layer, job: usize, started: usize) -> Event {
+    fn taken(&self, diagonal: bool, job: usize, started: usize) -> Event {
         assert!(job < started, "an event of job {job}, which was not started");
         let number = |port| self.device.get(port) as u32;
         let null = self.device.is("event_null");
         let row = number("event_row");
         assert!(
-            !layer.wide || null || row == number("event_segment"),
-            "a shortcut has one matrix row a segment"
+            !diagonal || null || row == number("event_segment"),
+            "a diagonal pass has one matrix row a segment"
         );
         let entry = (row as usize, number("event_plane"), number("event_shift"), number("event_steps") as u8);
         Event {
@@ -259,18 +284,29 @@ impl Bench {
 
 /// A segment that is announced to the buffer; its beats come on their own.
 struct Segment {
+    words: usize,
+    diagonal: bool,
+    absent: bool,
     row_end: bool,
     token_end: bool,
     job_end: bool,
 }
 
 /// The segments of these rows, and their beats.
-fn segments(layer: &Layer, rows: &[Row], bus_bytes: usize) -> (VecDeque<Segment>, VecDeque<Vec<u8>>) {
+fn segments(rows: &[Row], bus_bytes: usize) -> (VecDeque<Segment>, VecDeque<Vec<u8>>) {
     let of_row = |row: &Row| -> Vec<Segment> {
-        let count = row.bytes.len() / (8 * layer.segment_words);
-        let segment = |i| Segment { row_end: i + 1 == count, token_end: row.token_end, job_end: row.job_end };
+        let count = row.segments.len();
+        let segment = |i: usize| Segment {
+            words: row.segment_words,
+            diagonal: row.diagonal,
+            absent: row.segments[i].is_none(),
+            row_end: i + 1 == count,
+            token_end: row.token_end,
+            job_end: row.job_end,
+        };
         (0..count).map(segment).collect()
     };
-    let beats = rows.iter().flat_map(|row| row.bytes.chunks(bus_bytes)).map(<[u8]>::to_vec);
+    let present = rows.iter().flat_map(|row| row.segments.iter().flatten());
+    let beats = present.flat_map(|bytes| bytes.chunks(bus_bytes)).map(<[u8]>::to_vec);
     (rows.iter().flat_map(of_row).collect(), beats.collect())
 }

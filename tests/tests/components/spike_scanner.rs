@@ -12,36 +12,59 @@ impl Layer {
     /// A layer of any kind that fits `core`.
     fn random(random: &mut Random, core: &CoreConfig) -> Layer {
         let beat_words = core.bus_bits as usize / 64;
-        let kind = random.size(0, 4);
+        let kind = random.size(0, 3);
         let attention = kind == 1;
         let walks: &[Walk] = match kind {
             0 => &[Walk::Steps, Walk::Counts, Walk::StepEvents],
             1 => &[Walk::Steps, Walk::WholeBytes, Walk::StepEvents],
-            2 => &[Walk::Steps, Walk::Counts, Walk::StepEvents],
-            3 => &[Walk::Analog],
+            2 => &[Walk::Bytes],
             _ => &[Walk::Counts, Walk::StepEvents],
         };
-        let most_words = if kind == 2 { core.lanes / 8 } else { core.max_fan_in / 8 } as usize;
         Layer {
             walk: random.pick(walks),
-            wide: kind == 2,
-            one_sum: kind == 4,
+            one_sum: kind == 3,
             attention,
             scores: attention && random.chance(1, 2),
             tail_steps: random.size(1, 8) as u32,
-            segment_words: beat_words * random.size(1, most_words / beat_words),
+            segment_words: beat_words * random.size(1, core.max_fan_in as usize / 8 / beat_words),
         }
     }
 }
 
+/// What the rows of a pass have in common.
+struct Pass {
+    diagonal: bool,
+    segments: usize,
+    words: usize,
+}
+
+impl Pass {
+    fn random(random: &mut Random, layer: &Layer, core: &CoreConfig) -> Pass {
+        if layer.attention {
+            return Pass { diagonal: false, segments: 1, words: layer.segment_words };
+        }
+        let beat_words = core.bus_bits as usize / 64;
+        let (row_words, most) = (core.max_fan_in as usize / 8, MAX_SEGMENTS as usize);
+        let diagonal = random.chance(1, 3);
+        let most_words = if diagonal { core.lanes as usize / 8 } else { row_words };
+        let words = beat_words * random.size(1, most_words / beat_words);
+        let segments = random.size(1, if diagonal { most } else { (row_words / words).min(most) });
+        Pass { diagonal, segments, words }
+    }
+}
+
 impl Row {
-    fn random(random: &mut Random, layer: &Layer, segments: usize, token_end: bool, job_end: bool) -> Row {
+    fn random(random: &mut Random, layer: &Layer, pass: &Pass, token_end: bool, job_end: bool) -> Row {
         let (part, whole) = random.pick(&[(0, 1), (1, 40), (1, 4), (1, 1)]);
-        let steps = if token_end && layer.walk != Walk::Analog { layer.tail_steps } else { 8 };
-        let byte = |random: &mut Random| if random.chance(part, whole) { random.bits() as u8 } else { 0 };
-        let length = 8 * layer.segment_words * segments;
-        let bytes = (0..length).map(|_| byte(random) & (0xff >> (8 - steps))).collect();
-        Row { bytes, token_end, job_end }
+        let steps = if token_end && layer.walk != Walk::Bytes { layer.tail_steps } else { 8 };
+        let absent = if layer.attention { 0 } else { random.pick(&[0, 0, 20, 60, 100]) };
+        let mut segment = || {
+            let byte = |random: &mut Random| if random.chance(part, whole) { random.bits() as u8 } else { 0 };
+            let bytes = (0..8 * pass.words).map(|_| byte(random) & (0xff >> (8 - steps))).collect();
+            (!random.chance(absent, 100)).then_some(bytes)
+        };
+        let segments = (0..pass.segments).map(|_| segment()).collect();
+        Row { segments, segment_words: pass.words, diagonal: pass.diagonal, token_end, job_end }
     }
 }
 
@@ -52,15 +75,15 @@ fn events(layer: &Layer, rows: &[Row]) -> Vec<Event> {
     for row in rows {
         let base = if layer.attention { chunk * 8 * layer.segment_words } else { 0 };
         let stored = |byte: u8| if layer.walk == Walk::Counts { byte.count_ones() as u8 } else { byte };
-        let bytes: Vec<u8> = row.bytes.iter().map(|&byte| stored(byte)).collect();
+        let bytes: Vec<u8> = row.bytes().into_iter().map(stored).collect();
         let in_plane = |byte: u8, plane: u32| match layer.walk {
             Walk::WholeBytes => plane == 0 && byte != 0,
             _ => byte >> plane & 1 == 1,
         };
         let shift = |plane| if matches!(layer.walk, Walk::Steps | Walk::StepEvents) { 0 } else { plane };
         let active = |plane: u32| -> Vec<Option<(usize, u32, u32, u8)>> {
-            if layer.wide {
-                let segments = bytes.chunks(8 * layer.segment_words).enumerate();
+            if row.diagonal {
+                let segments = bytes.chunks(8 * row.segment_words).enumerate();
                 let active = segments.filter(|(_, segment)| segment.iter().any(|&b| in_plane(b, plane)));
                 return active.map(|(k, _)| Some((base + k, plane, shift(plane), 1 << plane))).collect();
             }
@@ -88,9 +111,9 @@ fn events(layer: &Layer, rows: &[Row]) -> Vec<Event> {
                 let ends_job = ends_token && row.job_end;
                 let sum_complete = if layer.one_sum { ends_job } else { ends_token };
                 let first_of_token = chunk == 0 && p == 0 && e == 0;
-                let own = entry.filter(|_| layer.wide).map(|(segment, ..)| {
-                    let start = 8 * layer.segment_words * (segment - base);
-                    bytes[start..start + 8 * layer.segment_words].to_vec()
+                let own = entry.filter(|_| row.diagonal).map(|(segment, ..)| {
+                    let start = 8 * row.segment_words * (segment - base);
+                    bytes[start..start + 8 * row.segment_words].to_vec()
                 });
                 events.push(Event {
                     job,
@@ -113,26 +136,21 @@ fn events(layer: &Layer, rows: &[Row]) -> Vec<Event> {
 
 const FULL_SPEED: Pace = Pace { advance: 100, arrive: 100 };
 
-/// The rows of one to three jobs of a random layer.
+/// The rows of one to three jobs of a random layer, each a pass of its own kind.
 fn random_rows(random: &mut Random, layer: &Layer, core: &CoreConfig) -> Vec<Row> {
-    let row_words = core.max_fan_in as usize / 8;
-    let segments = match (layer.attention, layer.wide) {
-        (true, _) => 1,
-        (_, true) => random.size(1, MAX_SEGMENTS as usize),
-        _ => random.size(1, (row_words / layer.segment_words).min(MAX_SEGMENTS as usize)),
-    };
     let matrix_rows = core.weight_rows as usize / 8;
     let most_chunks = if layer.attention { matrix_rows / layer.segment_words } else { 8 };
     let most_chunks = most_chunks.min(random.pick(&[3, 3, 8]));
-    let chunks = if layer.walk == Walk::Analog { 1 } else { random.size(1, most_chunks) };
+    let chunks = if layer.walk == Walk::Bytes { 1 } else { random.size(1, most_chunks) };
     let (jobs, tokens) = (random.size(1, 3), random.size(1, 5));
     let mut rows = Vec::new();
     for _ in 0..jobs {
+        let pass = Pass::random(random, layer, core);
         for token in 0..tokens {
             for chunk in 0..chunks {
                 let token_end = chunk + 1 == chunks;
                 let job_end = token_end && token + 1 == tokens;
-                rows.push(Row::random(random, layer, segments, token_end, job_end));
+                rows.push(Row::random(random, layer, &pass, token_end, job_end));
             }
         }
     }
@@ -179,17 +197,22 @@ fn the_words_of_a_row_need_not_be_a_power_of_two() {
     check_layers(&core, 3000..3200);
 }
 
-/// A layer at full speed, in one job: the number of beats a row, of events each row, and the cycles of the events.
-fn full_speed(bench: &mut Bench, core: &CoreConfig, random: &mut Random) -> (usize, Vec<usize>, Vec<u64>) {
+/// A layer at full speed, in one job: the cycles that each row takes to load, events of each row, and the cycles of the events.
+fn full_speed(
+    bench: &mut Bench,
+    core: &CoreConfig,
+    random: &mut Random,
+) -> (Vec<usize>, Vec<usize>, Vec<u64>) {
     let layer = Layer::random(random, core);
     let mut rows = random_rows(random, &layer, core);
-    let count = rows.len();
-    rows.iter_mut().enumerate().for_each(|(i, row)| row.job_end = i + 1 == count);
+    let first = rows.iter().position(|row| row.job_end).expect("a job ends");
+    rows.truncate(first + 1);
     let start = bench.device.cycles();
     let taken = bench.run(&layer, &rows, FULL_SPEED);
     let of_row = |row: &Row| events(&layer, std::slice::from_ref(row)).len();
     let cycles = taken.iter().map(|(cycle, _)| cycle - start).collect();
-    (rows[0].bytes.len() / bench.bus_bytes, rows.iter().map(of_row).collect(), cycles)
+    let loads = rows.iter().map(|row| row.cycles(bench.bus_bytes)).collect();
+    (loads, rows.iter().map(of_row).collect(), cycles)
 }
 
 #[test]
@@ -199,11 +222,16 @@ fn rows_that_take_longer_to_scan_than_to_load_follow_without_a_bubble() {
         let mut random = Random(100 + number as u64);
         let mut measured = 0;
         for case in 0..600 {
-            let (beats, events, cycles) = full_speed(&mut bench, core, &mut random);
+            let (loads, events, cycles) = full_speed(&mut bench, core, &mut random);
+            let longest = loads.iter().max().unwrap();
             let took = cycles.last().unwrap() - cycles[0] + 1;
             // A beat is marked three cycles after it arrives, and what it makes of the row is known in a fourth.
-            if events.iter().all(|&count| count >= beats + 4) {
-                assert_eq!(took, cycles.len() as u64, "case {case}: {events:?} events, {beats} beats a row");
+            if events.iter().all(|&count| count >= longest + 4) {
+                assert_eq!(
+                    took,
+                    cycles.len() as u64,
+                    "case {case}: {events:?} events, {loads:?} cycles to load"
+                );
                 measured += 1;
             }
         }
@@ -221,12 +249,9 @@ fn the_first_event_comes_one_cycle_a_stage_after_its_row() {
         let mut bench = Bench::new(&core, 9);
         let mut random = Random(200);
         for case in 0..50 {
-            let (beats, events, cycles) = full_speed(&mut bench, &core, &mut random);
-            assert_eq!(
-                cycles[0],
-                beats as u64 + START_UP,
-                "case {case}: {events:?} events, {beats} beats a row"
-            );
+            let (loads, events, cycles) = full_speed(&mut bench, &core, &mut random);
+            let expected = loads[0] as u64 + START_UP;
+            assert_eq!(cycles[0], expected, "case {case}: {events:?} events, {loads:?} cycles to load");
         }
     }
 }

@@ -61,10 +61,13 @@ impl Walk {
                         let wrapped = (offset as u32)
                             .wrapping_sub(wrap(row_split && row_band, self.wraps[0]))
                             .wrapping_sub(wrap(column_split && column_band, self.wraps[1]));
-                        let last_of_block = y + 1 == self.inner_y && x + 1 == self.inner_x;
+                        let last_of_row = x + 1 == self.inner_x;
+                        let last_of_block = last_of_row && y + 1 == self.inner_y;
                         tokens.push(Token {
                             offset: wrapped,
+                            last_of_row,
                             last_of_block,
+                            last_of_blocks: last_of_block && block_x + 1 == self.blocks_x,
                             last_of_all: false,
                             row_split,
                             column_split,
@@ -83,7 +86,9 @@ impl Walk {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Token {
     offset: u32,
+    last_of_row: bool,
     last_of_block: bool,
+    last_of_blocks: bool,
     last_of_all: bool,
     row_split: bool,
     column_split: bool,
@@ -149,7 +154,9 @@ impl Bench {
         let is = |port| self.device.is(port);
         Token {
             offset: self.device.get("offset") as u32,
+            last_of_row: is("last_of_row"),
             last_of_block: is("last_of_block"),
+            last_of_blocks: is("last_of_blocks"),
             last_of_all: is("last_of_all"),
             row_split: is("row_split"),
             column_split: is("column_split"),

@@ -14,11 +14,11 @@ pub(super) struct Writes<'a> {
 }
 
 impl Loader<'_> {
-    pub(super) fn write_buffers(&mut self, writes: &Writes<'_>, bank: &Expr) {
+    pub(super) fn write_buffers(&mut self, writes: &Writes<'_>, [bank, parameter_bank]: [&Expr; 2]) {
         let Writes { sections, keys, beat, descriptor } = writes;
         let config = self.config;
-        let [in_keys, takes_matrix, takes_bias] =
-            [State::Keys, State::TakeMatrix, State::TakeBias].map(|state| self.is(state));
+        let [in_keys, takes_matrix, takes_bias, takes_pass] =
+            [State::Keys, State::TakeMatrix, State::TakeBias, State::TakePass].map(|state| self.is(state));
         let (lane_words, beat_words) = (config.lanes / 8, config.bus_bits / 64);
         let m = &mut *self.m;
         m.comment(
@@ -29,12 +29,12 @@ impl Loader<'_> {
         let parameter_bits = row_bits(config);
         let [second, first] = bias_starts(config);
         let bias_start = mux(&sections.bias_bank, &second, &first);
-        let parameter_start = cat(&[bank.clone(), lit(0, 4)]).zext(parameter_bits);
+        let parameter_start = cat(&[parameter_bank.clone(), lit(0, 4)]).zext(parameter_bits);
         let start_row = mux(&takes_bias, &bias_start, &parameter_start);
         let resized = |count: Expr, bits: u32| count.zext(bits.max(count.width())).trunc(bits);
         let rows_done = sections.count.shr(parameter_beats.trailing_zeros());
         let parameter_row = start_row + resized(rows_done, parameter_bits);
-        let parameter_valid = &sections.beat & !&takes_matrix;
+        let parameter_valid = &sections.beat & !&takes_matrix & !&takes_pass;
         let matrix_bits = index_width(config.weight_rows);
         let stored_row = resized(sections.count.shr(matrix_beats.trailing_zeros()), matrix_bits);
         let beat_enables = |m: &mut Builder, valid: &Expr, index: &Expr| {

@@ -18,6 +18,10 @@ pub(super) struct Jobs {
     pub last_of_layer: Expr,
     /// The job is the first of its tile.
     pub first_block: Expr,
+    /// Its pass is the first, the last; the layer has several.
+    pub first_pass: Expr,
+    pub last_pass: Expr,
+    pub several_passes: Expr,
 }
 
 /// Rows and words of the job.
@@ -38,18 +42,25 @@ impl Loader<'_> {
         let loaded = self.is(State::Loaded);
         let m = &mut *self.m;
         m.comment(
-            "Jobs: group, tile and, for attention, block. A job takes longer than the comparisons, which lag by a few cycles.",
+            "Jobs: group, tile, pass and, for attention, block. A job takes longer than the comparisons, which lag by a few cycles.",
         );
         let taken = m.reg_reset("taken", 1, 0);
         let banks_used = m.reg_reset("banks_used", 2, 0);
         m.set(&banks_used, &(&banks_used + loaded.zext(2) - job_release.zext(2)));
         let bank = m.reg_reset("bank", 1, 0);
         m.set_if(&bank, &loaded, &!&bank);
+        let pass = m.reg_reset("pass", bits("passes"), 0);
+        let last_pass = m.delay("last_pass", &pass.inc().eq(&layer["passes"]));
+        let first_pass = m.delay("first_pass", &pass.is_zero());
+        let several_passes = m.delay("several_passes", &layer["passes"].gt_lit(1));
+        m.set_if(&pass, &(begin | (&loaded & &last_pass)), &pass.like(0));
+        m.set_if(&pass, &loaded, &pass.inc());
         let block_x = m.reg_reset("block_x", bits("blocks_x"), 0);
         let block_y = m.reg_reset("block_y", bits("blocks_y"), 0);
         let last_block_x = m.delay("last_block_x", &block_x.inc().eq(&layer["blocks_x"]));
         let last_block_y = m.delay("last_block_y", &block_y.inc().eq(&layer["blocks_y"]));
-        let last_block = m.delay("last_block", &(!attention | (&last_block_x & &last_block_y)));
+        let last_block =
+            m.delay("last_block", &(&last_pass & (!attention | (&last_block_x & &last_block_y))));
         let tile_done = m.named("tile_done", &(&loaded & &last_block));
         m.set_if(&block_x, &(begin | (&loaded & &last_block_x)), &block_x.like(0));
         m.set_if(&block_x, &(&loaded & attention), &block_x.inc());
@@ -66,7 +77,19 @@ impl Loader<'_> {
         let last_group = m.delay("last_group", &group.inc().eq(&layer["groups"]));
         let last_of_layer = m.delay("last_of_layer", &(&last_of_group & last_group));
         let first_block = m.delay("first_block", &(block_x.is_zero() & block_y.is_zero()));
-        Jobs { taken, banks_used, bank, loaded, tile_done, group_done, last_of_layer, first_block }
+        Jobs {
+            taken,
+            banks_used,
+            bank,
+            loaded,
+            tile_done,
+            group_done,
+            last_of_layer,
+            first_block,
+            first_pass,
+            last_pass,
+            several_passes,
+        }
     }
 
     pub(super) fn rows(&mut self, descriptor: &Descriptor, jobs: &Jobs) -> Rows {
@@ -85,8 +108,8 @@ impl Loader<'_> {
             (register, tile)
         };
         let (output_left, _) = left("output_left", &layer["output_words"], lanes / 8);
-        let (keys_left, tile_keys) = left("keys_left", &layer["matrix_rows"], lanes);
-        let (row_left, tile_words) = left("matrix_words_left", &layer["matrix_words"], lanes / 8);
+        let (keys_left, tile_keys) = left("keys_left", &layer["keys"], lanes);
+        let (row_left, tile_words) = left("key_words_left", &layer["key_words"], lanes / 8);
         let matrix_left = mux(scores, &keys_left, &row_left);
         let exhausted = output_left.is_zero() | (attention & matrix_left.is_zero());
         let exhausted = m.delay("exhausted", &exhausted);
@@ -94,8 +117,8 @@ impl Loader<'_> {
         let settled = m.named("settled", &(waits & &waited));
         let tile_bad = m.named("tile_bad", &(&settled & &exhausted));
         let least = |a: &Expr, b: &Expr| mux(&a.lt(b), a, b);
-        let key_rows = mux(scores, &least(&keys_left, &tile_keys), &layer["matrix_rows"]);
-        let key_words = mux(scores, &layer["matrix_words"], &least(&row_left, &tile_words));
+        let key_rows = mux(scores, &least(&keys_left, &tile_keys), &layer["keys"]);
+        let key_words = mux(scores, &layer["key_words"], &least(&row_left, &tile_words));
         let key_rows = m.delay("key_rows", &key_rows);
         let key_words = m.delay("key_words", &key_words);
         Rows { exhausted, waited, tile_bad, key_rows, key_words }

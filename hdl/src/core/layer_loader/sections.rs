@@ -1,9 +1,9 @@
-//! The sections of a job: parameters, stored matrix, bias rows. Each is requested, and its words are counted in.
+//! The sections of a job: pass record, parameters, stored weights, bias rows. Each is requested, and its words are counted in.
 
 use isa::layout::PARAMETER_ROWS;
 
 use super::super::dma_read::length_bits;
-use super::{Beat, Descriptor, Loader, State};
+use super::{Beat, Descriptor, Jobs, Loader, PassRecord, State};
 use crate::rtl::{Expr, cat, lit, mux};
 
 /// The section that is requested or received.
@@ -15,8 +15,8 @@ pub(super) struct Sections {
     pub beat: Expr,
     pub count: Expr,
     pub done: Expr,
-    pub parameter_offset: Expr,
-    pub bias_offset: Expr,
+    /// Where it begins.
+    pub offset: Expr,
     /// Bank of the bias rows that are loaded next.
     pub bias_bank: Expr,
 }
@@ -26,6 +26,7 @@ impl Loader<'_> {
         &mut self,
         descriptor: &Descriptor,
         beat: &Beat,
+        (record, jobs): (&PassRecord, &Jobs),
         request_ready: &Expr,
     ) -> Sections {
         let Descriptor { layer, checked, .. } = descriptor;
@@ -33,21 +34,26 @@ impl Loader<'_> {
         let bits = length_bits(self.config);
         self.m.comment("Sections: request one, count its words in.");
         let parameter_words = lit(u64::from(PARAMETER_ROWS) * u64::from(lanes) / 4, bits);
-        let rows = layer["matrix_rows"].zext(bits);
-        let matrix_words = rows.shl((lanes / 8).trailing_zeros());
-        let bias_words = rows.shl((lanes / 4).trailing_zeros());
+        let matrix_words = record.fields["matrix_rows"].zext(bits).shl((lanes / 8).trailing_zeros());
+        let bias_words = layer["keys"].zext(bits).shl((lanes / 4).trailing_zeros());
+        let record_words = layer["pass_words"].zext(bits);
         let any = |loader: &Self, states: [State; 2]| loader.is(states[0]) | loader.is(states[1]);
         let words = mux(
             &any(self, [State::Parameters, State::TakeParameters]),
             &parameter_words,
-            &mux(&any(self, [State::Matrix, State::TakeMatrix]), &matrix_words, &bias_words),
+            &mux(
+                &any(self, [State::Matrix, State::TakeMatrix]),
+                &matrix_words,
+                &mux(&any(self, [State::Pass, State::TakePass]), &record_words, &bias_words),
+            ),
         );
         let words = self.m.named("section_words", &words);
-        let requests_parameters = any(self, [State::Parameters, State::Matrix]);
-        let requests = &requests_parameters | self.is(State::Bias);
+        let requests_pass = self.m.named("requests_pass", &(self.is(State::Pass) & !&record.held));
+        let requests = any(self, [State::Parameters, State::Matrix]) | self.is(State::Bias) | &requests_pass;
         let requests = self.m.named("requests_section", &requests);
         let sent = self.m.named("section_sent", &(&requests & request_ready));
-        let takes = any(self, [State::TakeParameters, State::TakeMatrix]) | self.is(State::TakeBias);
+        let takes = any(self, [State::TakeParameters, State::TakeMatrix])
+            | any(self, [State::TakeBias, State::TakePass]);
         let section_beat = self.m.named("section_beat", &(takes & &beat.valid));
         let count = self.counter("section_count", bits, &sent, &section_beat);
         let beat_shift = (self.config.bus_bits / 64).trailing_zeros();
@@ -60,22 +66,25 @@ impl Loader<'_> {
         m.set(&at_last_beat, &count.eq(&last_beat));
         let done = m.named("section_done", &(&section_beat & &at_last_beat));
         let bytes = cat(&[words.clone(), lit(0, 3)]).zext(32);
-        let parameters_sent = &sent & &requests_parameters;
-        let start = (checked, &layer["parameter_base"]);
-        let parameter_offset = self.sum("parameter_offset", start, &parameters_sent, &bytes);
-        let bias_sent = &sent & self.is(State::Bias);
-        let bias_offset = self.sum("bias_offset", (checked, &layer["bias_base"]), &bias_sent, &bytes);
+        let sent_in = |loader: &Self, state| &sent & loader.is(state);
+        let [parameters_sent, matrix_sent, bias_sent, pass_sent] =
+            [State::Parameters, State::Matrix, State::Bias, State::Pass].map(|state| sent_in(self, state));
+        let from = |field: &str| (checked.clone(), layer[field].clone());
+        let mut place = |name: &str, (clear, start): (Expr, Expr), sent: &Expr| {
+            self.sum(name, (&clear, &start), sent, &bytes)
+        };
+        let parameters = place("parameter_offset", from("parameter_base"), &parameters_sent);
+        let matrix = place("matrix_offset", from("matrix_base"), &matrix_sent);
+        let bias = place("bias_offset", from("bias_base"), &bias_sent);
+        let restarts = checked | &jobs.tile_done;
+        let record_place = place("pass_offset", (restarts, layer["pass_base"].clone()), &pass_sent);
+        let offset = mux(
+            &self.is(State::Parameters),
+            &parameters,
+            &mux(&self.is(State::Matrix), &matrix, &mux(&self.is(State::Pass), &record_place, &bias)),
+        );
         let bias_bank = self.m.reg_reset("bias_bank", 1, 0);
         self.m.set_if(&bias_bank, &bias_sent, &!&bias_bank);
-        Sections {
-            words,
-            requests,
-            beat: section_beat,
-            count,
-            done,
-            parameter_offset,
-            bias_offset,
-            bias_bank,
-        }
+        Sections { words, requests, beat: section_beat, count, done, offset, bias_bank }
     }
 }
