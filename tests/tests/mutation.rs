@@ -8,7 +8,7 @@ use tests::mutation::judge::{QUICK, THOROUGH, first_to_fail};
 use tests::mutation::{Design, Mutant, Verdict};
 
 /// Mutants of the sample.
-const SAMPLE: u32 = 16;
+const SAMPLE: u32 = 8;
 /// Modules of which the first chosen mutant is judged.
 const EDGES: [&str; 6] =
     ["if_neuron", "neuron_control", "token_walker", "spike_packer", "descriptor_check", "perf_counters"];
