@@ -123,7 +123,8 @@ fn mistakes(subject: &Subject<'_>, pairs: &[Pair], classes: usize, caption: Stri
 
 /// Where in the image neurons spike: the paper's Fig. 7. Of the first subject.
 pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
-    let mode = match maps::neuron(subject)? {
+    let neuron = maps::neuron(subject)?;
+    let mode = match neuron {
         Some(_) => "in mode if".to_owned(),
         None => format!("as converted ({})", neuron_name(subject.network())),
     };
@@ -140,7 +141,7 @@ pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
          an image share one scale. Compare the paper's Fig. 7."
             .to_owned(),
     ];
-    let figures = maps::figures(subject)?;
+    let figures = maps::figures(subject, neuron)?;
     let mut text = text.to_vec();
     if figures.is_empty() {
         text.push(format!("{} cannot run so: a sum could leave the 24-bit membrane.", subject.name()));

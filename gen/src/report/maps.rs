@@ -95,25 +95,25 @@ pub fn neuron(subject: &Subject<'_>) -> Result<Option<Schedule>, GenError> {
     Ok(configured(subject, paper, "0")?.and(paper))
 }
 
-/// Maps of some images, for several time steps and mask ratios; none if the network cannot run that long.
-pub fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, GenError> {
-    let neuron = neuron(subject)?;
+/// Maps of some images with these neurons, for several time steps and mask ratios; none if the network cannot run that long.
+pub fn figures(subject: &Subject<'_>, neuron: Option<Schedule>) -> Result<Vec<Figure>, GenError> {
     let images = subject.images;
+    let masks = if subject.labels().is_empty() { &MASKS[..1] } else { &MASKS };
+    let mut runs = Vec::new();
+    for &mask in masks {
+        let Some(configured) = configured(subject, neuron, mask)? else { return Ok(Vec::new()) };
+        runs.push((mask, configured));
+    }
+    let shown = shown_layer(subject.network());
+    let Layer { name, grid, .. } = &subject.network().layers[shown];
     let mut figures = Vec::new();
     for image in 0..images.count().min(IMAGES) {
         let mut maps = Vec::new();
-        let mut layer = String::new();
-        let masks = if subject.labels().is_empty() { &MASKS[..1] } else { &MASKS };
-        for &mask in masks {
-            let Some(configured) = configured(subject, neuron, mask)? else {
-                return Ok(Vec::new());
-            };
-            let shown = shown_layer(&configured);
-            let plane = Executor::new(&configured).trace(images.image(image))?.planes.swap_remove(shown);
-            layer.clone_from(&configured.layers[shown].name);
-            maps.push((mask, configured.layers[shown].grid, activation(&plane)));
+        for (mask, configured) in &runs {
+            let plane = Executor::new(configured).trace(images.image(image))?.planes.swap_remove(shown);
+            maps.push((*mask, *grid, activation(&plane)));
         }
-        figures.push(figure(subject, image, &layer, &maps));
+        figures.push(figure(subject, image, name, &maps));
     }
     Ok(figures)
 }

@@ -1,12 +1,9 @@
 //! From named tensors to the parts of a checkpoint.
 
-use super::tensors::{Floats, check};
+use super::tensors::{Floats, NORM_PARTS, check};
 use super::{Architecture, Attention, BatchNorm, Block, Head, Linear, Merge, Norm, Stage};
 use crate::error::ModelError;
 use ndarray::Array2;
-
-/// The tensors of a batch norm.
-const NORM_PARTS: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 
 /// What to do about a tensor that nothing reads.
 const NAMES: &str = ": leave it out, or export it under the name that docs/checkpoint.md gives it";
@@ -137,24 +134,10 @@ impl Reader<'_> {
         Ok(Norm { norm, thresholds: self.thresholds(&format!("{name}.threshold"), channels)? })
     }
 
-    /// Batch norm; `affine=False` leaves out weight and bias, which are 1 and 0 then.
     fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm, ModelError> {
-        let [weight, bias, mean, variance] = NORM_PARTS.map(|part| format!("{name}.{part}"));
-        let affine = self.tensors.contains(&weight) || self.tensors.contains(&bias);
-        let mut part = |name: &str| self.tensors.vector(name, channels);
-        let (weight, bias) = match affine {
-            true => (part(&weight)?, part(&bias)?),
-            false => (vec![1.0; channels], vec![0.0; channels]),
-        };
-        let (mean, variances) = (part(&mean)?, part(&variance)?);
-        let eps = self.architecture.bn_eps;
-        check(&variance, &variances, "0 or more, and with bn_eps above 0", |value| {
-            value >= 0.0 && f64::from(value) + eps > 0.0
-        })?;
-        let gain = weight.iter().zip(&variances).map(|(&w, &v)| f64::from(w) / (f64::from(v) + eps).sqrt());
-        let gain: Vec<f64> = gain.collect();
-        let offset = bias.iter().zip(&gain).zip(&mean).map(|((&b, g), &m)| f64::from(b) - g * f64::from(m));
-        Ok(BatchNorm { offset: offset.collect(), gain })
+        let names = NORM_PARTS.map(|part| format!("{name}.{part}"));
+        let expected = "0 or more, and with bn_eps above 0";
+        self.tensors.batch_norm(names, channels, self.architecture.bn_eps, expected)
     }
 
     /// One threshold for all channels, or one for each.

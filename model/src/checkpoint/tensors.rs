@@ -1,10 +1,14 @@
 //! The tensors of a checkpoint, all as float32.
 
+use super::BatchNorm;
 use crate::container::{Stored, Tensors};
 use crate::error::ModelError;
 use half::{bf16, f16};
 use safetensors::Dtype;
 use std::collections::BTreeMap;
+
+/// The tensors of a batch norm.
+pub(crate) const NORM_PARTS: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 
 /// Float tensors by name. Reading one takes it out, so that what remains is what nothing reads.
 pub(crate) struct Floats(BTreeMap<String, Tensor>);
@@ -110,6 +114,29 @@ impl Floats {
             _ if values.len() == length && long_sides(&shape) <= 1 => Ok(values),
             _ => Err(wrong_shape(name, &shape, format!("[], [1] or [{length}]"))),
         }
+    }
+
+    /// Batch norm of `names`: weight, bias, running mean and variance; `affine=False` leaves out the first two, which are 1 and 0 then.
+    /// `expected` says what variances may be, with `eps` under the name that the file has for it.
+    pub fn batch_norm(
+        &mut self,
+        [weight, bias, mean, variance]: [String; 4],
+        channels: usize,
+        eps: f64,
+        expected: &'static str,
+    ) -> Result<BatchNorm, ModelError> {
+        let affine = self.contains(&weight) || self.contains(&bias);
+        let mut part = |name: &str| self.vector(name, channels);
+        let (weight, bias) = match affine {
+            true => (part(&weight)?, part(&bias)?),
+            false => (vec![1.0; channels], vec![0.0; channels]),
+        };
+        let (mean, variances) = (part(&mean)?, part(&variance)?);
+        check(&variance, &variances, expected, |value| value >= 0.0 && f64::from(value) + eps > 0.0)?;
+        let gain = weight.iter().zip(&variances).map(|(&w, &v)| f64::from(w) / (f64::from(v) + eps).sqrt());
+        let gain: Vec<f64> = gain.collect();
+        let offset = bias.iter().zip(&gain).zip(&mean).map(|((&b, g), &m)| f64::from(b) - g * f64::from(m));
+        Ok(BatchNorm { offset: offset.collect(), gain })
     }
 
     /// A matrix of this many rows and columns, with the shape that it was stored in: what is behind the first side may be

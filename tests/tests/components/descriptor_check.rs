@@ -94,11 +94,7 @@ fn spoil(random: &mut Random, d: &mut Descriptor, core: &CoreConfig) {
         &mut d.key_words,
     ];
     let number = random.size(0, fields.len() - 1);
-    for (i, field) in fields.into_iter().enumerate() {
-        if i == number {
-            *field = edge;
-        }
-    }
+    *fields.into_iter().nth(number).expect("one of the fields") = edge;
 }
 
 #[test]

@@ -72,11 +72,8 @@ fn spoil(random: &mut Random, layer: &mut Descriptor, pass: &mut Pass) {
         &mut pass.columns,
     ];
     let number = random.size(0, fields.len() - 1);
-    for (i, field) in fields.into_iter().enumerate() {
-        if i == number {
-            *field = random.pick(&[0, 1, 2, field.saturating_sub(1), *field + 1, 2 * *field, 16, 17, 4095]);
-        }
-    }
+    let field = fields.into_iter().nth(number).expect("one of the fields");
+    *field = random.pick(&[0, 1, 2, field.saturating_sub(1), *field + 1, 2 * *field, 16, 17, 4095]);
 }
 
 #[test]

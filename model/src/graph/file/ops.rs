@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use super::{TensorSet, wrong};
 use crate::checkpoint::BatchNorm;
-use crate::checkpoint::tensors::check;
+use crate::checkpoint::tensors::{NORM_PARTS, check};
 use crate::error::ModelError;
 use crate::graph::{Activation, ActivationKind, Attention, Conv, Groups, Linear, MaxPool, NodeOp, Shape};
 use crate::network::{Taps, Windows};
@@ -130,30 +130,16 @@ impl Reader<'_, '_> {
         if there(&gain) || there(&offset) {
             return Ok(BatchNorm { gain: self.doubles(&gain)?, offset: self.doubles(&offset)? });
         }
-        let [weight, bias, mean, variance] =
-            ["weight", "bias", "running_mean", "running_var"].map(|part| self.tensor(part));
+        let names = NORM_PARTS.map(|part| self.tensor(part));
         let floats = &mut self.tensors.floats;
-        if !floats.contains(&mean) && !floats.contains(&variance) {
+        if !names[2..].iter().any(|name| floats.contains(name)) {
             return Err(self.attributes.unmappable(
                 "its running statistics (`running_mean`, `running_var`) are missing".to_owned(),
                 "measure them: build the batch norms with track_running_stats=True, load these weights, run training images through the \
                  network in training mode (`model.train()`) without an optimizer step, and export again",
             ));
         }
-        let affine = floats.contains(&weight) || floats.contains(&bias);
-        let mut part = |name: &str| floats.vector(name, channels);
-        let (weight, bias) = match affine {
-            true => (part(&weight)?, part(&bias)?),
-            false => (vec![1.0; channels], vec![0.0; channels]),
-        };
-        let (mean, variances) = (part(&mean)?, part(&variance)?);
-        check(&variance, &variances, "0 or more, and with eps above 0", |value| {
-            value >= 0.0 && f64::from(value) + eps > 0.0
-        })?;
-        let gain = weight.iter().zip(&variances).map(|(&w, &v)| f64::from(w) / (f64::from(v) + eps).sqrt());
-        let gain: Vec<f64> = gain.collect();
-        let offset = bias.iter().zip(&gain).zip(&mean).map(|((&b, g), &m)| f64::from(b) - g * f64::from(m));
-        Ok(BatchNorm { offset: offset.collect(), gain })
+        floats.batch_norm(names, channels, eps, "0 or more, and with eps above 0")
     }
 
     fn doubles(&mut self, name: &str) -> Result<Vec<f64>, ModelError> {
