@@ -5,35 +5,14 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+#[path = "../random/mod.rs"]
+mod random;
+
 use model::checkpoint::{BatchNorm, Normalisation};
 use model::graph::{Activation, ActivationKind, Conv, Graph, Groups, Linear, MaxPool, Node, NodeId, NodeOp};
 use model::network::{Axis, Grid, ImageShape, Mask, Taps};
 use ndarray::{Array2, Array4};
-
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    /// A number of a range, both ends included.
-    pub fn within(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.bits() % (high - low + 1) as u64) as i64
-    }
-
-    pub fn real(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn chance(&mut self) -> bool {
-        self.bits() & 1 == 1
-    }
-}
+pub use random::Random;
 
 /// A tensor that maps may be made of: what an integer 1 of each channel's plane is there.
 #[derive(Clone)]

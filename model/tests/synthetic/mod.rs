@@ -2,8 +2,12 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+#[path = "../random/mod.rs"]
+mod random;
+
 use model::checkpoint::Architecture;
 use model::network::ImageShape;
+pub use random::Random;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::HashMap;
@@ -116,23 +120,6 @@ impl Plan {
 
 /// Float tensors by name, with their shapes.
 pub type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
-
-/// SplitMix64.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    pub fn between(&mut self, low: f32, high: f32) -> f32 {
-        low + (high - low) * (self.bits() >> 40) as f32 / (1u64 << 24) as f32
-    }
-}
 
 struct Writer {
     random: Random,
