@@ -1,4 +1,4 @@
-"""The exported checkpoint: float32 tensors in one safetensors file, the architecture as JSON in its metadata."""
+"""The exported checkpoint: float32 tensors in one safetensors file, the architecture as JSON in its metadata; networks of convolutions are graph files."""
 
 import dataclasses
 import json
@@ -9,8 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import convolutional
 import dataset
-from network import Architecture, MaskedSpikingTransformer
+from network import Architecture, MaskedSpikingTransformer, SpikingNetwork
 
 FORMAT, VERSION = "mst-checkpoint", 1
 # What the modules of `network.py` compute: nothing in the names of tensors would tell.
@@ -43,9 +44,11 @@ def example(network: MaskedSpikingTransformer, images: torch.Tensor) -> dict:
 
 
 def save(
-    path: Path, network: MaskedSpikingTransformer, training: dict, images: torch.Tensor, class_names: tuple[str, ...] = ()
+    path: Path, network: SpikingNetwork, training: dict, images: torch.Tensor, class_names: tuple[str, ...] = ()
 ) -> None:
     """Writes the file in one step, so that a reader never sees half of it; `images` become its example."""
+    if isinstance(network, convolutional.Convolutional):
+        return convolutional.save(path, network, training, images, class_names)
     exported = tensors(network)
     fields = dataclasses.asdict(network.arch)
     image = {name: fields.pop(name) for name in ("height", "width", "channels")}
@@ -61,9 +64,11 @@ def save(
     os.replace(partial, path)
 
 
-def load(path: Path) -> tuple[MaskedSpikingTransformer, dict]:
-    """The network, in evaluation mode, and the header."""
+def load(path: Path) -> tuple[SpikingNetwork, dict]:
+    """The network, in evaluation mode, and the header; also of a graph file that `save` wrote."""
     with safe_open(path, "pt") as file:
+        if "mst-graph" in (file.metadata() or {}):
+            return convolutional.load(path)
         header = json.loads((file.metadata() or {}).get("mst", "{}"))
         if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
             raise ValueError(f"{path}: format {header.get('format')} version {header.get('version')}, not {FORMAT} {VERSION}")

@@ -19,8 +19,8 @@ import photographs
 from network import Qcfs
 
 SIDE, CLASSES, LEVELS = 32, 10, 8
-# No mean: the first convolution has padding, and zeros of normalised pixels would not be those of bytes at the border.
-STD = [0.25, 0.24, 0.26]
+# Of CIFAR-10, roughly.
+MEAN, STD = [0.49, 0.48, 0.45], [0.25, 0.24, 0.26]
 
 
 class SpikingBlock(BasicBlock):
@@ -80,11 +80,11 @@ def main() -> None:
         if unexpected or any(not name.endswith(".log") for name in missing):
             raise SystemExit(f"{args.state_dict}: not of this network: {', '.join(missing + unexpected)}")
     images = photographs.crops(calibration.IMAGES, SIDE, args.seed)
-    pixels = graph.normalised(images, std=STD)
+    pixels = graph.normalised(images, MEAN, STD)
     calibration.calibrate(network, pixels, statistics=not args.state_dict)
     if not args.state_dict:
         calibration.spread_logits(network, network.fc, pixels)
-    graph.save(args.out, network, images[:4], name=args.out.stem, std=STD, masks=masks(network))
+    graph.save(args.out, network, images[:4], name=args.out.stem, mean=MEAN, std=STD, masks=masks(network))
 
 
 if __name__ == "__main__":

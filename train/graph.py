@@ -62,7 +62,7 @@ class NoCounterpart(ValueError):
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
-        return isinstance(module, Qcfs) or super().is_leaf_module(module, path)
+        return isinstance(module, Qcfs | nn.MaxPool2d) or super().is_leaf_module(module, path)
 
 
 def _pair(value: int | tuple[int, ...]) -> list[int]:
@@ -308,8 +308,12 @@ def save(
     class_names: tuple[str, ...] = (),
     masks: dict[str, dict | float] | None = None,
     training: dict | None = None,
+    weights: torch.dtype = torch.float32,
 ) -> Graph:
-    """Writes the graph of `network`, which takes `(byte / 255 - mean) / std`; `images` [count, channels, rows, columns] of bytes become its example."""
+    """Writes the graph of `network`, which takes `(byte / 255 - mean) / std`; `images` [count, channels, rows, columns] of bytes become its example.
+
+    Convolutions and linear layers keep their weights as `weights`; the example is that of the network as it is.
+    """
     _, channels, height, width = images.shape
     graph = trace(network, (channels, height, width), masks)
     logits = network(normalised(images, mean, std))
@@ -326,7 +330,8 @@ def save(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(graph.tensors, partial, {"mst-graph": json.dumps(header)})
+    kept = {name: value.to(weights) if value.ndim > 1 else value for name, value in graph.tensors.items()}
+    save_file(kept, partial, {"mst-graph": json.dumps(header)})
     os.replace(partial, path)
     return graph
 

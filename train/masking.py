@@ -29,12 +29,16 @@ def parse(rules: str, depths: tuple[int, ...]) -> dict[str, float]:
         if not layers:
             blocks = sorted({b for b, _, _ in sites(depths)})
             raise ValueError(f"mask `{rule}`: no such site; matrices are {', '.join(MATRICES)}, blocks {', '.join(blocks)}")
-        # The hardware keeps a spike when 8 random bits are at least the ratio in 1/256.
-        ratio = round(float(value) * 256) / 256
-        if not 0 <= ratio < 1:
-            raise ValueError(f"mask `{rule}`: ratio {value} is not within 0 to 255/256")
-        ratios.update(dict.fromkeys(layers, ratio))
+        ratios.update(dict.fromkeys(layers, ratio_of(rule, value)))
     return {layer: ratio for layer, ratio in ratios.items() if ratio}
+
+
+def ratio_of(rule: str, value: str) -> float:
+    """A ratio as the hardware has it: it keeps a spike when 8 random bits are at least the ratio in 1/256."""
+    ratio = round(float(value) * 256) / 256
+    if not 0 <= ratio < 1:
+        raise ValueError(f"mask `{rule}`: ratio {value} is not within 0 to 255/256")
+    return ratio
 
 
 class SpikeMask(nn.Module):

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import masking
 from masking import SpikeMask, meeting_noise
 
 
@@ -302,34 +303,20 @@ class Head(nn.Module):
         return F.linear(self.norm(x).mean(1), self.weight, self.bias)
 
 
-class MaskedSpikingTransformer(nn.Module):
-    """[B, channels, height, width] pixels in 0..1 -> [B, classes] logits."""
-
-    def __init__(self, arch: Architecture):
-        super().__init__()
-        self.arch = arch
-        self.patch_embed = SpikingLinear(arch.channels * arch.patch**2, arch.dims[0], arch)
-        self.stages = nn.ModuleList(Stage(stage, arch) for stage in range(len(arch.dims)))
-        self.head = Head(arch)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        # A patch is flattened in the order channel, row, column, like the kernel of a convolution.
-        patches = F.pixel_unshuffle(pixels, self.arch.patch).flatten(2).transpose(1, 2)
-        x = self.patch_embed(patches)
-        for stage in self.stages:
-            x = stage(x)
-        return self.head(x)
+class SpikingNetwork(nn.Module):
+    """What training needs of a network of QCFS activations with masks."""
 
     def masks(self) -> dict[str, SpikeMask]:
         """Every mask by the name of its layer in the converted network."""
-        found = {}
-        for stage, blocks in enumerate(self.stages):
-            for index, block in enumerate(blocks.blocks):
-                name = f"stages.{stage}.blocks.{index}"
-                attention = {"q": block.attn.q.mask, "k": block.attn.k.mask, "scores": block.attn.score_mask}
-                found |= {f"{name}.attn.{layer}": mask for layer, mask in attention.items()}
-                found[f"{name}.mlp.fc1"] = block.mlp.fc1.mask
-        return found
+        raise NotImplementedError
+
+    def parse_masks(self, rules: str) -> dict[str, float]:
+        """Ratios by layer from rules as `--mask` takes them."""
+        raise NotImplementedError
+
+    def expect_masks(self) -> None:
+        """Scales what reads masked spikes so that rates start out as without masks, where no batch norm does it."""
+        raise NotImplementedError
 
     def set_masks(self, ratios: dict[str, float]) -> None:
         """Masks the layers named, and no others."""
@@ -338,12 +325,6 @@ class MaskedSpikingTransformer(nn.Module):
             raise ValueError(f"no mask sites: {', '.join(sorted(unknown))}; there are {', '.join(masks)}")
         for layer, mask in masks.items():
             mask.set_ratio(ratios.get(layer, 0.0))
-
-    def set_meetings(self, drawn: bool) -> None:
-        """Whether products of spike trains carry the noise of spikes that meet by chance."""
-        for module in self.modules():
-            if isinstance(module, WindowAttention):
-                module.meetings = drawn
 
     def set_quantised(self, quantised: bool) -> None:
         """Whether activations have levels, or are clipped ReLUs with the same thresholds."""
@@ -363,16 +344,6 @@ class MaskedSpikingTransformer(nn.Module):
         return sum(site.rates for site in sites) / sum(site.neurons for site in sites)
 
     @torch.no_grad()
-    def expect_masks(self) -> None:
-        """Scales what follows a product by the share of spikes that the masks leave, so that rates start out unchanged."""
-        for module in self.modules():
-            if isinstance(module, WindowAttention):
-                left = (1 - module.q.mask.ratio) * (1 - module.k.mask.ratio)
-                module.score_threshold.log.add_(math.log(left))
-                module.bias_table.mul_(left)
-                module.context_threshold.log.add_(math.log(1 - module.score_mask.ratio))
-
-    @torch.no_grad()
     def calibrate(self, pixels: torch.Tensor) -> None:
         """Sets every threshold to the 99th percentile its site sees in one batch; call once, before training."""
         sites = [module for module in self.modules() if isinstance(module, Qcfs)]
@@ -382,3 +353,52 @@ class MaskedSpikingTransformer(nn.Module):
         self(pixels)
         for site in sites:
             site.calibrating = False
+
+
+class MaskedSpikingTransformer(SpikingNetwork):
+    """[B, channels, height, width] pixels in 0..1 -> [B, classes] logits."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        self.arch = arch
+        self.patch_embed = SpikingLinear(arch.channels * arch.patch**2, arch.dims[0], arch)
+        self.stages = nn.ModuleList(Stage(stage, arch) for stage in range(len(arch.dims)))
+        self.head = Head(arch)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        # A patch is flattened in the order channel, row, column, like the kernel of a convolution.
+        patches = F.pixel_unshuffle(pixels, self.arch.patch).flatten(2).transpose(1, 2)
+        x = self.patch_embed(patches)
+        for stage in self.stages:
+            x = stage(x)
+        return self.head(x)
+
+    def masks(self) -> dict[str, SpikeMask]:
+        found = {}
+        for stage, blocks in enumerate(self.stages):
+            for index, block in enumerate(blocks.blocks):
+                name = f"stages.{stage}.blocks.{index}"
+                attention = {"q": block.attn.q.mask, "k": block.attn.k.mask, "scores": block.attn.score_mask}
+                found |= {f"{name}.attn.{layer}": mask for layer, mask in attention.items()}
+                found[f"{name}.mlp.fc1"] = block.mlp.fc1.mask
+        return found
+
+    def parse_masks(self, rules: str) -> dict[str, float]:
+        """As `masking.parse` reads them."""
+        return masking.parse(rules, self.arch.depths)
+
+    def set_meetings(self, drawn: bool) -> None:
+        """Whether products of spike trains carry the noise of spikes that meet by chance."""
+        for module in self.modules():
+            if isinstance(module, WindowAttention):
+                module.meetings = drawn
+
+    @torch.no_grad()
+    def expect_masks(self) -> None:
+        """Scales what follows a product by the share of spikes that the masks leave, so that rates start out unchanged."""
+        for module in self.modules():
+            if isinstance(module, WindowAttention):
+                left = (1 - module.q.mask.ratio) * (1 - module.k.mask.ratio)
+                module.score_threshold.log.add_(math.log(left))
+                module.bias_table.mul_(left)
+                module.context_threshold.log.add_(math.log(1 - module.score_mask.ratio))

@@ -15,13 +15,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import checkpoint
+import convolutional
 import dataset
-import masking
-from network import Architecture, MaskedSpikingTransformer, TokenBatchNorm
+from convolutional import KINDS, Shape
+from network import Architecture, MaskedSpikingTransformer, SpikingNetwork, TokenBatchNorm
 
 
+TRANSFORMER = "mst"
 # What a run must keep from its first epoch to its last; recorded in every export.
 RECIPE = (
     "seed", "epochs", "early_epochs", "early_schedule", "smooth_epochs", "train_images", "reach", "batch", "learning_rate",
@@ -31,6 +34,7 @@ RECIPE = (
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--network", choices=(TRANSFORMER, *KINDS), default=TRANSFORMER)
     parser.add_argument("--name", default="fashion-mnist", help="of the folder under --runs")
     parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
     parser.add_argument("--data", type=Path, default=dataset.DEFAULT_FOLDER, help="folder of the idx.gz files")
@@ -54,7 +58,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--eager", action="store_true", help="do without torch.compile")
     tuning = parser.add_argument_group("fine-tuning")
     tuning.add_argument("--teacher", type=Path, help="checkpoint to start from and to learn from; fixes the architecture")
-    tuning.add_argument("--mask", default="", help="e.g. q=0.75,k=0.75,attn=0.75,fc1=0.5 or stages.0.blocks.1:attn=0.5")
+    tuning.add_argument("--mask", default="", help="e.g. q=0.75,k=0.75,attn=0.75,fc1=0.5 or stages.0.blocks.1:attn=0.5; resnet18 and vgg16: conv=0.5")
     tuning.add_argument("--distill", type=float, default=0.5, help="weight of the teacher's answers against the labels")
     tuning.add_argument("--meetings", action="store_true", help="train with the noise of spike trains that meet by chance")
     shape = parser.add_argument_group("architecture")
@@ -62,7 +66,17 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         many = isinstance(value, tuple)
         kind = type(value[0]) if many else type(value)
         shape.add_argument("--" + name.replace("_", "-"), type=kind, nargs="+" if many else None, default=value)
+    shape.add_argument("--share", type=float, default=Shape.share, help="of the channels of resnet18 and vgg16")
+    shape.add_argument("--hidden", type=int, default=Shape.hidden, help="neurons of vgg16's first two fully connected layers, at share 1")
+    shape.add_argument("--pool", choices=("avg", "max"), default=Shape.pool, help="of vgg16")
     return parser.parse_args(arguments)
+
+
+def untrained(args: argparse.Namespace) -> SpikingNetwork:
+    if args.network == TRANSFORMER:
+        return MaskedSpikingTransformer(architecture(args))
+    fields = {name: getattr(args, name) for name in vars(Shape()) if name != "kind"}
+    return convolutional.network(Shape(kind=args.network, **fields))
 
 
 def architecture(args: argparse.Namespace) -> Architecture:
@@ -78,9 +92,9 @@ def one_cycle(progress: float, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
 
 
-def optimizer_for(network: MaskedSpikingTransformer, args: argparse.Namespace) -> torch.optim.Optimizer:
+def optimizer_for(network: SpikingNetwork, args: argparse.Namespace) -> torch.optim.Optimizer:
     """AdamW; thresholds, norms and position biases do not decay."""
-    decays = lambda name, value: value.ndim == 2 and not name.endswith("bias_table")
+    decays = lambda name, value: value.ndim >= 2 and not name.endswith("bias_table")
     named = list(network.named_parameters())
     groups = [
         {"params": [value for name, value in named if decays(name, value)], "weight_decay": args.weight_decay},
@@ -90,14 +104,14 @@ def optimizer_for(network: MaskedSpikingTransformer, args: argparse.Namespace) -
 
 
 @torch.no_grad()
-def average(averaged: MaskedSpikingTransformer, network: MaskedSpikingTransformer, decay: float) -> None:
+def average(averaged: SpikingNetwork, network: SpikingNetwork, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 1 - decay)
 
 
 @torch.no_grad()
-def remeasure_norms(network: MaskedSpikingTransformer, images: torch.Tensor) -> None:
+def remeasure_norms(network: SpikingNetwork, images: torch.Tensor) -> None:
     """Replaces the running statistics by those the averaged weights themselves have, as a mean over batches."""
-    norms = [module for module in network.modules() if isinstance(module, TokenBatchNorm)]
+    norms = [module for module in network.modules() if isinstance(module, TokenBatchNorm | nn.BatchNorm1d | nn.BatchNorm2d)]
     network.train()
     for index, batch in enumerate(images.split(500)):
         for norm in norms:
@@ -107,7 +121,7 @@ def remeasure_norms(network: MaskedSpikingTransformer, images: torch.Tensor) -> 
 
 
 @torch.no_grad()
-def accuracy(network: MaskedSpikingTransformer, images: torch.Tensor, labels: torch.Tensor) -> float:
+def accuracy(network: SpikingNetwork, images: torch.Tensor, labels: torch.Tensor) -> float:
     network.eval()
     # The same masks whenever a network is measured.
     torch.manual_seed(0)
@@ -142,18 +156,24 @@ class Run:
         self.forward = self.network if args.eager else torch.compile(self.network)
         self.teacher_forward = self.teacher if args.eager or not self.teacher else torch.compile(self.teacher)
 
-    def untrained(self) -> MaskedSpikingTransformer:
-        network = MaskedSpikingTransformer(architecture(self.args))
+    def untrained(self) -> SpikingNetwork:
+        network = untrained(self.args)
         network.calibrate(dataset.to_pixels(self.images[:512]))
-        network.set_masks(masking.parse(self.args.mask, network.arch.depths))
-        network.set_meetings(self.args.meetings)
+        self.set_noise(network)
         return network
 
-    def student(self) -> MaskedSpikingTransformer:
+    def set_noise(self, network: SpikingNetwork) -> None:
+        """Masks, and what spike trains that meet do."""
+        network.set_masks(network.parse_masks(self.args.mask))
+        if isinstance(network, MaskedSpikingTransformer):
+            network.set_meetings(self.args.meetings)
+        elif self.args.meetings:
+            raise SystemExit(f"--meetings is for {TRANSFORMER}: no trains of spikes meet in {self.args.network}")
+
+    def student(self) -> SpikingNetwork:
         """The teacher with masks, its rates and norms set to what the masks leave."""
         network = copy.deepcopy(self.teacher).requires_grad_(True)
-        network.set_masks(masking.parse(self.args.mask, network.arch.depths))
-        network.set_meetings(self.args.meetings)
+        self.set_noise(network)
         network.expect_masks()
         remeasure_norms(network, self.images[:10_000])
         return network
@@ -225,7 +245,7 @@ class Run:
         training = {**self.recipe(), "data": "fashion-mnist", "epoch": self.epoch, **measured}
         self.save(path, self.averaged, training)
 
-    def save(self, path: Path, network: MaskedSpikingTransformer, training: dict) -> None:
+    def save(self, path: Path, network: SpikingNetwork, training: dict) -> None:
         # Names belong to as many classes as the data set has.
         names = dataset.CLASS_NAMES if network.arch.classes == len(dataset.CLASS_NAMES) else ()
         checkpoint.save(path, network, training, self.held_out[0][:2], names)

@@ -385,6 +385,7 @@ impl Plan<'_> {
             network: network.name.clone(),
             core: compiler.core.clone(),
             image_shape: network.image,
+            border: network.border.clone(),
             time_steps: network.time_steps(),
             layers,
             image: vec![Segment { offset: 0, bytes }],

@@ -347,6 +347,9 @@ pub struct Network {
     pub name: String,
     /// Input.
     pub image: ImageShape,
+    /// What a tap reads outside the image: a byte a channel; empty if it is 0 in all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub border: Vec<u8>,
     /// Number of logits.
     pub classes: usize,
     /// Layers in the order of evaluation; each reads earlier ones only. The last is the readout: it alone has no neuron.
@@ -371,7 +374,7 @@ pub struct Origin {
 }
 
 impl Network {
-    /// A network whose classes have no names and that comes from no checkpoint.
+    /// A network with a border of zeros, whose classes have no names and that comes from no checkpoint.
     pub fn new(
         name: impl Into<String>,
         image: ImageShape,
@@ -379,7 +382,16 @@ impl Network {
         layers: Vec<Layer>,
         seed: u32,
     ) -> Network {
-        Network { name: name.into(), image, classes, layers, seed, class_names: Vec::new(), checkpoint: None }
+        Network {
+            name: name.into(),
+            image,
+            border: Vec::new(),
+            classes,
+            layers,
+            seed,
+            class_names: Vec::new(),
+            checkpoint: None,
+        }
     }
 
     /// The layer `id`.

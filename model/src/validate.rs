@@ -40,6 +40,13 @@ impl Network {
         for (index, layer) in self.layers.iter().enumerate() {
             Check { network: self, index, layer }.layer()?;
         }
+        let (border, channels) = (self.border.len(), self.image.channels);
+        network_value(
+            "number of border bytes",
+            border,
+            border == 0 || border == channels,
+            "none, or one a channel of the image",
+        )?;
         let classes = self.layers[self.layers.len() - 1].channels;
         network_value("number of classes", self.classes, self.classes == classes, "the readout's channels")?;
         let named = self.class_names.len();

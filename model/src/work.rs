@@ -226,8 +226,10 @@ impl Counter<'_> {
     fn image_bits(&self, positions: &[Option<usize>], bytes: &[usize]) -> u64 {
         let (channels, pixels) = (self.configured.image.channels, self.configured.image.grid().tokens());
         let bits = |byte: &usize| {
-            let at = positions[byte / channels].map(|at| byte % channels * pixels + at);
-            at.map_or(0, |at| u64::from(self.image[at].count_ones()))
+            let (tap, channel) = (byte / channels, byte % channels);
+            let pixel = positions[tap].map(|at| self.image[channel * pixels + at]);
+            let border = || self.configured.border.get(channel).copied();
+            u64::from(pixel.or_else(border).unwrap_or(0).count_ones())
         };
         bytes.iter().map(bits).sum()
     }

@@ -116,6 +116,7 @@ impl Draw {
     /// Three layers that read the image, one with up to `terms` terms that read those, and a readout of some of all.
     fn network(&mut self, terms: usize) -> Network {
         let image = ImageShape { height: self.size(1, 9), width: self.size(1, 9), channels: self.size(1, 3) };
+        let border = if self.size(0, 1) == 0 { Vec::new() } else { (0..image.channels).map(|_| self.size(0, 255) as u8).collect() };
         let pixels = [(Source::Image, (image.grid(), image.channels))];
         let outputs = self.size(1, 5);
         let mut layers = Vec::new();
@@ -130,7 +131,8 @@ impl Draw {
         let Layer { operation, grid, .. } = self.layer("readout", &planes(&layers), 4, 4, 127);
         let Operation::Linear { terms, bias } = operation else { unreachable!() };
         layers.push(Layer::readout("readout", terms, bias, grid));
-        Network::new("linear", image, 4, layers, self.size(0, 1000) as u32)
+        let seed = self.size(0, 1000) as u32;
+        Network { border, ..Network::new("linear", image, 4, layers, seed) }
     }
 }
 

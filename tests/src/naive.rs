@@ -144,9 +144,12 @@ fn linear(
                 (layer.grid.rows, layer.grid.columns, layer.channels)
             }
         };
-        let value = |position: usize, channel: usize| match term.source {
-            Source::Image => i64::from(image[channel * height * width + position]),
-            Source::Plane(id) => bit(id.0, position, channel),
+        let value = |position: Option<usize>, channel: usize| match (term.source, position) {
+            (Source::Image, Some(position)) => i64::from(image[channel * height * width + position]),
+            (Source::Image, None) if network.border.is_empty() => 0,
+            (Source::Image, None) => i64::from(network.border[channel]),
+            (Source::Plane(id), Some(position)) => bit(id.0, position, channel),
+            (Source::Plane(_), None) => 0,
         };
         let (down, across) = (term.taps.rows, term.taps.columns);
         let mut sum = 0;
@@ -154,10 +157,11 @@ fn linear(
             for dx in 0..across.kernel {
                 let y = (token / layer.grid.columns * down.stride + dy) as i64 - down.padding as i64;
                 let x = (token % layer.grid.columns * across.stride + dx) as i64 - across.padding as i64;
-                if y < 0 || y >= height as i64 || x < 0 || x >= width as i64 {
-                    continue;
-                }
-                let position = y as usize * width + x as usize;
+                let position = if y < 0 || y >= height as i64 || x < 0 || x >= width as i64 {
+                    None
+                } else {
+                    Some(y as usize * width + x as usize)
+                };
                 let tap = dy * across.kernel + dx;
                 match &term.weights {
                     Weights::Dense(weights) => {

@@ -47,7 +47,7 @@ fn contradictions_are_refused_by_name() {
         error.to_string()
     };
     type Change = fn(&mut Program);
-    let cases: [(Change, &str); 20] = [
+    let cases: [(Change, &str); 21] = [
         (|p| p.core.lanes = 12, "lanes"),
         (|p| p.network = "\u{1b}[2J".to_owned(), "name of the network"),
         (|p| p.layers[1].name = p.layers[0].name.clone(), "name of layer 1"),
@@ -56,6 +56,7 @@ fn contradictions_are_refused_by_name() {
         (|p| p.total_bytes -= 1, "inside"),
         (|p| p.image_shape.height = 12, "grid of the image's rows"),
         (|p| p.image_shape.width = 1 << 40, "image width"),
+        (|p| p.border = vec![0; 7], "border bytes"),
         (|p| p.layers[0].strips[0].descriptor.tiles += 1, "records"),
         (|p| p.layers[0].strips[0].descriptor.op = 3, "operation"),
         (|p| p.layers[1].strips[0].descriptor.pass_base += 64, "place of passes"),

@@ -41,7 +41,8 @@ pub(super) fn entry_bits(config: &CoreConfig) -> u32 {
 /// Starts with `layer_start`, waits until the layers that it reads have completed. Takes the record of each pass from the loader; a layer of one pass keeps
 /// it. A segment whose position lies outside the source is not requested. Each segment makes an entry for the spike
 /// buffer, which says its words, whether it was requested, and whether the row, the token, the job end with it. A diagonal pass reads only the
-/// tile's lanes of each segment. Addresses take two cycles: token + chunk, then + segment base.
+/// tile's lanes of each segment. Addresses take two cycles: token + chunk, then + segment base. `segment_index` is a cycle ahead, as the table's
+/// answer takes one.
 pub fn input_fetcher(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
     shaped("input_fetcher", config)?;
     let walker = token_walker()?;
@@ -82,7 +83,11 @@ fn ports(m: &mut Builder) -> Ports {
     let pass_bank = m.input_doc("pass_bank", 1, "the bank of its segments");
     let start = m.input_doc("layer_start", 1, "the layer's descriptor is valid from the next cycle on");
     let completed = m.input_doc("layers_completed", layer_bits(), "descriptors whose outputs are in memory");
-    let base = m.input_doc("segment_base", 32, "base of segment `segment_index` of bank `segment_bank`");
+    let base = m.input_doc(
+        "segment_base",
+        32,
+        "base of the segment that `segment_index` and `segment_bank` named in the cycle before",
+    );
     let tap = ["dy", "dx"].map(|name| {
         m.input_doc(
             &format!("segment_{name}"),
@@ -145,6 +150,7 @@ struct Steps {
     issue: Expr,
     open: Expr,
     walk_start: Expr,
+    /// The segment that is looked up for the request after the next cycle.
     segment: Expr,
     chunk_offset: Expr,
     last_segment: Expr,
@@ -170,8 +176,9 @@ fn steps(m: &mut Builder, ports: &Ports, pass: &Pass) -> Steps {
     let row_end = m.named("row_end", &(&moves & &last_segment));
     let last_chunk = terminal_count(m, "chunks", 1, [&ports.layer["chunks"]; 2], &started, &row_end);
     let token_end = m.named("token_end", &(&row_end & &last_chunk));
-    m.set_if(&segment, &row_end, &lit(0, segment_bits));
-    m.set_if(&segment, &moves, &segment.inc());
+    m.comment("The segment that is looked up: ahead of the others by a cycle, as the answer takes one.");
+    m.set_if(&segment, &(&issue & &last_segment), &lit(0, segment_bits));
+    m.set_if(&segment, &issue, &segment.inc());
     m.set_if(&chunk_offset, &token_end, &lit(0, 32));
     m.set_if(&chunk_offset, &row_end, &(&chunk_offset + &pass.fields["chunk_stride"]));
     let walk_start = m.reg_reset("walk_start", 1, 0);

@@ -10,7 +10,7 @@ use super::neuron_control::rank_bits;
 use super::shaped;
 use crate::rtl::{Builder, Expr, Module, RtlError, cat, index_width, mux, select};
 
-/// The ranks of a descriptor and the segments of a pass record, looked up without a cycle of delay.
+/// The ranks of a descriptor, looked up without a cycle of delay, and the segments of a pass record, looked up with one.
 ///
 /// Two banks each: ranks by the parity of the layer, segments by that of the record. The array, and the fetcher, may still use the previous
 /// ones while the next arrive. A segment is a word of its own; words arrive a beat at a time.
@@ -48,7 +48,7 @@ fn ranks(m: &mut Builder, shift: u32, [position, data]: [&Expr; 2]) {
 }
 
 fn segments(m: &mut Builder, shift: u32, [position, data]: [&Expr; 2]) {
-    m.comment("Segments: a word each, from word 7 of the record on, so that a beat of two words holds parts of two pairs.");
+    m.comment("Segments: a word each, from word 7 of the record on, so that a beat of two words holds parts of two pairs. A lookup takes a cycle.");
     let beat_words = 1u32 << shift;
     let received = m.input_doc("pass_received", 1, "a beat of a pass record is there");
     let bank = m.input_doc("pass_bank", 1, "bank of the record that arrives");
@@ -68,7 +68,7 @@ fn segments(m: &mut Builder, shift: u32, [position, data]: [&Expr; 2]) {
         [even, odd] => mux(&at.bit(0), odd, even),
         _ => words[0].clone(),
     };
-    let entry = m.named("segment", &entry);
+    let entry = m.delay("segment", &entry);
     m.output("segment_base", &entry.slice(0, 32));
     for (name, bit) in [("dy", Segment::DY_BIT), ("dx", Segment::DX_BIT)] {
         m.output(&format!("segment_{name}"), &entry.slice(bit, Segment::TAP_BITS));

@@ -289,7 +289,7 @@ fn record_inputs(shape: &Shape, offered: &Sizes) -> Inputs {
     ]
 }
 
-/// The segment that is looked up in the latest record.
+/// The segment that is looked up in the latest record: the answer takes a cycle.
 fn table_inputs(m: &mut Builder, latest: &Sizes, asked: &Expr) -> Inputs {
     // Tap `s` of a kernel of one, two or three columns.
     let table = |of: fn(u64, u64) -> u64| {
@@ -302,8 +302,9 @@ fn table_inputs(m: &mut Builder, latest: &Sizes, asked: &Expr) -> Inputs {
     let [dy, dx] = [table(|s, columns| s / columns), table(|s, columns| s % columns)];
     let from = |tap: &Expr, axis: usize| tap.zext(OFFSET_BITS) - latest.padding[axis].zext(OFFSET_BITS);
     let base = lit(BASE, OFFSET_BITS) + from(&dy, 0).shl(ROW_SHIFT) + from(&dx, 1).shl(COLUMN_SHIFT);
-    let base = m.named("base_of_tap", &base);
-    vec![("segment_dy", dy.zext(12)), ("segment_dx", dx.zext(12)), ("segment_base", base.zext(32))]
+    let [dy, dx, base] = [("dy", dy.zext(12)), ("dx", dx.zext(12)), ("base", base.zext(32))]
+        .map(|(name, value)| m.delay(&format!("looked_up_{name}"), &value));
+    vec![("segment_dy", dy), ("segment_dx", dx), ("segment_base", base)]
 }
 
 /// The record that the next entry belongs to: the latest, unless the last entry of the pass before has not come yet.

@@ -118,6 +118,8 @@ pub struct Program {
     pub core: CoreConfig,
     /// The image that it takes.
     pub image_shape: ImageShape,
+    /// What taps read outside it: a byte a channel; empty if it is 0 in all.
+    pub border: Vec<u8>,
     /// Time steps T.
     pub time_steps: u32,
     /// Layers in the order of evaluation.

@@ -86,7 +86,7 @@ impl Program {
         self.takes(image)?;
         let segment = |input: &InputLayout| Segment {
             offset: input.base.into(),
-            bytes: rows::rows(image, self.image_shape, input),
+            bytes: rows::rows((image, &self.border), self.image_shape, input),
         };
         Ok(place.inputs.iter().map(segment).collect())
     }

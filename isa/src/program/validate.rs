@@ -56,6 +56,10 @@ impl Program {
         {
             within(what.to_owned(), side, 1..=4096)?;
         }
+        if ![0, shape.channels].contains(&self.border.len()) {
+            let allowed = format!("0, or {} for the image's channels", shape.channels);
+            return refuse("border bytes".to_owned(), self.border.len(), allowed);
+        }
         for (index, segment) in self.image.iter().enumerate() {
             inside(format!("segment {index}"), segment.offset, segment.bytes.len() as u64, self.total_bytes)?;
         }

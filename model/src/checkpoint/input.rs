@@ -128,4 +128,9 @@ impl Normalisation {
     pub(crate) fn black(&self, channel: usize) -> f64 {
         -self.mean[channel] / self.std[channel]
     }
+
+    /// The pixel byte of each channel that is nearest to 0 after normalisation: what padding with zeros is before it.
+    pub(crate) fn border(&self) -> Vec<u8> {
+        self.mean.iter().map(|mean| (255.0 * mean).round() as u8).collect()
+    }
 }

@@ -103,7 +103,8 @@ pub(super) fn read(header: &str, tensors: &mut Tensors<'_>) -> Result<network::N
         Upgrade { index, image }.layer(layer)
     };
     let layers = layers.into_iter().enumerate().map(upgrade).collect::<Result<_, _>>()?;
-    Ok(network::Network { name, image, classes, layers, seed, class_names, checkpoint })
+    let border = Vec::new();
+    Ok(network::Network { name, image, border, classes, layers, seed, class_names, checkpoint })
 }
 
 fn arrays(layer: &mut Layer) -> Vec<(&'static str, Array<'_>)> {

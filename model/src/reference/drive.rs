@@ -8,6 +8,8 @@ use crate::spikes::SpikePlane;
 /// A prepared linear layer: all dense terms as one matrix, whose weights have their terms' shifts, and the diagonal ones.
 pub(super) struct Drive {
     image: ImageShape,
+    /// A byte a channel of the image, or none.
+    border: Vec<u8>,
     grid: Grid,
     time_steps: usize,
     channels: usize,
@@ -117,7 +119,8 @@ impl Drive {
         }
         let dense = (!rows.is_empty()).then(|| Dense { inputs, matrix: Matrix::new(&rows, &start, most) });
         let (image, grid, channels) = (configured.image, layer.grid, layer.channels);
-        Drive { image, grid, time_steps, channels, kind, dense, diagonal, start }
+        let border = configured.border.clone();
+        Drive { image, border, grid, time_steps, channels, kind, dense, diagonal, start }
     }
 
     pub fn scratch(&self) -> Scratch {
@@ -148,7 +151,8 @@ impl Drive {
     ) -> &'s [i32] {
         let channels = self.channels;
         let rows = if self.kind == Kind::Steps { self.time_steps } else { 1 };
-        let reader = Reader { kind: self.kind, grid: self.grid, shape: self.image, image, planes };
+        let (shape, border) = (self.image, self.border.as_slice());
+        let reader = Reader { kind: self.kind, grid: self.grid, shape, border, image, planes };
         for (t, drives) in scratch.drives[..rows * channels].chunks_exact_mut(channels).enumerate() {
             match &self.dense {
                 Some(Dense { inputs, matrix }) => {
@@ -165,9 +169,12 @@ impl Drive {
             }
             for Diagonal { input, gains } in &self.diagonal {
                 for (at, gains) in input.positions(self.grid, token).zip(gains.chunks_exact(channels)) {
-                    let Some(at) = at else { continue };
                     let row = &mut scratch.inputs[..channels];
-                    reader.read(input, at, t, row);
+                    match at {
+                        Some(at) => reader.read(input, at, t, row),
+                        None if self.border.is_empty() => continue,
+                        None => reader.outside(input, row),
+                    }
                     for (drive, (&gain, &x)) in drives.iter_mut().zip(gains.iter().zip(&*row)) {
                         *drive = drive.wrapping_add(i32::from(gain) * i32::from(x));
                     }
@@ -202,12 +209,14 @@ struct Reader<'r> {
     /// Of the layer that reads.
     grid: Grid,
     shape: ImageShape,
+    /// A byte a channel of the image, or none.
+    border: &'r [u8],
     image: &'r [u8],
     planes: &'r [SpikePlane],
 }
 
 impl Reader<'_> {
-    /// The inputs of a token, tap by tap; nothing outside the source.
+    /// The inputs of a token, tap by tap.
     #[inline(always)]
     fn gather(&self, input: &Gathered, token: usize, t: usize, row: &mut [i16]) {
         if input.taps == Taps::TOKEN {
@@ -216,8 +225,18 @@ impl Reader<'_> {
         for (at, row) in input.positions(self.grid, token).zip(row.chunks_exact_mut(input.channels)) {
             match at {
                 Some(at) => self.read(input, at, t, row),
-                None => row.fill(0),
+                None => self.outside(input, row),
             }
+        }
+    }
+
+    /// The channels of a position outside the source: the image's border, or nothing.
+    fn outside(&self, input: &Gathered, row: &mut [i16]) {
+        match input.source {
+            Source::Image if !self.border.is_empty() => {
+                row.iter_mut().zip(self.border).for_each(|(x, &byte)| *x = byte.into());
+            }
+            _ => row.fill(0),
         }
     }
 

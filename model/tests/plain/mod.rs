@@ -73,9 +73,11 @@ impl Sums<'_> {
                 (layer.grid.rows, layer.grid.columns, layer.channels)
             }
         };
-        let input = |y: usize, x: usize, channel: usize| match term.source {
-            Source::Image => i64::from(self.image[(channel * rows + y) * columns + x]),
-            Source::Plane(id) => i64::from(self.planes[id.0][y * columns + x][channel][t]),
+        let input = |at: Option<(usize, usize)>, channel: usize| match (term.source, at) {
+            (Source::Image, Some((y, x))) => i64::from(self.image[(channel * rows + y) * columns + x]),
+            (Source::Image, None) => self.network.border.get(channel).copied().unwrap_or(0).into(),
+            (Source::Plane(id), Some((y, x))) => i64::from(self.planes[id.0][y * columns + x][channel][t]),
+            (Source::Plane(_), None) => 0,
         };
         let (down, across) = (term.taps.rows, term.taps.columns);
         let taps = down.kernel * across.kernel;
@@ -84,11 +86,10 @@ impl Sums<'_> {
         for tap in 0..taps {
             let y = (row * down.stride + tap / across.kernel) as i64 - down.padding as i64;
             let x = (column * across.stride + tap % across.kernel) as i64 - across.padding as i64;
-            if y < 0 || x < 0 || y >= rows as i64 || x >= columns as i64 {
-                continue;
-            }
+            let outside = y < 0 || x < 0 || y >= rows as i64 || x >= columns as i64;
+            let at = (!outside).then_some((y as usize, x as usize));
             let mut add = |weight: i8, channel: usize| {
-                products.push((i64::from(weight) * input(y as usize, x as usize, channel)) << term.shift);
+                products.push((i64::from(weight) * input(at, channel)) << term.shift);
             };
             match &term.weights {
                 Weights::Dense(data) => {

@@ -92,14 +92,11 @@ impl Builder {
     fn network(&mut self, image: ImageShape) -> (Normalisation, usize) {
         let channels = image.channels;
         let std: Vec<f64> = (0..channels).map(|_| self.random.real(0.2, 1.0)).collect();
-        let padded = self.random.chance();
-        let mean =
-            (0..channels).map(|_| if padded { 0.0 } else { self.random.within(0, 200) as f64 / 255.0 });
-        let mean: Vec<f64> = mean.collect();
+        let mean: Vec<f64> = (0..channels).map(|_| self.random.within(0, 200) as f64 / 255.0).collect();
         let units = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
         let id = self.push(NodeOp::Input, &[]);
         let pixels = Tensor { id, grid: image.grid(), units, dense: Dense::No };
-        let taps = self.taps(pixels.grid, if padded { 1 } else { 0 });
+        let taps = self.taps(pixels.grid, 1);
         let outputs = self.random.within(1, 5) as usize;
         let sum = self.conv(&pixels, taps, outputs);
         let mut x = self.activated(sum, 20.0);

@@ -24,7 +24,8 @@ pub fn random(seed: u64) -> (Network, Vec<u8>) {
     let layers = b.layers;
     let classes = layers.last().map_or(0, |layer| layer.channels);
     let pixels = random.bytes(image.bytes());
-    let network = Network::new("random", image, classes, layers, random.next() as u32);
+    let border = if random.range(0, 1) == 0 { Vec::new() } else { random.bytes(image.channels) };
+    let network = Network { border, ..Network::new("random", image, classes, layers, random.next() as u32) };
     (network, pixels)
 }
 

@@ -18,6 +18,9 @@ impl Builder {
             (self.positions(taps.rows, grid.rows), self.positions(taps.columns, grid.columns));
         self.network.image = ImageShape { height, width, channels };
         self.image = self.pixels(self.network.image.bytes());
+        if self.random.chance(1, 2) {
+            self.network.border = self.pixels(channels);
+        }
         let place = Place { grid, walk: Walk::Raster, neuron: self.neuron() };
         // Now and then with more channels than the row buffers of most cores hold.
         let wide = self.shape == Shape::Ordinary && grid.tokens() <= 4 && self.random.chance(1, 2);

@@ -265,6 +265,8 @@ struct Place {
     /// Records that the fetcher has taken of the layer, and the bank of the last.
     records: usize,
     bank: u64,
+    /// The segment that was asked for in the cycle before, of the same record.
+    asked: Option<usize>,
     /// A record was taken in the cycle before.
     just_taken: bool,
     loaded: usize,
@@ -352,7 +354,7 @@ impl<'a> Bench<'a> {
         let takes_pass = taken && self.place.records < records && offered && random.chance(percent, 200);
         self.place.just_taken = takes_pass;
         let releases = taken && loaded > jobs_done && random.chance(percent, 400);
-        // A lookup is answered in the same cycle.
+        // Ranks are answered in the same cycle, segments in the next.
         let index = random.size(0, 15);
         let slot = random.size(0, now.descriptor.time_steps as usize - 1);
         let device = &mut self.device;
@@ -376,6 +378,7 @@ impl<'a> Bench<'a> {
             self.check_tables(index, slot, case);
         }
         if takes_pass {
+            self.place.asked = None;
             self.check_record(case);
         }
         self.place.loaded += usize::from(self.device.is("job_loaded"));
@@ -439,10 +442,11 @@ impl<'a> Bench<'a> {
     }
 
     /// The segments of the last record that was taken, and the ranks of the layer in the array, while others arrive.
-    fn check_tables(&self, index: usize, slot: usize, case: &str) {
+    fn check_tables(&mut self, index: usize, slot: usize, case: &str) {
+        let asked = self.place.asked.replace(index);
         let layer = &self.layers[self.place.layer];
         assert_eq!(self.device.get("rank"), u64::from(layer.descriptor.rank[slot]), "{case}: rank {slot}");
-        let Some(record) = self.place.records.checked_sub(1) else { return };
+        let (Some(index), Some(record)) = (asked, self.place.records.checked_sub(1)) else { return };
         let Some(segment) = layer.passes[record % layer.passes.len()].table.get(index) else { return };
         let found = ["base", "dy", "dx"].map(|name| self.device.get(&format!("segment_{name}")) as u32);
         assert_eq!(found, [segment.base, segment.dy, segment.dx], "{case}: segment {index}");

@@ -108,7 +108,8 @@ impl Pick {
         let in_plane = high_first(&|byte| byte.at(&plane));
         let not_zero = high_first(&|byte| byte.any());
         let dense = mux(&ports.whole_bytes, &not_zero, &in_plane);
-        let active = mux(&null, &lit(0, 8), &mux(&ports.wide, &lit(1, 8), &dense));
+        m.comment("A null event has no use for them: it is one event whatever they are.");
+        let active = mux(&ports.wide, &lit(1, 8), &dense);
         let mut pick = |name: &str, value: &Expr| m.sample(&format!("pick_{name}"), &landing.pop, value);
         Pick {
             valid,
@@ -152,7 +153,7 @@ impl Bits {
         m.set_if(&valid, &takes.bits, &pick.valid);
         m.set_if(&vector, &load, &pick.vector);
         m.set_if(&vector, &moves, &vector_rest);
-        m.set_if(&last, &load, &!two_or_more(&pick.vector));
+        m.set_if(&last, &load, &(&pick.null | !two_or_more(&pick.vector)));
         m.set_if(&last, &moves, &!two_or_more(&vector_rest));
         let mut hold = |name: &str, value: &Expr| m.sample(&format!("bits_{name}"), &load, value);
         let word = hold("index", &pick.index);

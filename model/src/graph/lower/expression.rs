@@ -30,7 +30,7 @@ pub(super) enum Positions {
     Averaged,
 }
 
-/// One term: a linear map of the activations (or pixels) that a source stands for. A tap outside the source's grid adds nothing.
+/// One term: a linear map of the activations (or pixels) that a source stands for. A tap outside a plane's grid adds nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Term {
     /// What it reads.
@@ -39,6 +39,8 @@ pub(super) struct Term {
     pub grid: Grid,
     /// Channels of the source.
     pub inputs: usize,
+    /// What a tap outside the image reads, one a channel: what normalises to 0. Empty for planes.
+    pub border: Vec<f64>,
     /// Which positions each position of the expression reads.
     pub taps: Taps,
     /// Weights.
@@ -112,17 +114,19 @@ impl Map {
 impl Expression {
     /// The activations of a layer.
     pub fn plane(id: LayerId, Shape { grid, channels }: Shape) -> Expression {
-        Expression::source(Source::Plane(id), grid, channels, vec![0.0; channels])
+        Expression::source(Source::Plane(id), grid, channels, [vec![0.0; channels], Vec::new()])
     }
 
-    /// The normalised pixels. A pixel byte of 0 is not 0 then; what it stands for is the offset.
+    /// The normalised pixels. A pixel byte of 0 is not 0 then; what it stands for is the offset, and the border makes up for it.
     pub fn image(normalisation: &Normalisation, Shape { grid, channels }: Shape) -> Expression {
-        let offset = (0..channels).map(|channel| normalisation.black(channel)).collect();
-        Expression::source(Source::Image, grid, channels, offset)
+        let offset: Vec<f64> = (0..channels).map(|channel| normalisation.black(channel)).collect();
+        let border = offset.iter().map(|black| -black).collect();
+        Expression::source(Source::Image, grid, channels, [offset, border])
     }
 
-    fn source(source: Source, grid: Grid, channels: usize, offset: Vec<f64>) -> Expression {
-        let term = Term { source, grid, inputs: channels, taps: Taps::TOKEN, map: Map::identity(channels) };
+    fn source(source: Source, grid: Grid, channels: usize, [offset, border]: [Vec<f64>; 2]) -> Expression {
+        let (inputs, map) = (channels, Map::identity(channels));
+        let term = Term { source, grid, inputs, border, taps: Taps::TOKEN, map };
         Expression { grid, positions: Positions::Each, channels, terms: vec![term], offset }
     }
 
@@ -209,33 +213,31 @@ impl Expression {
             Map::Dense(_) => true,
             Map::Sparse(rows) => rows.iter().flatten().any(|entry| entry.channel == i && entry.gain != 0.0),
         };
-        match (0..inputs).find(|&i| self.offset[i] != 0.0 && reads(i)) {
-            None => Ok(vec![0.0; outputs]),
-            Some(channel) => Err(self.cut_constant(node, channel)),
+        let constants = (0..inputs).filter(|&i| reads(i)).map(|i| (i, self.outside(i)));
+        match constants.into_iter().find(|(_, constant)| *constant != 0.0) {
+            None => Ok((0..outputs).map(sum).collect()),
+            Some((channel, constant)) => Err(unmappable(
+                node,
+                format!(
+                    "a constant of {constant:.4} in channel {channel} comes before its padding of zeros, so that borders see less of it, \
+                     and a bias is the same at all positions"
+                ),
+                "put the batch norm behind this node, or set its padding to 0, and train again",
+            )),
         }
     }
 
-    /// A constant in front of padding: at the border, fewer taps see it than inside, so it is no bias.
-    fn cut_constant(&self, node: &Node, channel: usize) -> ModelError {
-        let constant = self.offset[channel];
-        if self.terms.iter().any(|term| term.source == Source::Image) {
-            return unmappable(
-                node,
-                format!(
-                    "its padding is 0 after normalisation, but a black pixel of channel {channel} is {constant:.4} there, and a bias is \
-                     the same at all positions"
-                ),
-                "normalise with a mean of 0 (only `std`) and train again, or pad the images themselves and set its padding to 0",
-            );
-        }
-        unmappable(
-            node,
-            format!(
-                "a constant of {constant:.4} in channel {channel} comes before its padding of zeros, so that borders see less of it, and a \
-                 bias is the same at all positions"
-            ),
-            "put the batch norm behind this node, or set its padding to 0, and train again",
-        )
+    /// What a channel is where each tap lies outside its source. It must be 0 for padding with zeros.
+    fn outside(&self, channel: usize) -> f64 {
+        let of_term = |term: &Term| -> f64 {
+            let Term { border, taps, inputs, map, .. } = term;
+            let row = || map.row(channel, taps.count(), *inputs).into_iter();
+            if border.is_empty() { 0.0 } else { row().map(|entry| entry.gain * border[entry.channel]).sum() }
+        };
+        let offset = self.offset[channel];
+        let value = offset + self.terms.iter().map(of_term).sum::<f64>();
+        // A difference of sums of the same products is 0 but for rounding.
+        if value.abs() <= 1e-9 * offset.abs() { 0.0 } else { value }
     }
 
     /// Its value at one position as a map of that position's taps, not as a mean.
@@ -279,5 +281,19 @@ mod tests {
         assert!(said.contains("module `here`") && said.contains("0.5000 in channel 1"), "{said}");
         let inside = input.mapped(&node(), Taps::square(3, 1, 0), &map, 1).unwrap();
         assert_eq!(inside.offset, [4.5]);
+    }
+
+    #[test]
+    fn the_border_of_an_image_makes_padding_0_after_normalisation() {
+        let normalisation = Normalisation { mean: vec![0.5, 0.25], std: vec![0.25, 0.5] };
+        let shape = Shape { grid: Grid { rows: 4, columns: 4 }, channels: 2 };
+        let image = Expression::image(&normalisation, shape);
+        let (taps, map) = (Taps::square(3, 1, 1), Map::Dense((0..18).map(f64::from).collect()));
+        let sums = image.mapped(&node(), taps, &map, 1).unwrap();
+        assert_eq!(sums.offset, [-2.0 * 72.0 - 0.5 * 81.0], "every tap of a black image counts, wherever it lies");
+        let mut moved = image;
+        moved.add_offset(&[0.0, 0.125]);
+        let said = moved.mapped(&node(), taps, &map, 1).unwrap_err().to_string();
+        assert!(said.contains("0.1250 in channel 1"), "{said}");
     }
 }

@@ -26,7 +26,7 @@ mod slot_orders;
 use super::{Graph, Node, NodeId, NodeOp, Shape, unmappable};
 use crate::convert::Precision;
 use crate::error::ModelError;
-use crate::network::{LayerId, Network, Schedule};
+use crate::network::{Layer, LayerId, Network, Operation, Schedule, Source, Term};
 use crate::run::{Configured, RunOptions};
 use emit::Emitter;
 use expression::Expression;
@@ -75,11 +75,22 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Lowered, ModelErro
     let Emitter { layers, precision, .. } = lowering.emitter;
     let mut network = Network::new(graph.name.clone(), graph.image, graph.classes, layers, 1);
     network.class_names.clone_from(&graph.class_names);
+    let border = graph.input.border();
+    if network.layers.iter().any(reads_beyond_the_image) && border.iter().any(|&byte| byte != 0) {
+        network.border = border;
+    }
     network.validate()?;
     let time_steps = options.time_steps;
     let no_room = |source| ModelError::Room { time_steps, source: Box::new(source) };
     let configured = network.configure(&RunOptions::new(time_steps)).map_err(no_room)?;
     Ok(Lowered { network, configured, precision })
+}
+
+/// Whether a layer has taps that lie outside the image.
+fn reads_beyond_the_image(layer: &Layer) -> bool {
+    let Operation::Linear { terms, .. } = &layer.operation else { return false };
+    let padded = |term: &Term| term.taps.rows.padding > 0 || term.taps.columns.padding > 0;
+    terms.iter().any(|term| term.source == Source::Image && padded(term))
 }
 
 struct Lowering<'a> {
