@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import convolutional
 import dataset
+from masking import SpikeMask
 from network import Architecture, MaskedSpikingTransformer, SpikingNetwork
 
 FORMAT, VERSION = "mst-checkpoint", 1
@@ -28,6 +29,14 @@ def tensors(network: MaskedSpikingTransformer) -> dict[str, torch.Tensor]:
     return exported
 
 
+def mask_of(layer: str, mask: SpikeMask) -> float | dict:
+    """A mask in the header; keys that share their masks draw what the queries draw."""
+    if not mask.shared:
+        return mask.ratio
+    draws = {"draws_of": layer.removesuffix("k") + "q"} if layer.endswith("attn.k") else {}
+    return {"ratio": mask.ratio, "shared": True, **draws}
+
+
 @torch.no_grad()
 def example(network: MaskedSpikingTransformer, images: torch.Tensor) -> dict:
     """Images [count, channels, rows, columns] of bytes and their logits: what shows a reader that it computes the same.
@@ -37,8 +46,8 @@ def example(network: MaskedSpikingTransformer, images: torch.Tensor) -> dict:
     expected = MaskedSpikingTransformer(network.arch)
     expected.load_state_dict(network.state_dict())
     expected.set_masks({layer: mask.ratio for layer, mask in network.masks().items()})
-    for mask in expected.masks().values():
-        mask.expected = True
+    for layer, mask in expected.masks().items():
+        mask.expected, mask.shared = True, network.masks()[layer].shared
     logits = expected.eval()(dataset.to_pixels(images))
     return {"pixels": images.flatten(1).tolist(), "logits": logits.tolist()}
 
@@ -53,7 +62,7 @@ def save(
     fields = dataclasses.asdict(network.arch)
     image = {name: fields.pop(name) for name in ("height", "width", "channels")}
     thresholds = {name: value.item() for name, value in exported.items() if name.endswith("threshold")}
-    masks = {layer: mask.ratio for layer, mask in network.masks().items() if mask.ratio}
+    masks = {layer: mask_of(layer, mask) for layer, mask in network.masks().items() if mask.ratio}
     header = {"format": FORMAT, "version": VERSION, "image": image, **fields}
     header |= {**KINDS, "thresholds": thresholds, "masks": masks, "training": training}
     header |= {"class_names": class_names} if class_names else {}
@@ -82,5 +91,8 @@ def load(path: Path) -> tuple[SpikingNetwork, dict]:
         state[name + ".log"] = state.pop(name).log()
     network = MaskedSpikingTransformer(arch)
     network.load_state_dict(state)
-    network.set_masks(header.get("masks", {}))
+    masks = {layer: mask if isinstance(mask, dict) else {"ratio": mask} for layer, mask in header.get("masks", {}).items()}
+    network.set_masks({layer: mask["ratio"] for layer, mask in masks.items()})
+    if any(mask.get("shared") for mask in masks.values()):
+        network.share_masks()
     return network.eval(), header

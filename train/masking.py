@@ -48,6 +48,9 @@ class SpikeMask(nn.Module):
         super().__init__()
         self.levels = levels
         self.ratio = 0.0
+        # All tokens drop the same time slots of a channel. Whoever multiplies with these spikes then takes `slots` into account: which slots
+        # are dropped is not for each activation to draw.
+        self.shared = False
         # Passes on what survives on average, instead of a draw.
         self.expected = False
         self.register_buffer("survivors", None, persistent=False)
@@ -65,13 +68,31 @@ class SpikeMask(nn.Module):
         self.survivors = torch.stack(factors).flatten().float()
 
     def forward(self, x: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-        if not self.ratio:
+        if not self.ratio or self.shared:
             return x
         if self.expected:
             return x * (1 - self.ratio)
         spikes = (x.detach() * (self.levels / threshold)).round().int()
         draw = torch.randint(1 << 16, x.shape, dtype=torch.int32)
         return x * self.survivors[(spikes << 16) + draw].to(x.dtype)
+
+
+    def slots(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """The share of time slots that a mask which tokens share keeps, drawn for each of `shape`."""
+        if self.expected or not self.ratio:
+            return torch.full(shape, 1 - self.ratio)
+        return torch.binomial(torch.full(shape, float(self.levels)), torch.full(shape, 1 - self.ratio)) / self.levels
+
+
+def slot_noise(a: torch.Tensor, b: torch.Tensor, kept: torch.Tensor, levels: int) -> torch.Tensor:
+    """As `meeting_noise`, of spikes in the `kept` share of the slots of each channel; `kept` has the shape of `a`, or spreads to it.
+
+    A slot has both spikes with probability p = m n / L^2, two slots both of them with that of draws without replacement.
+    """
+    pairs = lambda x: x * (x * levels - 1).clamp(min=0) / (levels - 1)
+    share = (kept * levels - 1) / levels
+    variance = (kept * a) @ b / levels + (kept * share * pairs(a)) @ pairs(b) - (kept * a).square() @ b.square()
+    return variance.clamp(min=0).sqrt() * torch.randn_like(variance)
 
 
 def meeting_noise(a: torch.Tensor, b: torch.Tensor, levels: int) -> torch.Tensor:

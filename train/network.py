@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import masking
-from masking import SpikeMask, meeting_noise
+from masking import SpikeMask, meeting_noise, slot_noise
 
 
 @dataclass(frozen=True)
@@ -213,26 +213,33 @@ class WindowAttention(nn.Module):
         x = partition_windows(x.view(batch, *self.tokens, dim), self.window, self.shift)
         # [B, windows, heads, W, C / heads]
         q, k, v = (site(x).unflatten(-1, (self.heads, -1)).transpose(2, 3) for site in (self.q, self.k, self.v))
-        scores = self.product(q, self.q.threshold, k.transpose(-2, -1), self.k.threshold) / math.sqrt(dim // self.heads)
+        # Where tokens share masks, q and k have one: what it keeps of a channel's time slots it keeps of both.
+        kept = self.q.mask.slots((batch, 1, self.heads, 1, q.shape[-1])) if self.q.mask.shared else None
+        scores = self.product(q, self.q.threshold, k.transpose(-2, -1), self.k.threshold, kept) / math.sqrt(dim // self.heads)
         if self.score_threshold.calibrating:
             # Spikes are never negative, so neither are scores: without an offset every key would fire for every query.
             self.bias_table.data.sub_(scores.mean())
         bias = self.bias_table[self.relative].permute(2, 0, 1)
         attention = self.score_threshold(scores + bias) * self.allowed
         attention = self.score_mask(attention, self.score_threshold.value()).to(v.dtype)
-        context = self.context_threshold(self.product(attention, self.score_threshold, v, self.v.threshold))
+        mask = self.score_mask
+        kept = mask.slots((*attention.shape[:3], 1, attention.shape[-1])) if mask.shared else None
+        context = self.context_threshold(self.product(attention, self.score_threshold, v, self.v.threshold, kept))
         out = self.proj(context.transpose(2, 3).flatten(3))
         return reverse_windows(out, self.window, self.shift, *self.tokens).view(batch, tokens, dim)
 
-
-    def product(self, a: torch.Tensor, a_site: Qcfs, b: torch.Tensor, b_site: Qcfs) -> torch.Tensor:
-        """`a @ b`, as it is on average over the time slots that spikes fire into, or as it comes out in one draw."""
-        mean = a @ b
+    def product(
+        self, a: torch.Tensor, a_site: Qcfs, b: torch.Tensor, b_site: Qcfs, kept: torch.Tensor | None
+    ) -> torch.Tensor:
+        """`a @ b`, as it is on average over the time slots that spikes fire into, or as it comes out in one draw; in the `kept` share of the slots."""
+        mean = (a if kept is None else a * kept.to(a.dtype)) @ b
         if not self.meetings:
             return mean
         with torch.no_grad():
             scale = a_site.value() * b_site.value()
-            noise = scale * meeting_noise(a / a_site.value().to(a.dtype), b / b_site.value().to(b.dtype), a_site.levels)
+            rates = a / a_site.value().to(a.dtype), b / b_site.value().to(b.dtype)
+            levels = a_site.levels
+            noise = scale * (meeting_noise(*rates, levels) if kept is None else slot_noise(*rates, kept.to(a.dtype), levels))
         return mean + noise.to(mean.dtype)
 
 
@@ -387,6 +394,15 @@ class MaskedSpikingTransformer(SpikingNetwork):
         """As `masking.parse` reads them."""
         return masking.parse(rules, self.arch.depths)
 
+    def share_masks(self) -> None:
+        """Lets tokens share the masks of q, k and attention, and q and k have one."""
+        for module in self.modules():
+            if isinstance(module, WindowAttention):
+                if module.q.mask.ratio != module.k.mask.ratio:
+                    raise ValueError(f"q is masked by {module.q.mask.ratio} and k by {module.k.mask.ratio}: with shared masks both have one")
+                for mask in (module.q.mask, module.k.mask, module.score_mask):
+                    mask.shared = True
+
     def set_meetings(self, drawn: bool) -> None:
         """Whether products of spike trains carry the noise of spikes that meet by chance."""
         for module in self.modules():
@@ -398,7 +414,8 @@ class MaskedSpikingTransformer(SpikingNetwork):
         """Scales what follows a product by the share of spikes that the masks leave, so that rates start out unchanged."""
         for module in self.modules():
             if isinstance(module, WindowAttention):
-                left = (1 - module.q.mask.ratio) * (1 - module.k.mask.ratio)
+                left = 1 - module.q.mask.ratio
+                left *= 1 if module.q.mask.shared else 1 - module.k.mask.ratio
                 module.score_threshold.log.add_(math.log(left))
                 module.bias_table.mul_(left)
                 module.context_threshold.log.add_(math.log(1 - module.score_mask.ratio))

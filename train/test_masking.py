@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import checkpoint
-from masking import SpikeMask, meeting_noise, parse
+from masking import SpikeMask, meeting_noise, parse, slot_noise
 from network import Architecture, MaskedSpikingTransformer
 
 DEPTHS = (2, 1)
@@ -96,3 +96,45 @@ def test_masks_leave_rates_about_where_they_were():
         network(torch.rand(16, 1, 28, 28))
     unmasked, masked, adapted = rates
     assert abs(adapted - unmasked) < 0.1 < abs(masked - unmasked)
+
+
+def test_slot_noise_is_that_of_spikes_that_meet_in_the_kept_slots():
+    levels, draws = 8, 100_000
+    for m, n, kept in [(4, 4, 2), (4, 4, 8), (3, 5, 4), (7, 2, 1)]:
+        spikes = [torch.rand(draws, levels).argsort(1) < count for count in (m, n)]
+        met = (spikes[0] & spikes[1])[:, :kept].sum(1) / levels
+        a, b, share = (torch.full((1, 1), value / levels) for value in (m, n, kept))
+        assert abs(met.mean() - (share * a * b).item()) < 0.002
+        noise = torch.stack([slot_noise(a, b, share, levels) for _ in range(4000)])
+        assert abs(noise.std() / met.std() - 1) < 0.05, (m, n, kept)
+
+
+def test_shared_masks_leave_the_draw_to_products():
+    mask = SpikeMask(8)
+    mask.set_ratio(0.75)
+    mask.shared = True
+    x = torch.rand(4, 5)
+    assert mask(x, torch.ones(1)) is x
+    kept = mask.slots((20_000,))
+    assert abs(kept.mean() - 0.25) < 0.01 and set((kept * 8).tolist()) <= set(range(9))
+    mask.expected = True
+    assert mask.slots((2,)).tolist() == [0.25, 0.25]
+
+
+def test_shared_masks_come_back_from_a_file(tmp_path):
+    torch.manual_seed(2)
+    network = MaskedSpikingTransformer(Architecture(height=8, width=8, dims=(8,), depths=(1,), heads=(2,), window=4))
+    network.calibrate(torch.rand(4, 1, 8, 8))
+    network.eval().set_masks(network.parse_masks("q=0.5,k=0.5,attn=0.25"))
+    network.share_masks()
+    path = tmp_path / "shared.safetensors"
+    checkpoint.save(path, network, {}, torch.randint(256, (2, 1, 8, 8), dtype=torch.uint8))
+    loaded, header = checkpoint.load(path)
+    block = "stages.0.blocks.0.attn"
+    assert header["masks"][f"{block}.k"] == {"ratio": 0.5, "shared": True, "draws_of": f"{block}.q"}
+    assert header["masks"][f"{block}.scores"] == {"ratio": 0.25, "shared": True}
+    assert all(loaded.masks()[layer].shared for layer in header["masks"])
+    uneven = MaskedSpikingTransformer(network.arch)
+    uneven.set_masks(uneven.parse_masks("q=0.5"))
+    with pytest.raises(ValueError, match="both have one"):
+        uneven.share_masks()

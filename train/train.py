@@ -28,7 +28,7 @@ TRANSFORMER = "mst"
 # What a run must keep from its first epoch to its last; recorded in every export.
 RECIPE = (
     "seed", "epochs", "early_epochs", "early_schedule", "smooth_epochs", "train_images", "reach", "batch", "learning_rate",
-    "weight_decay", "average", "label_smoothing", "spike_rate", "distill", "meetings",
+    "weight_decay", "average", "label_smoothing", "spike_rate", "distill", "meetings", "shared",
 )  # fmt: skip
 
 
@@ -60,6 +60,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     tuning.add_argument("--teacher", type=Path, help="checkpoint to start from and to learn from; fixes the architecture")
     tuning.add_argument("--mask", default="", help="e.g. q=0.75,k=0.75,attn=0.75,fc1=0.5 or stages.0.blocks.1:attn=0.5; resnet18 and vgg16: conv=0.5")
     tuning.add_argument("--distill", type=float, default=0.5, help="weight of the teacher's answers against the labels")
+    tuning.add_argument("--shared", action="store_true", help="tokens share the masks of q, k and attention, and q and k have one")
     tuning.add_argument("--meetings", action="store_true", help="train with the noise of spike trains that meet by chance")
     shape = parser.add_argument_group("architecture")
     for name, value in vars(Architecture()).items():
@@ -167,8 +168,10 @@ class Run:
         network.set_masks(network.parse_masks(self.args.mask))
         if isinstance(network, MaskedSpikingTransformer):
             network.set_meetings(self.args.meetings)
-        elif self.args.meetings:
-            raise SystemExit(f"--meetings is for {TRANSFORMER}: no trains of spikes meet in {self.args.network}")
+            if self.args.shared:
+                network.share_masks()
+        elif self.args.meetings or self.args.shared:
+            raise SystemExit(f"--meetings and --shared are for {TRANSFORMER}: no trains of spikes meet in {self.args.network}")
 
     def student(self) -> SpikingNetwork:
         """The teacher with masks, its rates and norms set to what the masks leave."""

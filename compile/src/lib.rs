@@ -148,6 +148,7 @@ impl<'a> Compiler<'a> {
     fn site<'s>(&'s self, index: usize) -> Site<'s> {
         Site {
             index,
+            draws: self.network.draws(index),
             layer: &self.network.layers[index],
             time_steps: self.network.time_steps(),
             order: &self.network.slots(LayerId(index)).order,

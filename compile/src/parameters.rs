@@ -58,7 +58,7 @@ pub fn push_linear(bytes: &mut Vec<u8>, site: &Site<'_>, cut: &Cut) -> Result<()
     };
     let mut lanes = (0..lanes).map(lane).collect::<Result<Vec<_>, _>>()?;
     let mut masks: Vec<Option<Lfsr>> = (0..lanes.len())
-        .map(|position| row.channel_at(position).map(|channel| Lfsr::new(site.seed, site.index, channel)))
+        .map(|position| row.channel_at(position).map(|channel| Lfsr::new(site.seed, site.draws, channel)))
         .collect();
     let strips = if site.own_parameters() { cut.strips.as_slice() } else { &cut.strips[..1] };
     let mut drawn = 0;
@@ -90,7 +90,7 @@ fn stored_lane(site: &Site<'_>, channel: usize) -> Result<Lane, ProgramError> {
         bias: limits::membrane(site, "bias", place, start)?,
         theta: limits::membrane(site, "threshold", place, i64::from(theta))?,
         v0: limits::membrane(site, "initial membrane", place, i64::from(v0))?,
-        seed: mask::seed(site.seed, site.index as u32, channel as u32),
+        seed: mask::seed(site.seed, site.draws as u32, channel as u32),
         flags: flag::VALID,
     })
 }
@@ -114,7 +114,7 @@ pub fn push_scores(bytes: &mut Vec<u8>, site: &Site<'_>, heads: usize) -> Result
                         return Lane::EMPTY;
                     }
                     let channel = (block * heads as u32 + head as u32) * keys + key;
-                    let seed = mask::seed(site.seed, site.index as u32, channel);
+                    let seed = mask::seed(site.seed, site.draws as u32, channel);
                     Lane { bias: 0, theta, v0, seed, flags: flag::VALID | band_flags(windows(site), key) }
                 };
                 push_block(bytes, &(0..site.core.lanes).map(lane).collect::<Vec<_>>());
@@ -162,7 +162,7 @@ pub fn push_context(bytes: &mut Vec<u8>, site: &Site<'_>, heads: usize) -> Resul
                 let mut lanes = lanes.clone();
                 for (lane, c) in lanes.iter_mut().zip(tile * site.core.lanes..head_size) {
                     let channel = (block * heads as u32 + head) * head_size + c;
-                    lane.seed = mask::seed(site.seed, site.index as u32, channel);
+                    lane.seed = mask::seed(site.seed, site.draws as u32, channel);
                 }
                 push_block(bytes, &lanes);
             }

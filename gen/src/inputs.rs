@@ -282,7 +282,7 @@ mod tests {
             let source = index.checked_sub(1).map_or(Source::Image, |before| Source::Plane(LayerId(before)));
             let term = Term { source, ..Term::dense(LayerId(0), vec![1]) };
             let operation = Operation::Linear { terms: vec![term], bias: vec![0] };
-            let mask = Mask { label: label.map(str::to_owned), ratio, shared: false };
+            let mask = Mask { label: label.map(str::to_owned), ratio, ..Mask::default() };
             Layer { mask, neuron: Some(neuron), ..Layer::new(format!("l{index}"), operation, grid, vec![1]) }
         };
         let mut layers: Vec<Layer> = layers.iter().enumerate().map(layer).collect();

@@ -35,7 +35,7 @@ pub use warning::Warning;
 
 use crate::container;
 use crate::error::ModelError;
-use crate::mask_rules::MaskRatio;
+use crate::network::Mask;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,8 +60,8 @@ pub struct Checkpoint {
     pub stages: Vec<Stage>,
     /// Classifier.
     pub head: Head,
-    /// Share of spikes that training dropped, by the name of the layer in the converted network. Empty if it dropped none.
-    pub masks: BTreeMap<String, MaskRatio>,
+    /// The masks of training, by the name of the layer in the converted network. Empty if there were none.
+    pub masks: BTreeMap<String, Mask>,
     /// Names of the classes, one a class; empty if the file has none.
     pub class_names: Vec<String>,
     /// Images with the logits that the framework computed for them, if the file has some.

@@ -171,7 +171,7 @@ impl Forward<'_, '_> {
     /// of `x` was added up from `terms`.
     fn qcfs(&mut self, name: &str, x: &mut Array2<f32>, thresholds: Thresholds<'_>, terms: usize) {
         let levels = self.checkpoint.architecture.levels as f32;
-        let kept = self.checkpoint.masks.get(name).map_or(1.0, |ratio| ratio.kept() as f32);
+        let kept = self.checkpoint.masks.get(name).map_or(1.0, |mask| mask.kept_of_products() as f32);
         let jitter = &mut self.jitter;
         let most = (terms as f32).sqrt().max(16.0) / (1 << 20) as f32;
         let mut fire = |x: &mut f32, threshold: f32| {

@@ -11,7 +11,8 @@
 //! one overrides an earlier one; layers that no rule names keep the ratio that the network carries.
 
 use crate::error::ModelError;
-use crate::network::{Layer, Network};
+use crate::network::{Layer, Mask, Network};
+use serde_json::Value;
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
@@ -52,6 +53,34 @@ impl Display for MaskRatio {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         self.share().fmt(f)
     }
+}
+
+/// What [`read`] takes.
+pub(crate) const READ: &str = "a share of dropped spikes, 0 to 255/256 (0.996), or an object of `label` (a text without `:`, `=` and `,`), `ratio` (that \
+                               share), `shared` (true or false) and `draws_of` (the name of a layer)";
+
+/// A mask as files name it: a ratio, or an object of `label`, `ratio`, `shared` and `draws_of`.
+pub(crate) fn read(value: &Value) -> Option<Mask> {
+    let ratio = |value: &Value| Some(MaskRatio::try_from(value.as_f64()?).ok()?.0);
+    let Some(parts) = value.as_object() else {
+        return Some(Mask { ratio: ratio(value)?, ..Mask::default() });
+    };
+    let mut mask = Mask::default();
+    for (part, value) in parts {
+        match (part.as_str(), value) {
+            ("label", Value::String(label)) if is_label(label) => mask.label = Some(label.clone()),
+            ("shared", Value::Bool(shared)) => mask.shared = *shared,
+            ("ratio", value) => mask.ratio = ratio(value)?,
+            ("draws_of", Value::String(layer)) => mask.draws_of = Some(layer.clone()),
+            _ => return None,
+        }
+    }
+    Some(mask)
+}
+
+/// Whether rules can say it.
+fn is_label(label: &str) -> bool {
+    isa::names::check(label).is_ok() && !label.contains([':', '=', ','])
 }
 
 /// The ratio of some of the layers.

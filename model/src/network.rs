@@ -30,12 +30,14 @@
 //! - `Context`: `channel = (window * heads + head) * head_size + channel_in_head`, tokens are the queries of that window.
 //!
 //! A mask *shared by tokens* ([`Mask::shared`]) lets the LFSR start over at each token, so that all tokens (attention: all queries of a window) drop the
-//! same (channel, slot) pairs.
+//! same (channel, slot) pairs. `layer` is the layer's index, or that of the layer whose draws it has ([`Mask::draws_of`]): two masks with the same draws, channels
+//! and ratio then keep the same slots.
 //!
 //! # Planes
 //! All layers but `Scores` produce a plane of `rows * columns` tokens in raster order (whatever their walk). `Scores` produces
 //! one of `heads * windows * N` tokens (head, then window, then query) and `N` channels (keys).
 
+use crate::mask_rules::MaskRatio;
 pub use isa::{Axis, Grid, ImageShape, Schedule, Taps};
 use serde::{Deserialize, Serialize};
 
@@ -269,12 +271,27 @@ pub struct Mask {
     /// Whether the LFSR starts over at each token, so that all tokens drop alike.
     #[serde(default)]
     pub shared: bool,
+    /// The layer whose draws it has, channel by channel, in the place of draws of its own. Where tokens share the masks of q and k, a coincidence then
+    /// survives with the share that is kept, not with its square.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draws_of: Option<String>,
 }
 
 impl Mask {
     /// A mask that drops nothing until a rule says so.
     pub fn labelled(label: impl Into<String>) -> Mask {
         Mask { label: Some(label.into()), ..Mask::default() }
+    }
+
+    /// Share of spikes that is transmitted.
+    pub fn kept(&self) -> f64 {
+        MaskRatio(self.ratio).kept()
+    }
+
+    /// What is left of its activation on average, in a product with another layer's: all, if the other one has the same mask and the product counts
+    /// what that one keeps.
+    pub fn kept_of_products(&self) -> f64 {
+        if self.shared && self.draws_of.is_some() { 1.0 } else { self.kept() }
     }
 }
 
@@ -392,6 +409,12 @@ impl Network {
             class_names: Vec::new(),
             checkpoint: None,
         }
+    }
+
+    /// Index of the layer whose draws the mask of layer `index` has: mostly its own.
+    pub fn draws(&self, index: usize) -> usize {
+        let of = self.layers[index].mask.draws_of.as_ref();
+        of.and_then(|name| self.layers.iter().position(|layer| layer.name == *name)).unwrap_or(index)
     }
 
     /// The layer `id`.

@@ -184,16 +184,14 @@ impl<'a> Prepared<'a> {
         planes: &[SpikePlane],
         observer: &mut impl Observer,
     ) -> SpikePlane {
+        let draws = (configured.seed, configured.draws(self.index));
         match &self.kind {
-            Kind::Attention(attention) => {
-                attention.run::<M>(&self.neurons, configured.seed, planes, observer)
-            }
+            Kind::Attention(attention) => attention.run::<M>(&self.neurons, draws, planes, observer),
             Kind::Tokens(drive) => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
                 let steps = self.neurons.time_steps;
-                let mut masks =
-                    Masks::<M>::new(&self.layer.mask, configured.seed, self.index, 0..channels, steps);
+                let mut masks = Masks::<M>::new(&self.layer.mask, draws, 0..channels, steps);
                 let (mut scratch, mut fire) = (drive.scratch(), FireScratch::new(channels));
                 for step in self.layer.walk.steps(self.layer.grid) {
                     let drives = drive.token(step.token, image, planes, &mut scratch);

@@ -280,7 +280,26 @@ impl Check<'_> {
                 "hard reset with neurons that fire in each step (`if_hard_reset`), subtraction with `two_phase`",
             ));
         }
-        self.label()
+        self.label()?;
+        self.draws()
+    }
+
+    /// Masks have the draws of a layer that has its own.
+    fn draws(&self) -> Result<(), ModelError> {
+        let Some(name) = &self.layer.mask.draws_of else { return Ok(()) };
+        let other = self.network.layers.iter().find(|layer| layer.name == *name);
+        let own = |layer: &&Layer| layer.neuron.is_some() && layer.mask.draws_of.is_none();
+        match other.filter(own) {
+            Some(_) => Ok(()),
+            None => {
+                let found = format!("of `{}`", names::shown(name));
+                Err(self.error(
+                    "draws of the mask",
+                    found,
+                    "of a layer with neurons whose mask has draws of its own",
+                ))
+            }
+        }
     }
 
     /// The readout has no spikes to mask.

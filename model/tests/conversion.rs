@@ -82,6 +82,35 @@ fn a_bias_without_batch_norm_is_an_identity_batch_norm() {
     assert_eq!(integer(&with_bias), integer(&with_norm));
 }
 
+/// A product of activations that share a mask is thinned once, so one of them counts whole.
+#[test]
+fn masks_that_q_and_k_share_are_converted() {
+    let of = |layer: &str| format!("stages.0.blocks.1.attn.{layer}");
+    let masks = format!(
+        r#""masks": {{"{}": {{"ratio": 0.75, "shared": true}}, "{}": {{"ratio": 0.75, "shared": true, "draws_of": "{}"}}}}, "levels""#,
+        of("q"),
+        of("k"),
+        of("q")
+    );
+    let header = synthetic::HEADER.replace("\"levels\"", &masks);
+    let masked = Checkpoint::from_bytes(&synthetic::file(Some(&header), &synthetic::tensors(2))).unwrap();
+    let network = convert(&masked, &ConvertOptions::new("synthetic")).unwrap();
+    let at = |layer: &str| network.layers.iter().position(|other| other.name == of(layer)).unwrap();
+    assert!(network.layers[at("q")].mask.shared && network.layers[at("k")].mask.shared);
+    assert_eq!([at("q"), at("k")].map(|layer| network.draws(layer)), [at("q"); 2]);
+    let (plain, _) = converted(2);
+    let sum = |checkpoint: &Checkpoint, site: &str| {
+        let mut sum = 0.0;
+        let mut observe = |name: &str, values: ArrayView2<'_, f32>| {
+            sum += if name == of(site) { f64::from(values.sum()) } else { 0.0 };
+        };
+        checkpoint.observe(&synthetic::image(1), &mut observe).unwrap();
+        sum
+    };
+    assert!((sum(&masked, "q") - 0.25 * sum(&plain, "q")).abs() < 1e-3);
+    assert!((sum(&masked, "k") - sum(&plain, "k")).abs() < 1e-3);
+}
+
 /// Masks of the checkpoint are masks of the network, and of its expected activations.
 #[test]
 fn masks_are_converted() {

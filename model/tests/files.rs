@@ -158,7 +158,8 @@ fn masks_of_a_checkpoint_are_checked() {
         refusal(Some(&header), |_| ())
     };
     let cases = [
-        ("[0.5]", "masks is [0.5], allowed: a map from layer names to ratios"),
+        ("[0.5]", "masks is [0.5], allowed: a map from layer names to masks"),
+        (r#"{"stages.0.blocks.0.attn.q": {"label": "q"}}"#, "allowed: a share of dropped spikes"),
         (
             r#"{"stages.0.blocks.2.attn.q": 0.5}"#,
             "a layer of masks is \"stages.0.blocks.2.attn.q\", allowed: `stages.",

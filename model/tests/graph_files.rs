@@ -84,7 +84,8 @@ fn everything_that_a_file_holds_comes_back() {
     let mut graph = Graph::from_bytes(&file(&header, &tensors)).unwrap();
     let activation =
         |n: usize, mask: Mask| Activation { kind: ActivationKind::If, thresholds: vec![0.5; n], mask };
-    let masked = Mask { label: Some("attn".to_owned()), ratio: 64, shared: true };
+    let masked =
+        Mask { ratio: 64, shared: true, draws_of: Some("other".to_owned()), ..Mask::labelled("attn") };
     let attention = Attention {
         windows: Windows { size: 2, shift: 1 },
         heads: 3,

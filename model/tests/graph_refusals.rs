@@ -85,7 +85,7 @@ fn refusal_of(graph: &Graph, options: &LowerOptions) -> String {
 
 #[test]
 fn what_cannot_be_lowered_is_named_with_a_remedy() {
-    let masked = Mask { label: None, ratio: 64, shared: false };
+    let masked = Mask { ratio: 64, ..Mask::default() };
     let before_pool =
         |op| Chain::new().then("conv1", conv(4, 1, 3, 1)).then("act1", op).then("pool", max_pool());
     let cases: [(Graph, &str, &str); 8] = [

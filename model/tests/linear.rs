@@ -99,7 +99,7 @@ impl Draw {
             order: self.pick(&[SlotOrder::Identity, SlotOrder::Spread]),
             rotate: self.size(0, 5) as u32,
             v0: (0..outputs).map(|_| self.size(0, 60) as i32 - 20).collect(),
-            mask: Mask { label, ratio, shared: self.size(0, 1) == 0 },
+            mask: Mask { label, ratio, shared: self.size(0, 1) == 0, draws_of: None },
             ..Layer::new(name, Operation::Linear { terms: drawn, bias }, grid, theta)
         }
     }
@@ -116,7 +116,11 @@ impl Draw {
     /// Three layers that read the image, one with up to `terms` terms that read those, and a readout of some of all.
     fn network(&mut self, terms: usize) -> Network {
         let image = ImageShape { height: self.size(1, 9), width: self.size(1, 9), channels: self.size(1, 3) };
-        let border = if self.size(0, 1) == 0 { Vec::new() } else { (0..image.channels).map(|_| self.size(0, 255) as u8).collect() };
+        let border = if self.size(0, 1) == 0 {
+            Vec::new()
+        } else {
+            (0..image.channels).map(|_| self.size(0, 255) as u8).collect()
+        };
         let pixels = [(Source::Image, (image.grid(), image.channels))];
         let outputs = self.size(1, 5);
         let mut layers = Vec::new();
@@ -323,6 +327,20 @@ fn masks_shared_by_tokens_drop_alike() {
         }
         assert!((1..4).any(|window| scores.row(4 * window) != scores.row(0)));
     }
+}
+
+#[test]
+fn masks_with_the_same_draws_keep_the_same_slots() {
+    let planes = |draws_of: Option<&str>| {
+        let mut network = masked(Mask { ratio: 100, shared: true, ..Mask::default() }, Walk::Raster);
+        let again = Layer { name: "again".to_owned(), ..network.layers[0].clone() };
+        network.layers.insert(2, again);
+        network.layers[2].mask.draws_of = draws_of.map(str::to_owned);
+        Executor::new(&network.configure(&RunOptions::new(8)).unwrap()).trace(&[0; 16]).unwrap().planes
+    };
+    let (same, own) = (planes(Some("linear")), planes(None));
+    assert_eq!(same[2].row(0), same[0].row(0));
+    assert_ne!(own[2].row(0), own[0].row(0));
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn set_taps(network: &mut Network, kernel: usize, stride: usize, padding: usize)
 
 #[test]
 fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
-    let cases: [(&str, Change); 54] = [
+    let cases: [(&str, Change); 57] = [
         ("network: its name is ``, allowed: 1..=128 characters", |n| n.name.clear()),
         ("network: its name is `\\u{1b}[2J`, allowed: one line of printable", |n| {
             n.name = "\u{1b}[2J".into()
@@ -72,6 +72,14 @@ fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
             n.checkpoint = origin("c.safetensors", "00")
         }),
         ("path of the checkpoint is , allowed: a path", |n| n.checkpoint = origin("", "00")),
+        ("attn.k`: draws of the mask is of `q`, allowed: of a layer with neurons", |n| {
+            layer(n, "attn.k").mask.draws_of = Some("q".into())
+        }),
+        (
+            "attn.k`: draws of the mask is of `stages.0.blocks.0.attn.k`, allowed: of a layer with neurons",
+            |n| layer(n, "attn.k").mask.draws_of = Some("stages.0.blocks.0.attn.k".into()),
+        ),
+        ("number of border bytes is 3, allowed: none, or one a channel", |n| n.border = vec![1, 2, 3]),
         ("image height is 0, allowed: 1..", |n| n.image.height = 0),
         ("number of layers is 0", |n| n.layers.clear()),
         ("number of classes is 4", |n| n.classes = 4),

@@ -105,6 +105,7 @@ features! {
     "masked context" |s| s.masked() && matches!(s.layer.operation, Operation::Context { .. });
     "shared mask, linear" |s| s.shares() && s.linear();
     "shared mask, each step" |s| s.shares() && s.schedule() == Some(Schedule::EachStep);
+    "shared mask with the draws of another layer" |s| s.shares() && s.layer.mask.draws_of.is_some();
     "shared mask, scores" |s| s.shares() && matches!(s.layer.operation, Operation::Scores { .. });
     "shared mask, context" |s| s.shares() && matches!(s.layer.operation, Operation::Context { .. });
     "scores" |s| matches!(s.layer.operation, Operation::Scores { .. });

@@ -270,7 +270,9 @@ impl Neurons<'_> {
 
     /// A neuron's shift register at the start of the image.
     fn draws(&self, channel: usize) -> u32 {
-        isa::mask::seed(self.network.seed, self.id as u32, channel as u32)
+        let of = |name: &String| self.network.layers.iter().position(|layer| layer.name == *name).unwrap();
+        let layer = self.layer.mask.draws_of.as_ref().map_or(self.id, of);
+        isa::mask::seed(self.network.seed, layer as u32, channel as u32)
     }
 
     /// Draws for every slot of one token, one bit at a time; a mask shared by tokens starts over with each.

@@ -88,7 +88,7 @@ fn networks_at_the_limits_reach_them() {
 fn random_networks_cover_operations_and_rates() {
     let mut operations = BTreeMap::<String, usize>::new();
     let mut rates = [0usize; 5];
-    for seed in 0..300 {
+    for seed in 0..400 {
         let case = Case::random(seed, 1 + seed as u32 % MAX_SIZE);
         let configured = case.configure();
         let trace = Executor::new(&configured).trace(&case.image).unwrap();

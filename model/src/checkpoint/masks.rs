@@ -1,9 +1,10 @@
-//! The mask ratios that a checkpoint was trained with.
+//! The masks that a checkpoint was trained with.
 
 use super::Architecture;
 use super::header::{Header, wrong};
 use crate::error::ModelError;
-use crate::mask_rules::MaskRatio;
+use crate::mask_rules;
+use crate::network::Mask;
 use std::collections::BTreeMap;
 
 /// The header's entry.
@@ -11,15 +12,15 @@ const ENTRY: &str = "masks";
 /// The layers of a block that can be masked, by their names after `stages.S.blocks.B.`.
 const MASKABLE: [&str; 4] = ["attn.q", "attn.k", "attn.scores", "mlp.fc1"];
 
-/// Reads the map from layer to ratio; an absent entry is an empty map.
+/// Reads the map from layer to mask; an absent entry is an empty map.
 pub(super) fn read(
     header: &Header,
     architecture: &Architecture,
-) -> Result<BTreeMap<String, MaskRatio>, ModelError> {
+) -> Result<BTreeMap<String, Mask>, ModelError> {
     let Some(entry) = header.entry(ENTRY) else { return Ok(BTreeMap::new()) };
-    let map = entry.as_object().ok_or_else(|| wrong(ENTRY, entry, "a map from layer names to ratios"))?;
+    let map = entry.as_object().ok_or_else(|| wrong(ENTRY, entry, "a map from layer names to masks"))?;
     map.iter()
-        .map(|(layer, ratio)| {
+        .map(|(layer, mask)| {
             if !exists(layer, architecture) {
                 let allowed = format!(
                     "`stages.S.blocks.B.` and one of `{}`, for a block of the network",
@@ -27,15 +28,14 @@ pub(super) fn read(
                 );
                 return Err(wrong(&format!("a layer of {ENTRY}"), &layer.as_str().into(), &allowed));
             }
-            let value = ratio.as_f64().and_then(|ratio| MaskRatio::try_from(ratio).ok());
-            let value = value.ok_or_else(|| {
-                wrong(
-                    &format!("{ENTRY} of `{layer}`"),
-                    ratio,
-                    "a share of dropped spikes, 0 to 255/256 (0.996)",
-                )
+            // The label of each site is known.
+            let read = mask_rules::read(mask).filter(|mask| mask.label.is_none());
+            let read = read.ok_or_else(|| {
+                let allowed = "a share of dropped spikes, 0 to 255/256 (0.996), or an object of `ratio` (that share), `shared` (true or false) \
+                               and `draws_of` (the name of a layer)";
+                wrong(&format!("{ENTRY} of `{layer}`"), mask, allowed)
             })?;
-            Ok((layer.clone(), value))
+            Ok((layer.clone(), read))
         })
         .collect()
 }

@@ -144,7 +144,7 @@ impl Upgrade {
             MaskSite::Attention => "attn",
             MaskSite::Fc1 => "fc1",
         });
-        let mask = Mask { label: label.map(str::to_owned), ratio: layer.mask_ratio, shared: false };
+        let mask = Mask { label: label.map(str::to_owned), ratio: layer.mask_ratio, ..Mask::default() };
         let neuron = if let Operation::Readout { .. } = operation { None } else { Some(mode) };
         let operation = self.operation(&name, channels, operation)?;
         Ok(network::Layer { name, operation, grid, channels, walk, neuron, theta, v0, order, rotate, mask })

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::error::ModelError;
 use crate::float::Jitter;
-use crate::mask_rules::MaskRatio;
 use crate::network::{Grid, Taps, Walk};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -143,7 +142,7 @@ impl Forward<'_, '_> {
                 (mean, summed * taps.count())
             }
             NodeOp::MaxPool(pool) => {
-                let kept = MaskRatio(pool.mask.ratio).kept();
+                let kept = pool.mask.kept_of_products();
                 let y = pooled(x, pool.taps, grid, |of| kept * of.fold(f64::NEG_INFINITY, f64::max));
                 (self.observer)(&node.name, y.view());
                 (y, 1)
@@ -194,7 +193,7 @@ impl Forward<'_, '_> {
         of: Thresholds,
         summed: usize,
     ) {
-        let kept = MaskRatio(activation.mask.ratio).kept();
+        let kept = activation.mask.kept_of_products();
         let jitter = &mut self.jitter;
         // See `Jitter`: shares of a level.
         let most = (summed as f64).sqrt().max(16.0) / f64::from(1 << 20);

@@ -128,11 +128,11 @@ impl Builder<'_> {
 
     /// The activation of the layer `name`.
     fn activation(&self, name: &str, thresholds: &[f32], label: Option<&str>) -> Activation {
-        let ratio = self.checkpoint.masks.get(name).map_or(0, |ratio| ratio.0);
+        let mask = self.checkpoint.masks.get(name).cloned().unwrap_or_default();
         Activation {
             kind: ActivationKind::Qcfs { levels: self.checkpoint.architecture.levels },
             thresholds: thresholds.to_vec(),
-            mask: Mask { label: label.map(str::to_owned), ratio, ..Mask::default() },
+            mask: Mask { label: label.map(str::to_owned), ..mask },
         }
     }
 }

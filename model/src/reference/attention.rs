@@ -98,7 +98,7 @@ impl Attention {
     pub fn run<M: MaskBits>(
         &self,
         neurons: &Neurons,
-        seed: u32,
+        draws: (u32, usize),
         planes: &[SpikePlane],
         observer: &mut impl Observer,
     ) -> SpikePlane {
@@ -122,13 +122,7 @@ impl Attention {
                 self.fill_matrix(head, window, planes, &mut scratch.matrix);
                 let first = (window * self.heads + head) * channels;
                 let channels_of_window = first..first + channels;
-                let mut masks = Masks::<M>::new(
-                    &self.mask,
-                    seed,
-                    neurons.layer.0,
-                    channels_of_window,
-                    neurons.time_steps,
-                );
+                let mut masks = Masks::<M>::new(&self.mask, draws, channels_of_window, neurons.time_steps);
                 for query in 0..tokens {
                     self.fill_row(head, window, query, planes, &mut scratch.row);
                     self.drives(head, query, &mut scratch);

@@ -230,12 +230,13 @@ pub(super) enum Masks<M> {
 }
 
 impl<M: MaskBits> Masks<M> {
-    pub fn new(mask: &Mask, seed: u32, layer: usize, channels: Range<usize>, time_steps: usize) -> Masks<M> {
+    /// `draws` are the network's seed and the layer that the draws are those of.
+    pub fn new(mask: &Mask, draws: (u32, usize), channels: Range<usize>, time_steps: usize) -> Masks<M> {
         if mask.ratio == 0 {
             return Masks::None;
         }
         let cells = channels.len() * time_steps.div_ceil(8);
-        let neurons = channels.map(|channel| M::new(seed, layer, channel)).collect();
+        let neurons = channels.map(|channel| M::new(draws.0, draws.1, channel)).collect();
         let mut running = Masks::Running { ratio: mask.ratio, neurons };
         if !mask.shared {
             return running;

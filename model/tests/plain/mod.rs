@@ -131,8 +131,10 @@ impl Sums<'_> {
     fn plane(&self, index: usize, reached: &mut Reached) -> Plane {
         let (steps, channels) = (self.time_steps(), self.layer.channels);
         let mut plane = vec![vec![vec![false; steps]; channels]; self.layer.grid.tokens()];
+        let of = |name: &String| self.network.layers.iter().position(|layer| layer.name == *name).unwrap();
+        let draws = self.layer.mask.draws_of.as_ref().map_or(index, of) as u32;
         let start: Vec<u32> =
-            (0..channels).map(|c| isa::mask::seed(self.network.seed, index as u32, c as u32)).collect();
+            (0..channels).map(|c| isa::mask::seed(self.network.seed, draws, c as u32)).collect();
         let mut registers = start.clone();
         for (token, rotation) in walk(self.layer) {
             if self.layer.mask.shared {

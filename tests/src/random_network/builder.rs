@@ -158,7 +158,14 @@ impl Builder {
     fn any_mask(&mut self) -> Mask {
         let ratio = if self.random.chance(2, 3) { 0 } else { self.random.pick(&[1, 128, 255]) };
         let label = self.random.pick(&[None, Some("q"), Some("k"), Some("attn"), Some("fc1"), Some("conv")]);
-        Mask { label: label.map(str::to_owned), ratio, shared: self.random.chance(1, 3) }
+        let shared = self.random.chance(1, 3);
+        // Now and then the draws of an earlier layer.
+        let own = |layer: &&Layer| layer.neuron.is_some() && layer.mask.draws_of.is_none();
+        let others: Vec<String> =
+            self.network.layers.iter().filter(own).map(|layer| layer.name.clone()).collect();
+        let draws_of = (!others.is_empty() && self.random.chance(1, 4))
+            .then(|| others[self.random.size(0, others.len() - 1)].clone());
+        Mask { label: label.map(str::to_owned), ratio, shared, draws_of }
     }
 
     /// Initial membranes: half of the thresholds, or any.

@@ -2,7 +2,7 @@
 
 use super::{unknown, wrong};
 use crate::error::ModelError;
-use crate::mask_rules::MaskRatio;
+use crate::mask_rules;
 use crate::network::{Axis, Mask, Taps};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -113,29 +113,10 @@ impl<'j> Attributes<'j> {
         }
     }
 
-    /// A mask: a ratio, or an object of `label`, `ratio` and `shared`.
+    /// A mask: a ratio, or an object of `label`, `ratio`, `shared` and `draws_of`.
     pub fn mask(&self, name: &'static str) -> Result<Mask, ModelError> {
         let Some(value) = self.get(name) else { return Ok(Mask::default()) };
-        let allowed = "a share of dropped spikes, 0 to 255/256 (0.996), or an object of `label` (a text without `:`, `=` and `,`), \
-                       `ratio` (that share) and `shared` (true or false)";
-        let refuse = || wrong(&self.entry(name), value, allowed);
-        let ratio = |value: &Value| {
-            let share = value.as_f64().and_then(|share| MaskRatio::try_from(share).ok());
-            share.map(|ratio| ratio.0).ok_or_else(refuse)
-        };
-        let Some(parts) = value.as_object() else {
-            return Ok(Mask { ratio: ratio(value)?, ..Mask::default() });
-        };
-        let mut mask = Mask::default();
-        for (part, value) in parts {
-            match (part.as_str(), value) {
-                ("label", Value::String(label)) if is_label(label) => mask.label = Some(label.clone()),
-                ("shared", Value::Bool(shared)) => mask.shared = *shared,
-                ("ratio", value) => mask.ratio = ratio(value)?,
-                _ => return Err(refuse()),
-            }
-        }
-        Ok(mask)
+        mask_rules::read(value).ok_or_else(|| wrong(&self.entry(name), value, mask_rules::READ))
     }
 
     /// Refuses an attribute that was not asked for.
@@ -149,9 +130,4 @@ impl<'j> Attributes<'j> {
             }
         }
     }
-}
-
-/// Whether mask rules can say it.
-fn is_label(label: &str) -> bool {
-    isa::names::check(label).is_ok() && !label.contains([':', '=', ','])
 }

@@ -136,8 +136,9 @@ fn mask(name: &str, mask: &Mask, set: &mut Set<'_>) {
         return;
     }
     let mut object = json!({"ratio": f64::from(mask.ratio) / 256.0, "shared": mask.shared});
-    if let Some(label) = &mask.label {
-        object["label"] = json!(label);
+    let words = [("label", &mask.label), ("draws_of", &mask.draws_of)];
+    for (name, word) in words.into_iter().filter_map(|(name, word)| Some((name, word.as_ref()?))) {
+        object[name] = json!(word);
     }
     set(name, object);
 }

@@ -290,7 +290,11 @@ mod tests {
         let image = Expression::image(&normalisation, shape);
         let (taps, map) = (Taps::square(3, 1, 1), Map::Dense((0..18).map(f64::from).collect()));
         let sums = image.mapped(&node(), taps, &map, 1).unwrap();
-        assert_eq!(sums.offset, [-2.0 * 72.0 - 0.5 * 81.0], "every tap of a black image counts, wherever it lies");
+        assert_eq!(
+            sums.offset,
+            [-2.0 * 72.0 - 0.5 * 81.0],
+            "every tap of a black image counts, wherever it lies"
+        );
         let mut moved = image;
         moved.add_offset(&[0.0, 0.125]);
         let said = moved.mapped(&node(), taps, &map, 1).unwrap_err().to_string();
