@@ -47,7 +47,7 @@ fn networks_at_the_limits_reach_them() {
         let half = 1i64 << (bits - 1);
         let (mut met, mut layers) = (0, 0);
         let mut ends = BTreeMap::<String, [usize; 2]>::new();
-        for seed in 0..60 {
+        for seed in 0..100 {
             let case = Case::at_the_limits(seed, 1 + seed as u32 % 4, bits);
             let configured = case.configure();
             let Outcome { reached, .. } = naive::run(&configured, &case.image);
