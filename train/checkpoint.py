@@ -1,4 +1,5 @@
-"""The exported checkpoint: float32 tensors in one safetensors file, the architecture as JSON in its metadata; networks of convolutions are graph files."""
+"""The exported checkpoint: float32 tensors in one safetensors file, the architecture as JSON in its metadata; networks of
+convolutions, and transformers with a reduction, are graph files."""
 
 import dataclasses
 import json
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 import convolutional
 import dataset
+import transformer
 from masking import SpikeMask
 from network import Architecture, MaskedSpikingTransformer, SpikingNetwork
 
@@ -58,8 +60,10 @@ def save(
     """Writes the file in one step, so that a reader never sees half of it; `images` become its example."""
     if isinstance(network, convolutional.Convolutional):
         return convolutional.save(path, network, training, images, class_names)
+    if network.reduction:
+        return transformer.save(path, network, training, images, class_names)
     exported = tensors(network)
-    fields = dataclasses.asdict(network.arch)
+    fields = {name: value for name, value in dataclasses.asdict(network.arch).items() if name != "reduction"}
     image = {name: fields.pop(name) for name in ("height", "width", "channels")}
     thresholds = {name: value.item() for name, value in exported.items() if name.endswith("threshold")}
     masks = {layer: mask_of(layer, mask) for layer, mask in network.masks().items() if mask.ratio}
@@ -73,11 +77,21 @@ def save(
     os.replace(partial, path)
 
 
+def load_graph(path: Path, file) -> tuple[SpikingNetwork, dict]:
+    """The network of a graph file that `save` wrote."""
+    header = json.loads(file.metadata()["mst-graph"])
+    kind = header.get("training", {}).get("network", {}).get("kind")
+    if kind != transformer.KIND and kind not in convolutional.KINDS:
+        raise ValueError(f"{path}: no network that train.py made; others are exported with graph.save and not read again")
+    tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+    return (transformer if kind == transformer.KIND else convolutional).load(tensors, header), header
+
+
 def load(path: Path) -> tuple[SpikingNetwork, dict]:
     """The network, in evaluation mode, and the header; also of a graph file that `save` wrote."""
     with safe_open(path, "pt") as file:
         if "mst-graph" in (file.metadata() or {}):
-            return convolutional.load(path)
+            return load_graph(path, file)
         header = json.loads((file.metadata() or {}).get("mst", "{}"))
         if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
             raise ValueError(f"{path}: format {header.get('format')} version {header.get('version')}, not {FORMAT} {VERSION}")

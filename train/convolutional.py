@@ -5,12 +5,10 @@ the channels. Module names are the node names of the exported graph file. Images
 """
 
 import copy
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import nn
 
 import graph
@@ -205,20 +203,14 @@ def save(path: Path, network: Convolutional, training: dict, images: torch.Tenso
     )
 
 
-def load(path: Path) -> tuple[Convolutional, dict]:
-    """The network of a file that `save` wrote, in evaluation mode, and its header."""
-    with safe_open(path, "pt") as file:
-        header = json.loads((file.metadata() or {}).get("mst-graph", "{}"))
-        fields = header.get("training", {}).get("network")
-        if not fields:
-            raise ValueError(f"{path}: no network that train.py made; others are exported with graph.save and not read again")
-        tensors = {name: file.get_tensor(name).float() for name in file.keys()}
-    built = network(Shape(**fields))
+def load(tensors: dict[str, torch.Tensor], header: dict) -> Convolutional:
+    """The network of a file that `save` wrote, in evaluation mode."""
+    built = network(Shape(**header["training"]["network"]))
     for name in [name for name in tensors if name.endswith(".threshold")]:
         tensors[name.removesuffix("threshold") + "log"] = tensors.pop(name).log()
     missing, unexpected = built.load_state_dict(tensors, strict=False)
     if unexpected or any(not name.endswith("num_batches_tracked") for name in missing):
-        raise ValueError(f"{path}: tensors of another network: {', '.join(missing + unexpected)}")
+        raise ValueError(f"tensors of another network: {', '.join(missing + unexpected)}")
     nodes = {node["name"]: node.get("mask", {}) for node in header["nodes"]}
     built.set_masks({path: nodes[path].get("ratio", 0.0) for path in built.masks()})
-    return built.eval(), header
+    return built.eval()

@@ -309,13 +309,15 @@ def save(
     masks: dict[str, dict | float] | None = None,
     training: dict | None = None,
     weights: torch.dtype = torch.float32,
-) -> Graph:
+    nodes=None,
+) -> None:
     """Writes the graph of `network`, which takes `(byte / 255 - mean) / std`; `images` [count, channels, rows, columns] of bytes become its example.
 
-    Convolutions and linear layers keep their weights as `weights`; the example is that of the network as it is.
+    Convolutions and linear layers keep their weights as `weights`; the example is that of the network as it is. `nodes` has the `nodes` and `tensors` of a
+    network that is not to be traced.
     """
     _, channels, height, width = images.shape
-    graph = trace(network, (channels, height, width), masks)
+    graph = nodes or trace(network, (channels, height, width), masks)
     logits = network(normalised(images, mean, std))
     header = {
         "version": VERSION,
@@ -333,7 +335,6 @@ def save(
     kept = {name: value.to(weights) if value.ndim > 1 else value for name, value in graph.tensors.items()}
     save_file(kept, partial, {"mst-graph": json.dumps(header)})
     os.replace(partial, path)
-    return graph
 
 
 def normalised(images: torch.Tensor, mean: float | list[float] = 0.0, std: float | list[float] = 1.0) -> torch.Tensor:

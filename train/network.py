@@ -25,6 +25,8 @@ class Architecture:
     height: int = 28
     width: int = 28
     channels: int = 1
+    # Channels of a layer of single pixels in front of the patches, as event frames have it; 0: none, then the patches read the image.
+    reduction: int = 0
     patch: int = 2
     dims: tuple[int, ...] = (32, 64)
     depths: tuple[int, ...] = (2, 2)
@@ -368,11 +370,14 @@ class MaskedSpikingTransformer(SpikingNetwork):
     def __init__(self, arch: Architecture):
         super().__init__()
         self.arch = arch
-        self.patch_embed = SpikingLinear(arch.channels * arch.patch**2, arch.dims[0], arch)
+        self.reduction = SpikingLinear(arch.channels, arch.reduction, arch) if arch.reduction else None
+        self.patch_embed = SpikingLinear((arch.reduction or arch.channels) * arch.patch**2, arch.dims[0], arch)
         self.stages = nn.ModuleList(Stage(stage, arch) for stage in range(len(arch.dims)))
         self.head = Head(arch)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self.reduction:
+            pixels = self.reduction(pixels.movedim(1, -1)).movedim(-1, 1)
         # A patch is flattened in the order channel, row, column, like the kernel of a convolution.
         patches = F.pixel_unshuffle(pixels, self.arch.patch).flatten(2).transpose(1, 2)
         x = self.patch_embed(patches)

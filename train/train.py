@@ -27,7 +27,7 @@ from network import Architecture, MaskedSpikingTransformer, SpikingNetwork, Toke
 TRANSFORMER = "mst"
 # What a run must keep from its first epoch to its last; recorded in every export.
 RECIPE = (
-    "seed", "epochs", "early_epochs", "early_schedule", "smooth_epochs", "train_images", "reach", "batch", "learning_rate",
+    "seed", "epochs", "early_epochs", "early_schedule", "smooth_epochs", "train_images", "reach", "mirror", "batch", "learning_rate",
     "weight_decay", "average", "label_smoothing", "spike_rate", "distill", "meetings", "shared",
 )  # fmt: skip
 
@@ -47,6 +47,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--early-schedule", type=int, default=60, help="length in epochs of that schedule")
     parser.add_argument("--smooth-epochs", type=int, default=0, help="first epochs with clipped ReLU where QCFS comes after")
     parser.add_argument("--train-images", type=int, help="train on the first so many images only, to compare recipes")
+    parser.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=True, help="mirror every second image; not for events, which tell a direction")
     parser.add_argument("--reach", type=int, default=2, help="pixels by which augmentation moves an image at most")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak of the one-cycle schedule")
@@ -223,7 +224,7 @@ class Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = one_cycle(done / scheduled, self.args.learning_rate)
             chosen = order[step * self.args.batch : (step + 1) * self.args.batch]
-            pixels = dataset.to_pixels(dataset.augment(self.images[chosen], generator, self.args.reach))
+            pixels = dataset.to_pixels(dataset.augment(self.images[chosen], generator, self.args.reach, self.args.mirror))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = self.forward(pixels)
             loss = self.loss(logits.float(), pixels, self.labels[chosen])

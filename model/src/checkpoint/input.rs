@@ -12,8 +12,8 @@ const SMALLEST_STD: f64 = 1e-6;
 
 /// A pixel byte `p` of channel `c` enters the network as `(p / 255 - mean[c]) / std[c]`.
 ///
-/// `W x + b` of normalised pixels is `(W / std) x + (b - sum W mean / std)` of plain ones, as long as no tap reads padding, which would have to be
-/// something else than 0. A checkpoint's patches lie side by side inside the image; a graph with a mean and a padded first layer is refused.
+/// `W x + b` of normalised pixels is `(W / std) x + (b - sum W mean / std)` of plain ones, where a tap that lies beside the image reads
+/// the byte that normalises to 0, or the nearest one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
     /// One a channel, 0 to 1; 0 if the file says nothing.
