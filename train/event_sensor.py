@@ -42,7 +42,7 @@ class Sensor:
 
     def path(self) -> torch.Tensor:
         """Where the sensor looks at each step, [steps, 2]: along the sides of a triangle, back to where it began."""
-        corners = self.reach * torch.tensor([[0.0, 0.0], [1.0, 0.5], [0.0, 1.0], [0.0, 0.0]])
+        corners = self.reach * torch.tensor([[-0.5, -0.5], [0.5, 0.0], [-0.5, 0.5], [-0.5, -0.5]])
         # Saccades start and stop gently.
         way = (1 - torch.cos(torch.linspace(0, math.pi, self.saccade + 1)[1:])) / 2
         sides = [corners[n] + way[:, None] * (corners[n + 1] - corners[n]) for n in range(3)]

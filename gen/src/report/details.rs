@@ -141,11 +141,12 @@ pub fn activation_maps(subject: &Subject<'_>) -> Result<Section, GenError> {
          an image share one scale. Compare the paper's Fig. 7."
             .to_owned(),
     ];
-    let figures = maps::figures(subject, neuron)?;
+    let maps = maps::figures(subject, neuron)?;
     let mut text = text.to_vec();
-    if figures.is_empty() {
+    if maps.is_empty() {
         text.push(format!("{} cannot run so: a sum could leave the 24-bit membrane.", subject.name()));
     }
+    let figures = maps::frames(subject).into_iter().chain(maps).collect();
     let (id, title) = ("maps", "Spike activation maps");
     Ok(Section { id, title, text, figures, tables: Vec::new() })
 }

@@ -14,6 +14,7 @@ use base64::Engine;
 use isa::Schedule;
 use model::network::{Grid, ImageShape, Operation, Taps, Term, Weights};
 use model::{Configured, Executor, Layer, Network, SpikePlane};
+use std::ops::Range;
 
 /// How fast a spike is forgotten, per time step.
 pub const GAMMA: f64 = 0.5;
@@ -124,10 +125,11 @@ fn figure(subject: &Subject<'_>, image: usize, layer: &str, maps: &[(&str, Grid,
     let values = maps.iter().flat_map(|(_, _, map)| SHOWN.iter().flat_map(|t| &map[t - 1]));
     let brightest = values.copied().fold(f64::MIN_POSITIVE, f64::max);
     let shape = images.shape();
-    let (pixels, index) = (images.image(image), images.index(image));
+    let index = images.index(image);
+    let look = Look::new(images.image(image), shape);
     let picture = |heat: Option<(Grid, &[f64])>| {
         let color = |y: usize, x: usize| {
-            let pixel = colors(pixels, shape, y / ZOOM * shape.width + x / ZOOM);
+            let pixel = look.pixel(y / ZOOM * shape.width + x / ZOOM);
             let at = |grid: Grid| {
                 let scaled = |n: usize, pixels: usize, tokens: usize| {
                     (n as f64 + 0.5) / (pixels * ZOOM) as f64 * tokens as f64 - 0.5
@@ -173,10 +175,74 @@ fn between_tokens(grid: Grid, map: &[f64], (row, column): (f64, f64)) -> f64 {
     line(top) * (1.0 - down) + line(bottom) * down
 }
 
-/// A pixel as it is shown: of three channels in colour, else the first channel in grey. Pixels lie channel by channel.
-fn colors(pixels: &[u8], shape: ImageShape, at: usize) -> [u8; 3] {
-    let channel = |channel: usize| pixels[channel * shape.height * shape.width + at];
-    if shape.channels == 3 { [0, 1, 2].map(channel) } else { [channel(0); 3] }
+/// Frames of events: each is a pair of channels, what got darker and what got brighter.
+fn event_frames(shape: ImageShape) -> Option<usize> {
+    shape.channels.is_multiple_of(2).then_some(shape.channels / 2)
+}
+
+/// The frames of some images, if their channels come in pairs.
+pub fn frames(subject: &Subject<'_>) -> Option<Figure> {
+    let (images, shape) = (subject.images, subject.images.shape());
+    let count = event_frames(shape)?;
+    let rows = (0..images.count().min(IMAGES)).map(|image| {
+        let look = Look::new(images.image(image), shape);
+        let label = images.label(image).map_or(String::new(), |label| format!(", {}", subject.class(label)));
+        let index = images.index(image);
+        let panel = |frame: usize| GridImage {
+            data: png(shape.height * ZOOM, shape.width * ZOOM, |y, x| {
+                look.events(frame..frame + 1, y / ZOOM * shape.width + x / ZOOM)
+            }),
+            alt: format!("frame {frame} of image {index}"),
+        };
+        (format!("image {index}{label}"), (0..count).map(panel).collect())
+    });
+    let mut head = vec![String::new()];
+    head.extend((0..count).map(|frame| format!("frame {frame}")));
+    Some(Figure {
+        picture: Picture::Grid(ImageGrid { head, rows: rows.collect() }),
+        legend: Vec::new(),
+        caption: "What the network sees: channels in pairs, as event frames have them. Blue: the first of a pair (darker), red: the second (brighter); \
+                  frames of an image share one scale."
+            .to_owned(),
+    })
+}
+
+/// An image as it is shown: of three channels in colour, of pairs of channels as events, else the first channel in grey. Pixels lie channel by channel.
+struct Look<'p> {
+    pixels: &'p [u8],
+    shape: ImageShape,
+    brightest: u32,
+}
+
+impl<'p> Look<'p> {
+    fn new(pixels: &'p [u8], shape: ImageShape) -> Look<'p> {
+        let brightest = pixels.iter().copied().max().unwrap_or(0).max(1).into();
+        Look { pixels, shape, brightest }
+    }
+
+    fn channel(&self, channel: usize, at: usize) -> u8 {
+        self.pixels[channel * self.shape.height * self.shape.width + at]
+    }
+
+    /// The pixel; of events, those of all frames.
+    fn pixel(&self, at: usize) -> [u8; 3] {
+        match (self.shape.channels, event_frames(self.shape)) {
+            (3, _) => [0, 1, 2].map(|channel| self.channel(channel, at)),
+            (_, Some(count)) => self.events(0..count, at),
+            _ => [self.channel(0, at); 3],
+        }
+    }
+
+    /// Events of some frames: darker ones blue, brighter ones red, on black.
+    fn events(&self, frames: Range<usize>, at: usize) -> [u8; 3] {
+        let sum = |polarity: usize| {
+            let counts = frames.clone().map(|frame| u32::from(self.channel(2 * frame + polarity, at)));
+            // A single event must be seen beside many.
+            let share = f64::from(counts.sum::<u32>().min(self.brightest)) / f64::from(self.brightest);
+            (255.0 * share.sqrt()) as u8
+        };
+        [sum(1), 0, sum(0)]
+    }
 }
 
 /// How bright a colour is.
@@ -234,6 +300,21 @@ mod tests {
                 prop_assert!((maps[t][token] - expected).abs() < 1e-9);
             }
         }
+    }
+
+    #[test]
+    fn pairs_of_channels_are_shown_as_events() {
+        let shape = ImageShape { height: 1, width: 2, channels: 4 };
+        assert_eq!(event_frames(shape), Some(2));
+        // Darker, brighter; darker, brighter.
+        let pixels = [4, 0, 0, 1, 0, 0, 0, 3];
+        let look = Look::new(&pixels, shape);
+        assert_eq!(look.events(0..1, 0), [0, 0, 255]);
+        assert_eq!(look.events(0..1, 1), [127, 0, 0]);
+        assert_eq!(look.pixel(1), [255, 0, 0], "all frames together");
+        let colour = Look::new(&pixels[..6], ImageShape { channels: 3, ..shape });
+        assert_eq!(colour.pixel(0), [4, 0, 0]);
+        assert_eq!(Look::new(&pixels[..2], ImageShape { channels: 1, ..shape }).pixel(0), [4; 3]);
     }
 
     /// The layer shown of a network whose layers have these operations and sides of their grids.
