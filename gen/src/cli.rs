@@ -158,8 +158,8 @@ pub enum Command {
         gen synth                                  the core for an ECP5 board\n  \
         gen synth --preset tiny --family xc7 --json\n\n\
         Yosys keeps modules apart, so that cells can be counted by module. The Verilog, Yosys' script and its log stay in\n\
-        the folder. Exit code 1 if a defect was found: a DSP block, a latch, an undriven or multiply driven net, a memory over\n\
-        1 kbit that is no block RAM, a warning of Yosys that is not known to be harmless.")]
+        the folder. Exit code 1 if a defect was found: a DSP block, a latch, an undriven or multiply driven net, a memory of more\n\
+        than 64 rows that is no block RAM, a warning of Yosys that is not known to be harmless.")]
     Synth(SynthArgs),
 }
 

@@ -17,7 +17,7 @@ use tests::cosim::{checks, recovery, walks};
 type Check = (&'static str, fn(&Cosim) -> Result<(), String>);
 
 const CHECKS: &[Check] = &[
-    ("networks", |core| random_networks(core, 0..110, Worlds::Quiet).map(drop)),
+    ("networks", |core| random_networks(core, 0..240, Worlds::Quiet).map(drop)),
     ("stalls", |core| random_networks(core, 0..60, Worlds::Rough).map(drop)),
     ("order", |core| reads_wait_for_writes(core, 0..400)),
     ("events", |core| checks::events_follow_spikes(core, 0..20)),
@@ -31,7 +31,7 @@ const CHECKS: &[Check] = &[
     ("long counts", tests::cosim::counters::counters_go_on),
     ("busy starts", |core| recovery::starts_while_busy(core, 0..6)),
     ("bus errors", |core| recovery::bus_errors(core, 211)),
-    ("soft resets", |core| recovery::soft_resets(core, 0..100)),
+    ("soft resets", |core| recovery::soft_resets(core, 0..300)),
     ("hard resets", |core| recovery::hard_resets(core, 0..10)),
     ("random descriptors", |core| random_descriptors(core, 0..40).map(drop)),
 ];
@@ -188,7 +188,7 @@ bugs! {
         "layers_completed >= inputs_ready" => "(layers_completed >= inputs_ready) | BUG";
     "order" "layer_loader" "keys are read before they are in memory":
         "layers_completed >= descriptor_1[43:32]" => "(layers_completed >= descriptor_1[43:32]) | BUG";
-    "networks" "token_walker" "the row band begins a row late":
+    "windows" "token_walker" "the row band begins a row late":
         "y_left == before_row_band_next_two_before" => "y_left == (before_row_band_next_two_before - {11'd0, BUG})";
     "networks" "key_transposer" "a key's words are shifted past a row":
         "row_3 <= by_row ? row_4 :" => "row_3 <= by_row ? (BUG ? row_5 : row_4) :";

@@ -3,8 +3,8 @@
 use super::family::{Family, Kind};
 use super::yosys::Synthesis;
 
-/// Memories with more bits must become block RAM.
-const DISTRIBUTED_BITS: u64 = 1024;
+/// Memories of more rows must become block RAM. Of shallower ones that would waste most of each block, of which a wide row takes many.
+const DISTRIBUTED_ROWS: u64 = 64;
 
 /// Operators that would ask for a multiplier or a divider.
 const MULTIPLIERS: [&str; 8] =
@@ -36,10 +36,10 @@ pub fn findings(synthesis: &Synthesis, family: Family) -> Vec<String> {
             }
         }
     }
-    for (memory, &bits) in synthesis.memories.iter().filter(|(_, bits)| **bits > DISTRIBUTED_BITS) {
+    for (memory, &rows) in synthesis.memories.iter().filter(|(_, rows)| **rows > DISTRIBUTED_ROWS) {
         let mapped = synthesis.mapped.get(memory).map_or("flip-flops", String::as_str);
         if !is_block_ram(mapped) {
-            findings.push(format!("memory {memory}: {bits} bits became {mapped}, allowed: block RAM"));
+            findings.push(format!("memory {memory}: {rows} rows became {mapped}, allowed: block RAM"));
         }
     }
     let unexpected = |warning: &&String| !is_expected(warning);
@@ -62,7 +62,7 @@ mod tests {
         Synthesis {
             modules: BTreeMap::from([("top".to_owned(), cells)]),
             operators: BTreeMap::from([("$add".to_owned(), 3)]),
-            memories: BTreeMap::from([("top.rows".to_owned(), 4096), ("top.small".to_owned(), 1024)]),
+            memories: BTreeMap::from([("top.rows".to_owned(), 65), ("top.small".to_owned(), 64)]),
             mapped: HashMap::from([("top.rows".to_owned(), "$__DP16KD_".to_owned())]),
             warnings: vec![
                 "Lexer warning: The SystemVerilog keyword `bit' (at /share/abc9_map.v:35)".to_owned(),

@@ -97,7 +97,7 @@ fn text(report: &Report) -> String {
     let verdict = if report.findings.is_empty() {
         let icarus = if report.lint.icarus.is_some() { "Icarus silent" } else { "Icarus not installed" };
         format!(
-            "no DSP block, no latch, no undriven or multiply driven net, every memory over 1 kbit in block RAM; \
+            "no DSP block, no latch, no undriven or multiply driven net, every memory of more than 64 rows in block RAM; \
              Verilator silent, {icarus}\n"
         )
     } else {

@@ -15,7 +15,7 @@ pub struct Synthesis {
     pub modules: BTreeMap<String, BTreeMap<String, u64>>,
     /// Operators before they are mapped to cells, by type.
     pub operators: BTreeMap<String, u64>,
-    /// Bits of each memory, by `module.name`.
+    /// Rows of each memory, by `module.name`.
     pub memories: BTreeMap<String, u64>,
     /// What each memory became, by `module.name`; flip-flops if it is not listed.
     pub mapped: HashMap<String, String>,
@@ -170,7 +170,7 @@ impl Netlist {
             .filter(|(_, cell)| cell.kind == "$mem_v2")
             .map(|(module, cell)| {
                 let name = cell.parameters.get("MEMID").and_then(|value| value.as_str()).unwrap_or("");
-                (format!("{}.{}", plain(module), plain(name)), cell.number("SIZE") * cell.number("WIDTH"))
+                (format!("{}.{}", plain(module), plain(name)), cell.number("SIZE"))
             })
             .collect()
     }
