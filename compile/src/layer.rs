@@ -13,8 +13,9 @@ use model::network::{Layer, LayerId, Operation, Source, Term, Walk, Weights};
 /// A layer on its way into a program.
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
-    /// Index of the layer, and of that whose draws its mask has.
+    /// Index of the layer.
     pub index: usize,
+    /// Index of the layer whose draws its mask has.
     pub draws: usize,
     /// The layer, with final thresholds and initial membranes.
     pub layer: &'a Layer,

@@ -65,6 +65,11 @@ impl Taps {
         Taps { rows: axis, columns: axis }
     }
 
+    /// Whether tokens may read positions outside the source.
+    pub fn is_padded(self) -> bool {
+        self.rows.padding > 0 || self.columns.padding > 0
+    }
+
     /// Number of taps.
     pub fn count(self) -> usize {
         self.rows.kernel * self.columns.kernel

@@ -283,15 +283,10 @@ impl Mask {
         Mask { label: Some(label.into()), ..Mask::default() }
     }
 
-    /// Share of spikes that is transmitted.
-    pub fn kept(&self) -> f64 {
-        MaskRatio(self.ratio).kept()
-    }
-
     /// What is left of its activation on average, in a product with another layer's: all, if the other one has the same mask and the product counts
     /// what that one keeps.
     pub fn kept_of_products(&self) -> f64 {
-        if self.shared && self.draws_of.is_some() { 1.0 } else { self.kept() }
+        if self.shared && self.draws_of.is_some() { 1.0 } else { MaskRatio(self.ratio).kept() }
     }
 }
 

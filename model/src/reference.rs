@@ -42,7 +42,8 @@ pub struct Executor<'a, M = Lfsr> {
 /// One layer's constants in the form that the inner loops read.
 struct Prepared<'a> {
     layer: &'a Layer,
-    index: usize,
+    /// The network's seed, and the layer whose draws its mask has.
+    draws: (u32, usize),
     neurons: Neurons,
     kind: Kind,
 }
@@ -173,7 +174,7 @@ impl<'a> Prepared<'a> {
         };
         let neurons =
             Neurons::new(LayerId(index), layer, configured.slots(LayerId(index)), configured.time_steps());
-        Prepared { layer, index, neurons, kind }
+        Prepared { layer, draws: (configured.seed, configured.draws(index)), neurons, kind }
     }
 
     #[inline(always)]
@@ -184,14 +185,13 @@ impl<'a> Prepared<'a> {
         planes: &[SpikePlane],
         observer: &mut impl Observer,
     ) -> SpikePlane {
-        let draws = (configured.seed, configured.draws(self.index));
         match &self.kind {
-            Kind::Attention(attention) => attention.run::<M>(&self.neurons, draws, planes, observer),
+            Kind::Attention(attention) => attention.run::<M>(&self.neurons, self.draws, planes, observer),
             Kind::Tokens(drive) => {
                 let channels = self.layer.channels;
                 let mut plane = SpikePlane::new(self.layer.grid.tokens(), channels, configured.time_steps());
                 let steps = self.neurons.time_steps;
-                let mut masks = Masks::<M>::new(&self.layer.mask, draws, 0..channels, steps);
+                let mut masks = Masks::<M>::new(&self.layer.mask, self.draws, 0..channels, steps);
                 let (mut scratch, mut fire) = (drive.scratch(), FireScratch::new(channels));
                 for step in self.layer.walk.steps(self.layer.grid) {
                     let drives = drive.token(step.token, image, planes, &mut scratch);

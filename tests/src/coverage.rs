@@ -120,7 +120,7 @@ features! {
     "17 to 40 time steps" |s| (17..=40).contains(&s.network.time_steps());
     "41 to 64 time steps" |s| s.network.time_steps() > 40;
     "image" |s| s.image();
-    "a border of the image that is not 0" |s| s.image() && s.network.border.iter().any(|&byte| byte != 0) && s.any_term(|term| term.taps.rows.padding + term.taps.columns.padding > 0);
+    "a border of the image that is not 0" |s| s.image() && s.network.border.iter().any(|&byte| byte != 0) && s.any_term(|term| term.taps.is_padded());
     "several terms of the image" |s| s.image() && s.terms().len() > 1;
     "a second layer that reads the image" |s| s.image() && !std::ptr::eq(s.layer, &s.network.layers[0]);
     "each channel of the image alone" |s| s.image() && s.any_term(diagonal);

@@ -8,7 +8,7 @@ use crate::spikes::SpikePlane;
 /// A prepared linear layer: all dense terms as one matrix, whose weights have their terms' shifts, and the diagonal ones.
 pub(super) struct Drive {
     image: ImageShape,
-    /// A byte a channel of the image, or none.
+    /// What taps read outside, a byte a channel; none for zeros, as of planes.
     border: Vec<u8>,
     grid: Grid,
     time_steps: usize,
@@ -119,7 +119,7 @@ impl Drive {
         }
         let dense = (!rows.is_empty()).then(|| Dense { inputs, matrix: Matrix::new(&rows, &start, most) });
         let (image, grid, channels) = (configured.image, layer.grid, layer.channels);
-        let border = configured.border.clone();
+        let border = if matches!(kind, Kind::Image { .. }) { configured.border.clone() } else { Vec::new() };
         Drive { image, border, grid, time_steps, channels, kind, dense, diagonal, start }
     }
 
@@ -173,7 +173,7 @@ impl Drive {
                     match at {
                         Some(at) => reader.read(input, at, t, row),
                         None if self.border.is_empty() => continue,
-                        None => reader.outside(input, row),
+                        None => reader.outside(row),
                     }
                     for (drive, (&gain, &x)) in drives.iter_mut().zip(gains.iter().zip(&*row)) {
                         *drive = drive.wrapping_add(i32::from(gain) * i32::from(x));
@@ -209,7 +209,6 @@ struct Reader<'r> {
     /// Of the layer that reads.
     grid: Grid,
     shape: ImageShape,
-    /// A byte a channel of the image, or none.
     border: &'r [u8],
     image: &'r [u8],
     planes: &'r [SpikePlane],
@@ -225,19 +224,15 @@ impl Reader<'_> {
         for (at, row) in input.positions(self.grid, token).zip(row.chunks_exact_mut(input.channels)) {
             match at {
                 Some(at) => self.read(input, at, t, row),
-                None => self.outside(input, row),
+                None => self.outside(row),
             }
         }
     }
 
-    /// The channels of a position outside the source: the image's border, or nothing.
-    fn outside(&self, input: &Gathered, row: &mut [i16]) {
-        match input.source {
-            Source::Image if !self.border.is_empty() => {
-                row.iter_mut().zip(self.border).for_each(|(x, &byte)| *x = byte.into());
-            }
-            _ => row.fill(0),
-        }
+    /// The channels of a position outside the source.
+    fn outside(&self, row: &mut [i16]) {
+        row.fill(0);
+        row.iter_mut().zip(self.border).for_each(|(x, &byte)| *x = byte.into());
     }
 
     /// The channels of one position: bytes, spikes of all time steps, or those of step `t`.

@@ -201,7 +201,7 @@ impl Reader<'_, '_> {
         let taps = self.pool_taps()?;
         // Without padding, every count includes it.
         match self.attributes.get("count_include_pad") {
-            Some(Value::Bool(false)) if taps.rows.padding + taps.columns.padding > 0 => Err(self.attributes.unmappable(
+            Some(Value::Bool(false)) if taps.is_padded() => Err(self.attributes.unmappable(
                 "count_include_pad is false, so borders divide by fewer than the rest, and a weight is the same at all positions".to_owned(),
                 "pool without padding or with count_include_pad=True, and train again",
             )),

@@ -194,10 +194,27 @@ impl Expression {
         map: &Map,
         outputs: usize,
     ) -> Result<Vec<f64>, ModelError> {
+        let (count, inputs) = (taps.count(), self.channels);
+        let reads = |i: usize| match map {
+            Map::Dense(_) => true,
+            Map::Sparse(rows) => rows.iter().flatten().any(|entry| entry.channel == i && entry.gain != 0.0),
+        };
+        let mut outside = (0..inputs).map(|i| (i, self.outside(i)));
+        if taps.is_padded()
+            && let Some((channel, constant)) = outside.find(|&(i, constant)| constant != 0.0 && reads(i))
+        {
+            return Err(unmappable(
+                node,
+                format!(
+                    "a constant of {constant:.4} in channel {channel} comes before its padding of zeros, so that borders see less of it, \
+                     and a bias is the same at all positions"
+                ),
+                "put the batch norm behind this node, or set its padding to 0, and train again",
+            ));
+        }
         if self.offset.iter().all(|&offset| offset == 0.0) {
             return Ok(vec![0.0; outputs]);
         }
-        let (count, inputs) = (taps.count(), self.channels);
         let sum = |o: usize| match map {
             // Channel by channel, as frameworks store kernels.
             Map::Dense(data) => {
@@ -206,25 +223,7 @@ impl Expression {
             }
             Map::Sparse(rows) => rows[o].iter().map(|entry| entry.gain * self.offset[entry.channel]).sum(),
         };
-        if taps.rows.padding == 0 && taps.columns.padding == 0 {
-            return Ok((0..outputs).map(sum).collect());
-        }
-        let reads = |i: usize| match map {
-            Map::Dense(_) => true,
-            Map::Sparse(rows) => rows.iter().flatten().any(|entry| entry.channel == i && entry.gain != 0.0),
-        };
-        let constants = (0..inputs).filter(|&i| reads(i)).map(|i| (i, self.outside(i)));
-        match constants.into_iter().find(|(_, constant)| *constant != 0.0) {
-            None => Ok((0..outputs).map(sum).collect()),
-            Some((channel, constant)) => Err(unmappable(
-                node,
-                format!(
-                    "a constant of {constant:.4} in channel {channel} comes before its padding of zeros, so that borders see less of it, \
-                     and a bias is the same at all positions"
-                ),
-                "put the batch norm behind this node, or set its padding to 0, and train again",
-            )),
-        }
+        Ok((0..outputs).map(sum).collect())
     }
 
     /// What a channel is where each tap lies outside its source. It must be 0 for padding with zeros.
@@ -299,5 +298,10 @@ mod tests {
         moved.add_offset(&[0.0, 0.125]);
         let said = moved.mapped(&node(), taps, &map, 1).unwrap_err().to_string();
         assert!(said.contains("0.1250 in channel 1"), "{said}");
+        // A black pixel is 0 here, and the border is not.
+        moved.add_offset(&[2.0, 0.375]);
+        assert_eq!(moved.offset, [0.0, 0.0]);
+        let said = moved.mapped(&node(), taps, &map, 1).unwrap_err().to_string();
+        assert!(said.contains("2.0000 in channel 0"), "{said}");
     }
 }

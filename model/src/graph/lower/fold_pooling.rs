@@ -11,8 +11,7 @@ use crate::network::{Axis, Taps};
 
 pub(super) fn average(node: &Node, input: &Expression, taps: Taps) -> Result<Expression, ModelError> {
     let whole = taps.rows.kernel == input.grid.rows && taps.columns.kernel == input.grid.columns;
-    let plain = taps.rows.padding == 0 && taps.columns.padding == 0;
-    if input.positions == Positions::Each && whole && plain {
+    if input.positions == Positions::Each && whole && !taps.is_padded() {
         return Ok(mean(input.clone()));
     }
     let input = input.spread(node)?;

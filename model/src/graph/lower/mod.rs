@@ -26,7 +26,7 @@ mod slot_orders;
 use super::{Graph, Node, NodeId, NodeOp, Shape, unmappable};
 use crate::convert::Precision;
 use crate::error::ModelError;
-use crate::network::{Layer, LayerId, Network, Operation, Schedule, Source, Term};
+use crate::network::{Layer, LayerId, Network, Operation, Schedule, Source};
 use crate::run::{Configured, RunOptions};
 use emit::Emitter;
 use expression::Expression;
@@ -89,8 +89,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Lowered, ModelErro
 /// Whether a layer has taps that lie outside the image.
 fn reads_beyond_the_image(layer: &Layer) -> bool {
     let Operation::Linear { terms, .. } = &layer.operation else { return false };
-    let padded = |term: &Term| term.taps.rows.padding > 0 || term.taps.columns.padding > 0;
-    terms.iter().any(|term| term.source == Source::Image && padded(term))
+    terms.iter().any(|term| term.source == Source::Image && term.taps.is_padded())
 }
 
 struct Lowering<'a> {
