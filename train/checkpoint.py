@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import convolutional
 import dataset
 import transformer
-from masking import SpikeMask
+from masking import SpikeMask, draws_of
 from network import Architecture, MaskedSpikingTransformer, SpikingNetwork
 
 FORMAT, VERSION = "mst-checkpoint", 1
@@ -32,11 +32,8 @@ def tensors(network: MaskedSpikingTransformer) -> dict[str, torch.Tensor]:
 
 
 def mask_of(layer: str, mask: SpikeMask) -> float | dict:
-    """A mask in the header; keys that share their masks draw what the queries draw."""
-    if not mask.shared:
-        return mask.ratio
-    draws = {"draws_of": layer.removesuffix("k") + "q"} if layer.endswith("attn.k") else {}
-    return {"ratio": mask.ratio, "shared": True, **draws}
+    """A mask in the header."""
+    return {"ratio": mask.ratio, "shared": True, **draws_of(layer)} if mask.shared else mask.ratio
 
 
 @torch.no_grad()
@@ -45,12 +42,7 @@ def example(network: MaskedSpikingTransformer, images: torch.Tensor) -> dict:
 
     Logits are those of expected activations: masks pass on what survives on average, spike trains meet as often as on average.
     """
-    expected = MaskedSpikingTransformer(network.arch)
-    expected.load_state_dict(network.state_dict())
-    expected.set_masks({layer: mask.ratio for layer, mask in network.masks().items()})
-    for layer, mask in expected.masks().items():
-        mask.expected, mask.shared = True, network.masks()[layer].shared
-    logits = expected.eval()(dataset.to_pixels(images))
+    logits = network.expected()(dataset.to_pixels(images))
     return {"pixels": images.flatten(1).tolist(), "logits": logits.tolist()}
 
 
@@ -100,7 +92,7 @@ def load(path: Path) -> tuple[SpikingNetwork, dict]:
         state = {name: file.get_tensor(name) for name in file.keys()}
     names = {field.name for field in dataclasses.fields(Architecture)}
     fields = {name: value for name, value in {**header, **header["image"]}.items() if name in names}
-    arch = Architecture(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    arch = Architecture.of(fields)
     for name in [name for name in state if name.endswith("threshold")]:
         state[name + ".log"] = state.pop(name).log()
     network = MaskedSpikingTransformer(arch)

@@ -4,7 +4,6 @@ Shapes of torchvision (BasicBlock, [2, 2, 2, 2]; VGG-16 with batch norm and thre
 the channels. Module names are the node names of the exported graph file. Images [B, channels, rows, columns].
 """
 
-import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -190,9 +189,7 @@ def network(arch: Shape) -> Convolutional:
 @torch.no_grad()
 def save(path: Path, network: Convolutional, training: dict, images: torch.Tensor, class_names: tuple[str, ...] = ()) -> None:
     """Writes the graph file; `images` become its example, with what masks leave on average. Weights are kept in half precision."""
-    expected = copy.deepcopy(network).eval()
-    for mask in expected.masks().values():
-        mask.expected = True
+    expected = network.expected()
     for module in expected.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.weight.copy_(module.weight.half())

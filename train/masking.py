@@ -41,6 +41,11 @@ def ratio_of(rule: str, value: str) -> float:
     return ratio
 
 
+def draws_of(layer: str) -> dict[str, str]:
+    """Where tokens share masks, keys draw what the queries draw; other layers have draws of their own."""
+    return {"draws_of": layer.removesuffix("k") + "q"} if layer.endswith("attn.k") else {}
+
+
 class SpikeMask(nn.Module):
     """Drops each spike of an activation with probability `ratio`, in training and in inference alike."""
 

@@ -7,6 +7,7 @@ tensor names of the exported checkpoint (see `checkpoint.py`).
 Shapes: B images, N tokens in raster order, C channels, W tokens in a window; tensors are [B, N, C] unless noted.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -14,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import masking
-from masking import SpikeMask, meeting_noise, slot_noise
+from masking import SpikeMask, meeting_noise, parse, slot_noise
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Architecture:
                 raise ValueError(f"stage {stage}: {rows}x{columns} tokens are not a multiple of window {self.window}")
             if stage + 1 < len(self.dims) and (rows % 2 or columns % 2):
                 raise ValueError(f"stage {stage}: {rows}x{columns} tokens cannot be merged 2x2")
+
+    @classmethod
+    def of(cls, fields: dict) -> "Architecture":
+        """From names and values as JSON and the command line have them."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
     def tokens(self, stage: int) -> tuple[int, int]:
         """Rows and columns of the token map of a stage."""
@@ -335,6 +340,13 @@ class SpikingNetwork(nn.Module):
         for layer, mask in masks.items():
             mask.set_ratio(ratios.get(layer, 0.0))
 
+    def expected(self) -> "SpikingNetwork":
+        """A copy in evaluation mode whose masks pass on what they leave on average."""
+        network = copy.deepcopy(self).eval()
+        for mask in network.masks().values():
+            mask.expected = True
+        return network
+
     def set_quantised(self, quantised: bool) -> None:
         """Whether activations have levels, or are clipped ReLUs with the same thresholds."""
         for module in self.modules():
@@ -397,7 +409,7 @@ class MaskedSpikingTransformer(SpikingNetwork):
 
     def parse_masks(self, rules: str) -> dict[str, float]:
         """As `masking.parse` reads them."""
-        return masking.parse(rules, self.arch.depths)
+        return parse(rules, self.arch.depths)
 
     def share_masks(self) -> None:
         """Lets tokens share the masks of q, k and attention, and q and k have one."""
@@ -407,6 +419,12 @@ class MaskedSpikingTransformer(SpikingNetwork):
                     raise ValueError(f"q is masked by {module.q.mask.ratio} and k by {module.k.mask.ratio}: with shared masks both have one")
                 for mask in (module.q.mask, module.k.mask, module.score_mask):
                     mask.shared = True
+
+    def expected(self) -> "MaskedSpikingTransformer":
+        """Also without the noise of spikes that meet."""
+        network = super().expected()
+        network.set_meetings(False)
+        return network
 
     def set_meetings(self, drawn: bool) -> None:
         """Whether products of spike trains carry the noise of spikes that meet by chance."""

@@ -19,11 +19,10 @@ import calibration
 import checkpoint
 import graph
 import photographs
+from convolutional import VGG16
 from export_resnet import CLASSES, LEVELS, SIDE, STD, SpikingResNet, masks
 from network import Architecture, MaskedSpikingTransformer, Qcfs
 
-# Channels of the convolutions; a max pool stands between the groups and behind the last.
-VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 VGG16_HIDDEN = 4096
 SWIN_T = {
     "height": 224, "width": 224, "channels": 3, "patch": 4, "dims": (96, 192, 384, 768), "depths": (2, 2, 6, 2), "heads": (3, 6, 12, 24),

@@ -14,7 +14,6 @@ from event_files import Events, NotRead, read, to_frames
 EVENTS = [(10, 3, 5, 1), (25, 100, 90, 0), (40, 0, 127, 1), (1000, 127, 0, 0)]
 
 
-
 def aedat2(path):
     lines = b"#!AER-DAT2.0\r\n# made for a test\r\n"
     path.write_bytes(lines + b"".join(struct.pack(">II", y << 8 | x << 1 | p, t) for t, x, y, p in EVENTS))

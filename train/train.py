@@ -22,9 +22,9 @@ import convolutional
 import dataset
 from convolutional import KINDS, Shape
 from network import Architecture, MaskedSpikingTransformer, SpikingNetwork, TokenBatchNorm
+from transformer import KIND as TRANSFORMER
 
 
-TRANSFORMER = "mst"
 # What a run must keep from its first epoch to its last; recorded in every export.
 RECIPE = (
     "seed", "epochs", "early_epochs", "early_schedule", "smooth_epochs", "train_images", "reach", "mirror", "batch", "learning_rate",
@@ -76,14 +76,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def untrained(args: argparse.Namespace) -> SpikingNetwork:
     if args.network == TRANSFORMER:
-        return MaskedSpikingTransformer(architecture(args))
+        return MaskedSpikingTransformer(Architecture.of({name: getattr(args, name) for name in vars(Architecture())}))
     fields = {name: getattr(args, name) for name in vars(Shape()) if name != "kind"}
     return convolutional.network(Shape(kind=args.network, **fields))
-
-
-def architecture(args: argparse.Namespace) -> Architecture:
-    values = {name: getattr(args, name) for name in vars(Architecture())}
-    return Architecture(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def one_cycle(progress: float, peak: float) -> float:

@@ -1,19 +1,16 @@
 """The Masked Spiking Transformer as a graph: for what the checkpoint format does not have, a reduction in front of the patches."""
 
-import copy
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 import graph
-from masking import SpikeMask
+from masking import MATRICES, SpikeMask, draws_of
 from network import Architecture, MaskedSpikingTransformer, Qcfs, SpikingLinear, SpikingNorm, TokenBatchNorm
 
 # What files call it.
 KIND = "mst"
-# What rules for masks call the layers of a block.
-LABELS = {"attn.q": "q", "attn.k": "k", "attn.scores": "attn", "mlp.fc1": "fc1"}
 
 
 class Nodes:
@@ -39,10 +36,8 @@ class Nodes:
         if mask is None:
             return {}
         found = {"ratio": mask.ratio, "shared": mask.shared}
-        label = next((label for part, label in LABELS.items() if layer.endswith(f".{part}")), None)
-        found |= {"label": label} if label else {}
-        if mask.shared and label == "k":
-            found["draws_of"] = layer.removesuffix("k") + "q"
+        found["label"] = next(label for label, part in MATRICES.items() if layer.endswith(f".{part}"))
+        found |= draws_of(layer) if mask.shared else {}
         return {"mask": found}
 
     def _norm(self, name: str, norm: TokenBatchNorm, source: str) -> str:
@@ -116,10 +111,7 @@ class Nodes:
 @torch.no_grad()
 def save(path: Path, network: MaskedSpikingTransformer, training: dict, images: torch.Tensor, class_names: tuple[str, ...] = ()) -> None:
     """Writes the graph file; `images` become its example, with what masks leave on average."""
-    expected = copy.deepcopy(network).eval()
-    expected.set_meetings(False)
-    for mask in expected.masks().values():
-        mask.expected = True
+    expected = network.expected()
     training = {**training, "network": {"kind": KIND, **asdict(network.arch)}}
     graph.save(path, expected, images, name=path.stem, class_names=class_names, training=training, nodes=Nodes(expected))
 
@@ -127,7 +119,7 @@ def save(path: Path, network: MaskedSpikingTransformer, training: dict, images: 
 def load(tensors: dict[str, torch.Tensor], header: dict) -> MaskedSpikingTransformer:
     """The network of a file that `save` wrote, in evaluation mode."""
     fields = {name: value for name, value in header["training"]["network"].items() if name != "kind"}
-    network = MaskedSpikingTransformer(Architecture(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}))
+    network = MaskedSpikingTransformer(Architecture.of(fields))
     state = network.state_dict()
     places = Nodes(network).places
     if tensors.keys() != places.keys():
