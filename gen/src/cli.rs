@@ -92,7 +92,8 @@ pub enum Command {
         gen run --mask q=0.75,k=0.75,attn=0.75  three of four spikes of the attention dropped\n  \
         gen run --mask 0,stages.0:0.5         every second spike, in the first stage alone\n  \
         gen run --part held-out --images 5000 the images that training made its choices on\n  \
-        gen run my.mst --data photos --resize your own pictures, in a folder for each class (docs/images.md)\n\n\
+        gen run my.mst --data photos --resize your own pictures, in a folder for each class (docs/images.md)\n  \
+        gen run --energy --json               energy as papers report it, and each constant with its source\n\n\
         A masked spike was fired but is not transmitted: it costs nothing. `--json` adds the class of each image, the confusion matrix (rows:\n\
         labels, columns: classes; null above 1,024 classes), the pairs of label and class that occur, and for each layer its mask, fired and transmitted spikes and synaptic events, which are the\n\
         additions that transmitted spikes drive. P is power as linear in the spikes (the paper's Eq. 10): those of a time step / 1 ms * α,\n\
@@ -232,6 +233,13 @@ pub struct RunArgs {
     /// Signed width that sums and membranes must fit, proven before the run: `if` neurons need 25 from T = 128 on.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=32), help_heading = "Reference")]
     pub membrane_bits: u32,
+    /// Also tell energy: synaptic operations beside the float network's products, and the bits that move on a core: of this preset, or of the
+    /// `mst_core.json` that `gen verilog` writes
+    #[arg(long, value_name = "CORE", num_args = 0..=1, default_missing_value = "ecp5", help_heading = "Energy")]
+    pub energy: Option<String>,
+    /// JSON file that sets constants, each with its source: `{"memory_bit": {"picojoules": 4.5, "source": "…"}}` [default: 45 nm, as papers have them]
+    #[arg(long, value_name = "FILE", requires = "energy", help_heading = "Energy")]
+    pub energy_constants: Option<PathBuf>,
 }
 
 /// `gen sweep`.
@@ -293,6 +301,9 @@ pub struct ReportArgs {
     /// What cycles and images a second are told for.
     #[command(flatten)]
     pub speed: SpeedArgs,
+    /// JSON file that sets constants of energy, as for `gen run`.
+    #[arg(long, value_name = "FILE", help_heading = "Energy")]
+    pub energy_constants: Option<PathBuf>,
 }
 
 /// `gen cosim`.

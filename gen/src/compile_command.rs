@@ -67,15 +67,16 @@ pub fn compile(args: &CompileArgs, format: Format) -> Result<(), GenError> {
 }
 
 /// What a core is compiled for.
-struct Target {
-    core: CoreConfig,
+pub struct Target {
+    /// Its sizes.
+    pub core: CoreConfig,
     /// Bytes of memory, where the file says how many the board has.
     memory_bytes: Option<u64>,
 }
 
 impl Target {
     /// From the file beside the Verilog: of a core (`mst_core.json`), or of a system or a card with its memory.
-    fn read(path: &Path) -> Result<Target, GenError> {
+    pub fn read(path: &Path) -> Result<Target, GenError> {
         let whole: serde_json::Value = sizes(path)?;
         let core = whole.get("core").unwrap_or(&whole);
         let core = CoreConfig::deserialize(core).map_err(|error| files::at(path)(error.into()))?;

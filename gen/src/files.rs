@@ -2,6 +2,7 @@
 
 use crate::error::GenError;
 use model::output::{self, Staged, Target};
+use serde::de::DeserializeOwned;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -43,6 +44,23 @@ pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> GenError {
 
 /// What a command reads: how its arguments name it, and where it is.
 pub type Input<'a> = (&'static str, &'a Path);
+
+/// Largest file of options in bytes, far more than any has.
+const MOST_JSON: u64 = 1 << 20;
+
+/// What a small JSON file holds; `wanted` says which file to name instead.
+pub fn json<T: DeserializeOwned>(path: &Path, wanted: &str) -> Result<T, GenError> {
+    let found = std::fs::metadata(path).map_err(at(path))?;
+    let refuse = |reason: String| at(path)(std::io::Error::other(format!("{reason}; {wanted}")));
+    if !found.is_file() {
+        return Err(refuse("it is no regular file".to_owned()));
+    }
+    if found.len() > MOST_JSON {
+        return Err(refuse(format!("it has {} bytes, allowed: up to {MOST_JSON}", found.len())));
+    }
+    let bytes = std::fs::read(path).map_err(at(path))?;
+    serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))
+}
 
 /// Refuses to write to `target`, which `option` names, if it is one of the files that the command reads, under whatever name: a link
 /// of either kind is the same file. A file of images or labels in a folder of inputs counts as one of them.

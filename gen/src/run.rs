@@ -1,6 +1,9 @@
 //! `gen run`: images on the bit-exact reference.
 
 use crate::cli::RunArgs;
+use crate::compile_command::Target;
+use crate::core_work::core_work;
+use crate::energy::{Constants, Energy};
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching};
 use crate::inputs::{self, Images, Loaded, neuron_name};
@@ -8,9 +11,10 @@ use crate::origin;
 use crate::screen::{
     Align, Format, Table, announce, bar, count, grouped, json_path, percent, print, print_json,
 };
+use isa::CoreConfig;
 use model::{Graph, Network};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 #[derive(Serialize)]
@@ -36,6 +40,8 @@ struct Report {
     evaluation: Evaluation,
     #[serde(skip_serializing_if = "Option::is_none")]
     float: Option<FloatReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    energy: Option<Energy>,
 }
 
 #[derive(Serialize)]
@@ -57,6 +63,8 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
         inputs::Count::of(args.images, 100),
     )?;
     // Before the long part, so that a wrong path costs no time.
+    let constants = Constants::load(args.energy_constants.as_deref())?;
+    let core = args.energy.as_deref().map(energy_core).transpose()?;
     let float =
         args.float.as_ref().map(|named| origin::float(named.as_deref(), &path, &configured)).transpose()?;
 
@@ -67,6 +75,8 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
     let (evaluation, classes) = evaluate(&configured, &images, &progress)?;
     progress.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
+    let work = core.map(|core| core_work(&configured, &images, &core)).transpose()?;
+    let energy = work.map(|work| Energy::new(&configured, &evaluation, &work, &constants));
 
     let report = Report {
         network: configured.name.clone(),
@@ -84,11 +94,25 @@ pub fn run(args: &RunArgs, format: Format) -> Result<(), GenError> {
         float: float
             .map(|(path, loaded)| float_report(path, &loaded, &images, &configured, &classes))
             .transpose()?,
+        energy,
         classes,
     };
     match format {
         Format::Json => print_json(&report),
         Format::Text => print(&text(&report, &images)),
+    }
+}
+
+/// The core whose traffic is told: a preset, or that of a file.
+fn energy_core(named: &str) -> Result<CoreConfig, GenError> {
+    match CoreConfig::preset(named) {
+        Some(core) => Ok(core),
+        None if Path::new(named).exists() => Ok(Target::read(Path::new(named))?.core),
+        None => {
+            let presets = CoreConfig::PRESETS.join(", ");
+            let allowed = format!("{presets}, or an `mst_core.json` that `gen verilog` writes");
+            Err(GenError::Option { option: "--energy", found: named.to_owned(), allowed })
+        }
     }
 }
 
@@ -144,6 +168,7 @@ fn text(report: &Report, images: &Images) -> String {
             count(float.same_class, "image"),
         );
     }
+    text += &report.energy.as_ref().map_or_else(String::new, Energy::text);
     text + &classes_text(report, images)
 }
 

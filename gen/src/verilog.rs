@@ -191,23 +191,12 @@ pub fn card_config(path: &Path) -> Result<PcieConfig, GenError> {
     Ok(config)
 }
 
-/// Largest file of sizes in bytes, far more than any has.
-const MOST_SIZES: u64 = 1 << 20;
 /// What a file of sizes is.
 const WANTED: &str = "name a JSON file of sizes, like the `mst_core.json`, `mst_soc.json` or `mst_pcie.json` that `gen verilog` writes";
 
 /// The sizes in a file.
 pub fn sizes<T: DeserializeOwned>(path: &Path) -> Result<T, GenError> {
-    let found = std::fs::metadata(path).map_err(files::at(path))?;
-    let refuse = |reason: String| files::at(path)(std::io::Error::other(format!("{reason}; {WANTED}")));
-    if !found.is_file() {
-        return Err(refuse("it is no regular file".to_owned()));
-    }
-    if found.len() > MOST_SIZES {
-        return Err(refuse(format!("it has {} bytes, allowed: up to {MOST_SIZES}", found.len())));
-    }
-    let bytes = std::fs::read(path).map_err(files::at(path))?;
-    serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))
+    files::json(path, WANTED)
 }
 
 /// Writes the modules under `top`, what goes `beside` them, and the package made of the modules' files; returns the names of the modules' files, children first, and how many

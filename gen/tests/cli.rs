@@ -2,6 +2,7 @@
 
 mod support;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::process::Command;
 use support::{checkpoint, contents, converted, json, refuses, succeeds, text, verilator, workspace};
@@ -245,6 +246,51 @@ fn run_reports_accuracy_and_spikes() {
     assert_eq!(confusion.map(|n| n.as_u64().unwrap()).sum::<u64>(), 40);
     let power = said["spikes"].as_f64().unwrap() / (40.0 * 8.0 * 1e-3);
     assert!((said["power"].as_f64().unwrap() / power - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn energy_is_counts_times_constants_with_their_sources() {
+    let (folder, net) = converted();
+    let energy = |more: &[&str]| json(&[&["run", text(&net), "--images", "3"], more].concat());
+    assert!(energy(&[]).get("energy").is_none());
+    let (said, number) = (energy(&["--energy"]), |value: &Value| value.as_f64().unwrap());
+    let found = &said["energy"];
+    let operations = number(&said["synaptic_events"]) / 3.0;
+    let spiking = 0.9 * operations + 4.6 * number(&found["image_products"]);
+    assert!((number(&found["spiking_picojoules"]) / spiking - 1.0).abs() < 1e-12, "{found}");
+    assert_eq!(number(&found["float_picojoules"]), 4.6 * number(&found["float_products"]));
+    assert!(found["constants"].as_object().unwrap().values().all(|constant| constant["source"].is_string()));
+
+    let constants = folder.path().join("constants.json");
+    let option = ["--energy=tiny", "--energy-constants", text(&constants)];
+    let write = |text: &str| std::fs::write(&constants, text).unwrap();
+    write(
+        r#"{"memory_bit": {"picojoules": 0, "source": "none"}, "register_bit": {"picojoules": 0, "source": "none"}}"#,
+    );
+    let moved = &energy(&option)["energy"]["moved"];
+    assert_eq!(moved["core"]["lanes"], 8);
+    assert_eq!(number(&moved["picojoules"]), 5.0 / 32.0 * number(&moved["block_ram_bits"]));
+    assert!(
+        number(&moved["memory_bits"]) > number(&found["moved"]["memory_bits"]),
+        "fewer lanes read rows more often"
+    );
+
+    let refused = |text: &str, words: &[&str]| {
+        write(text);
+        refuses(&[&["run", net.to_str().unwrap()], &option[..]].concat(), words);
+    };
+    refused(
+        r#"{"dram_bit": {"picojoules": 1, "source": "x"}}"#,
+        &["constants.json", "dram_bit", "memory_bit"],
+    );
+    refused(
+        r#"{"memory_bit": {"picojoules": -1, "source": "x"}}"#,
+        &["--energy-constants", "-1", "memory_bit"],
+    );
+    refused(r#"{"memory_bit": {"picojoules": 1}}"#, &["source"]);
+    refuses(&["run", text(&net), "--energy=ecp6"], &["ecp6", "ecp5"]);
+    let long = energy(&["--energy", "--neuron", "if", "--time-steps", "65"]);
+    assert!(long["energy"]["moved"].is_null() && long["energy"]["refused"].as_str().unwrap().contains("64"));
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn a_report_is_one_well_formed_page_with_every_section() {
         "masks",
         "blocks",
         "comparison",
+        "energy",
         "layers",
         "confusion",
         "maps",
@@ -60,7 +61,7 @@ fn a_report_is_one_well_formed_page_with_every_section() {
     for foreign in ["http:", "https:", "<script", "<link", "url(", "@import"] {
         assert!(!html.contains(foreign), "{foreign}: the page must need nothing else");
     }
-    assert_eq!((count(&html, "section"), count(&html, "h1")), (9, 1));
+    assert_eq!((count(&html, "section"), count(&html, "h1")), (10, 1));
     let charts = html.matches("<svg role=\"img\"").count();
     assert_eq!(charts + 2, count(&html, "figure"), "all but the maps of two images are charts");
     assert_eq!(count(&html, "img"), html.matches("alt=\"").count());

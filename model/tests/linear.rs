@@ -7,7 +7,7 @@ use model::network::{
     Axis, Grid, ImageShape, Mask, Neuron, Operation, Reset, SlotOrder, Source, Taps, Term, Walk, Weights,
     Windows,
 };
-use model::{Configured, Executor, Layer, LayerId, ModelError, Network, RunOptions};
+use model::{Configured, Executor, Layer, LayerId, ModelError, Network, RunOptions, SpikePlane, synapses};
 use proptest::prelude::*;
 use synthetic::Random;
 
@@ -191,6 +191,34 @@ proptest! {
         }
         let logits: Vec<i64> = trace.logits.into_iter().map(i64::from).collect();
         prop_assert_eq!(logits, run.logits);
+    }
+
+    /// If every neuron spiked once and every pixel were a spike, the synaptic events would be the products.
+    #[test]
+    fn products_are_the_events_of_one_spike_each(seed: u64, many in any::<bool>()) {
+        let network = Draw(Random(seed)).network(if many { 20 } else { 3 });
+        let products = synapses::products(&network);
+        let planes: Vec<SpikePlane> = network.layers[..network.layers.len() - 1].iter().map(|layer| {
+            let mut plane = SpikePlane::new(layer.grid.tokens(), layer.channels, 1);
+            let cells = (0..layer.grid.tokens()).flat_map(|token| (0..layer.channels).map(move |channel| (token, channel)));
+            cells.for_each(|(token, channel)| plane.set(token, channel, 0, true));
+            plane
+        }).collect();
+        let events = synapses::events(&network, &planes);
+        for (index, layer) in network.layers.iter().enumerate() {
+            let Operation::Linear { terms, .. } = &layer.operation else { unreachable!() };
+            if !layer.operation.reads_image() {
+                prop_assert_eq!(products[index], events[index]);
+                continue;
+            }
+            let grid = network.image.grid();
+            let each = |term: &Term| {
+                let positions = |token| term.taps.positions(grid, layer.grid, token).flatten().count();
+                let inputs = (0..layer.grid.tokens()).map(positions).sum::<usize>() * network.image.channels;
+                if let Weights::Dense(_) = term.weights { inputs * layer.channels } else { inputs }
+            };
+            prop_assert_eq!(products[index], terms.iter().map(each).sum::<usize>() as u64);
+        }
     }
 
     /// A two-phase neuron in slot order spikes first and is silent then, so the OR of neighbours spikes as often as the one that does most.

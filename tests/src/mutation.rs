@@ -15,7 +15,7 @@ pub mod judge;
 pub mod options;
 pub mod record;
 
-use crate::cosim::Cosim;
+use crate::cosim::{Cosim, DEADLINE};
 use crate::yosys;
 use hdl::rtl::VerilogFile;
 use isa::CoreConfig;
@@ -23,15 +23,11 @@ use judge::Found;
 use sim::Verilated;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The module that is mutated, with all that is in it.
 const TOP: &str = "mst_core";
 /// The input that selects a mutant, and its bits.
 const SELECT: (&str, u32) = ("mutsel", u32::BITS - options::MOST.leading_zeros());
-/// Simulated time after which a mutant counts as hung: a million cycles, more than any run of the checks needs.
-const DEADLINE: Duration = Duration::from_millis(10);
-
 /// One small error.
 #[derive(Clone, Debug)]
 pub struct Mutant {

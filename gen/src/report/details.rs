@@ -1,8 +1,9 @@
 //! The report's sections that look inside: layers, confusion, activation maps, distributions.
 
 use super::grids::Subject;
-use super::page::{Cell, Columns, DataTable, MarkKind, Section};
+use super::page::{Cell, Columns, DataTable, MarkKind, Section, plain};
 use super::{distributions, maps};
+use crate::energy::{CAVEAT, Constant, Constants, Energy, Moved, joules};
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, LayerEvaluation, Pair};
 use crate::inputs::neuron_name;
@@ -47,6 +48,68 @@ pub fn layers(subjects: &[Subject<'_>], evaluations: &[Evaluation]) -> Section {
         text: vec![text.to_owned()],
         figures: Vec::new(),
         tables: subjects.iter().zip(evaluations).map(table).collect(),
+    }
+}
+
+/// Energy by counted operations, and by counted bits that move.
+pub fn energy(subjects: &[Subject<'_>], energies: &[Energy], constants: &Constants) -> Section {
+    let dash = || "–".to_owned();
+    let row = |(subject, energy): (&Subject<'_>, &Energy)| {
+        let bits =
+            |of: fn(&Moved) -> u64| energy.moved.as_ref().map_or_else(dash, |moved| grouped(of(moved)));
+        vec![
+            subject.name().to_owned(),
+            grouped(energy.synaptic_operations as u64),
+            grouped(energy.image_products),
+            joules(energy.spiking_picojoules),
+            grouped(energy.float_products),
+            joules(energy.float_picojoules),
+            format!("×{:.2}", energy.gain()),
+            bits(|moved| moved.memory_bits),
+            bits(|moved| moved.block_ram_bits),
+            bits(|moved| moved.register_bits),
+            energy.moved.as_ref().map_or_else(dash, |moved| joules(moved.picojoules)),
+        ]
+    };
+    let head = [
+        "network",
+        "synaptic operations",
+        "products of the image",
+        "spiking",
+        "float products",
+        "float",
+        "float / spiking",
+        "memory bits",
+        "block RAM bits",
+        "register bits",
+        "moved",
+    ];
+    let operations = DataTable {
+        caption: "An image".to_owned(),
+        head: head.map(str::to_owned).to_vec(),
+        rows: plain(subjects.iter().zip(energies).map(row).collect()),
+        columns: Columns::Natural,
+    };
+    let constant = |(name, constant): (&str, &Constant)| {
+        vec![name.to_owned(), format!("{} pJ", constant.picojoules), constant.source.clone()]
+    };
+    let sources = DataTable {
+        caption: "Constants".to_owned(),
+        head: ["constant", "energy", "source"].map(str::to_owned).to_vec(),
+        rows: plain(constants.named().into_iter().map(constant).collect()),
+        columns: Columns::Natural,
+    };
+    let text = [
+        CAVEAT,
+        "Papers count additions and products alone. What moves weighs more: bits of the board's memory, of block RAM and of the lanes' registers,          for the core of the cycles above.",
+    ];
+    let (id, title) = ("energy", "Energy");
+    Section {
+        id,
+        title,
+        text: text.map(str::to_owned).to_vec(),
+        figures: Vec::new(),
+        tables: vec![operations, sources],
     }
 }
 

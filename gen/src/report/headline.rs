@@ -4,18 +4,13 @@ use super::NO_ACCURACY;
 use super::grids::Subject;
 use super::page::{Headline, KeyFigure};
 use crate::cli::CoreArgs;
+use crate::core_work::CoreWork;
 use crate::error::GenError;
 use crate::evaluation::Evaluation;
 use crate::screen::{count, grouped, percent, percent_or_dash};
 use clap::Args;
-use compile::ProgramOptions;
-use isa::program::Planes;
-use isa::{CoreConfig, LARGEST_WINDOW};
-use model::work::work;
-use model::{Configured, Executor};
+use isa::CoreConfig;
 
-/// Images that cycles are estimated from, at most.
-const IMAGES: usize = 16;
 /// What stands where there is no figure.
 const NONE: &str = "–";
 
@@ -38,7 +33,8 @@ pub struct SpeedArgs {
 
 /// A core and its clock.
 pub struct Speed {
-    core: CoreConfig,
+    /// The core.
+    pub core: CoreConfig,
     /// In MHz.
     clock: f64,
 }
@@ -55,34 +51,13 @@ impl SpeedArgs {
     }
 }
 
-/// Least cycles that an image takes on a core: the mean over some images; or why the core does not run the network.
-enum Cost {
-    Cycles { mean: u64, images: usize },
-    Refused(String),
-}
-
-fn cost(subject: &Subject<'_>, network: &Configured, core: &CoreConfig) -> Result<Cost, GenError> {
-    let options = ProgramOptions { memory_size: LARGEST_WINDOW, planes: Planes::Reuse };
-    if let Err(refused) = compile::needs(network, core, &options) {
-        return Ok(Cost::Refused(refused.to_string()));
-    }
-    let images = subject.images.count().min(IMAGES);
-    let executor = Executor::new(network);
-    let mut cycles = 0;
-    for image in (0..images).map(|i| subject.images.image(i)) {
-        let layers = work(network, image, &executor.trace(image)?, core);
-        cycles += layers.iter().map(|layer| layer.needed_cycles).sum::<u64>();
-    }
-    Ok(Cost::Cycles { mean: cycles / images as u64, images })
-}
-
 /// The figures of a network on a core.
 pub fn headline(
     subject: &Subject<'_>,
-    network: &Configured,
     evaluation: &Evaluation,
+    work: &Result<CoreWork, String>,
     speed: &Speed,
-) -> Result<Headline, GenError> {
+) -> Headline {
     let core = &speed.core;
     let float = match subject.float_accuracy {
         Ok(accuracy) => {
@@ -91,23 +66,23 @@ pub fn headline(
         Err(reason) => figure("float accuracy", NONE.to_owned(), reason.to_owned()),
     };
     let sizes = format!("{} lanes, {}-bit bus", core.lanes, core.bus_bits);
-    let (cycles, rate) = match cost(subject, network, core)? {
-        Cost::Cycles { mean, images } => (
+    let (cycles, rate) = match work {
+        Ok(work) => (
             figure(
                 "cycles an image, at least",
-                grouped(mean),
+                grouped(work.cycles),
                 format!(
                     "what the spikes of {} need on {sizes}, on average; “gen cosim” measures what the core takes",
-                    count(images, "image")
+                    count(work.images, "image")
                 ),
             ),
             figure(
                 "images a second, at most",
-                grouped((speed.clock * 1e6 / mean.max(1) as f64) as u64),
+                grouped((speed.clock * 1e6 / work.cycles.max(1) as f64) as u64),
                 format!("at {} MHz, from these cycles; transfers not counted", speed.clock),
             ),
         ),
-        Cost::Refused(reason) => (
+        Err(reason) => (
             figure("cycles an image", NONE.to_owned(), format!("{sizes}: {reason}")),
             figure("images a second", NONE.to_owned(), "the core does not run it".to_owned()),
         ),
@@ -123,7 +98,7 @@ pub fn headline(
     };
     let figures =
         vec![figure("integer accuracy", percent_or_dash(evaluation.accuracy), correct), float, cycles, rate];
-    Ok(Headline { network: subject.name().to_owned(), figures })
+    Headline { network: subject.name().to_owned(), figures }
 }
 
 fn figure(label: &'static str, value: String, note: String) -> KeyFigure {

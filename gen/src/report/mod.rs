@@ -10,6 +10,8 @@ mod page;
 mod sections;
 
 use crate::cli::ReportArgs;
+use crate::core_work::core_work;
+use crate::energy::{Constants, Energy};
 use crate::error::GenError;
 use crate::evaluation::{Evaluation, accuracy, evaluate, float_classes, matching};
 use crate::files;
@@ -108,6 +110,7 @@ impl Source {
 /// Measures what is missing and writes the page.
 pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     let speed = args.speed.speed()?;
+    let constants = Constants::load(args.energy_constants.as_deref())?;
     let first = inputs::network_path(args.net.as_deref())?;
     refuse_inputs(args, &first)?;
     let paths = std::iter::once(&first).chain(&args.with);
@@ -133,19 +136,25 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
     let evaluations = sources.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
 
     let progress = spinner("maps and distributions");
-    let each = subjects.iter().zip(&sources).zip(&evaluations);
-    let headlines =
-        each.map(|((subject, source), evaluation)| headline(subject, &source.configured, evaluation, &speed));
+    let work = sources.iter().map(|source| core_work(&source.configured, &source.images, &speed.core));
+    let work = work.collect::<Result<Vec<_>, _>>()?;
+    let each = subjects.iter().zip(&evaluations).zip(&work);
+    let headlines = each.map(|((subject, evaluation), work)| headline(subject, evaluation, work, &speed));
+    let each = sources.iter().zip(&evaluations).zip(&work);
+    let energies: Vec<Energy> = each
+        .map(|((source, evaluation), work)| Energy::new(&source.configured, evaluation, work, &constants))
+        .collect();
     let page = Page {
         title: format!("Masked Spiking Transformer: {}", names(&subjects)),
         lead: format!("Measured with the bit-exact integer reference on {}.", subjects[0].images.text()),
-        headlines: headlines.collect::<Result<_, _>>()?,
+        headlines: headlines.collect(),
         sections: vec![
             networks_section(&sources, &subjects),
             sections::time_steps(&subjects, &store)?,
             sections::masks(&subjects, &store)?,
             sections::blocks(&subjects, &store)?,
             sections::comparison(&subjects, &store)?,
+            details::energy(&subjects, &energies, &constants),
             details::layers(&subjects, &evaluations),
             details::confusion(&subjects, &evaluations),
             details::activation_maps(&subjects[0])?,
@@ -180,6 +189,7 @@ pub fn report(args: &ReportArgs, format: Format) -> Result<(), GenError> {
 fn refuse_inputs(args: &ReportArgs, first: &Path) -> Result<(), GenError> {
     let mut inputs = vec![("the network", first)];
     inputs.extend(args.with.iter().map(|path| ("--with", path.as_path())));
+    inputs.extend(args.energy_constants.iter().map(|path| ("--energy-constants", path.as_path())));
     inputs.extend(args.sweep.iter().map(|path| ("--sweep", path.as_path())));
     inputs.extend(args.float.iter().flatten().map(|path| ("--float", path.as_path())));
     files::refuse_inputs("--out", &args.out, &inputs)?;

@@ -38,12 +38,12 @@ pub fn spike_packer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         let held_bytes = m.sample("held_bytes", &arrives, &in_bytes);
         let held = m.reg_reset("held", 1, 0);
 
-        m.comment("The row being sent.");
+        m.comment("The row being sent. Whether a word is its last is registered: what follows from `out_ready` crosses the device.");
         let left = m.reg_reset("words_left", bits, 0);
-        let sending = m.named("sending", &left.any());
+        let sending = m.reg_reset("sending", 1, 0);
+        let last = if words > 1 { m.reg_reset("last_word", 1, 0) } else { sending.clone() };
         let sent = m.named("sent", &(&sending & &out_ready));
-        let last = m.named("last_word", &left.eq_lit(1));
-        let begin = m.named("begins", &(&held & (!&sending | (&sent & &last))));
+        let begin = m.named("begins", &(&held & (!&sending | (&last & &out_ready))));
         let bytes = m.reg("bytes", 8 * config.lanes);
         let address = m.reg("address", 32);
         let count = m.reg("count", bits);
@@ -53,6 +53,12 @@ pub fn spike_packer(config: &CoreConfig) -> Result<Rc<Module>, RtlError> {
         m.set_if(&held, &begin, &lit(0, 1));
         m.set_if(&left, &begin, &held_words);
         m.set_if(&left, &sent, &left.dec());
+        m.set_if(&sending, &begin, &lit(1, 1));
+        m.set_if(&sending, &(&sent & &last), &lit(0, 1));
+        if words > 1 {
+            m.set_if(&last, &begin, &held_words.eq_lit(1));
+            m.set_if(&last, &sent, &left.eq_lit(2));
+        }
         m.set_if(&bytes, &begin, &held_bytes);
         if words > 1 {
             m.set_if(&bytes, &sent, &bytes.shr(64));

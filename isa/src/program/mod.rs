@@ -15,12 +15,14 @@ mod places;
 mod plane;
 mod records;
 mod rows;
+mod traffic;
 mod validate;
 
 pub use error::{ImageSizeError, ProgramFileError, SecondPlaceError};
 pub use places::Place;
 pub use plane::{Plane, PlaneLayout, TokenOrder};
 pub use records::{bytes_of_passes, descriptor_bytes, pass_bytes, record_bytes, write_records};
+pub use traffic::Traffic;
 
 use crate::{CoreConfig, Descriptor, Grid, ImageShape, Pass, Taps, layout::LOGIT_BYTES};
 use serde::{Deserialize, Serialize};
