@@ -20,8 +20,8 @@ module ecp5_evn (
     wire error;
 
     ecp5_clock #(
-        .CLKI_DIV(1),
-        .CLKFB_DIV(11),
+        .CLKI_DIV(3),
+        .CLKFB_DIV(32),
         .CLKOP_DIV(5)
     ) clock (
         .oscillator(clk_12mhz),

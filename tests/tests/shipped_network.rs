@@ -2,8 +2,10 @@
 
 use images::Dataset;
 use isa::Schedule;
+use model::convert::convert_and_measure;
+use model::graph::file::GraphFile;
 use model::network::Origin;
-use model::{Checkpoint, ConvertOptions, MaskRatio, MaskRules, Network, RunOptions, convert};
+use model::{ConvertOptions, MaskRatio, MaskRules, Network, RunOptions};
 use sha2::{Digest, Sha256};
 use sim::SimOptions;
 use std::path::{Path, PathBuf};
@@ -101,11 +103,26 @@ fn networks_trained_with_masks_agree() {
     agree(&MASKED.map(|network| Run { network, ..DEFAULT }));
 }
 
+/// Networks of convolutions.
+const CONVOLUTIONAL: [&str; 1] = ["fashion-mnist-resnet18"];
+/// Time steps that their scales leave room for (`--room-for`).
+const CONVOLUTIONAL_STEPS: u32 = 32;
+
+#[test]
+fn networks_of_convolutions_agree() {
+    agree(&CONVOLUTIONAL.map(|network| Run { network, ..DEFAULT }));
+}
+
 #[test]
 fn every_network_is_its_converted_checkpoint() {
-    for name in MASKED.into_iter().chain([DEFAULT.network]) {
+    let options = |name: &'static str| ConvertOptions::new(name);
+    let others = MASKED.into_iter().chain([DEFAULT.network]).map(options);
+    let steps = |name| ConvertOptions { time_steps: CONVOLUTIONAL_STEPS, ..options(name) };
+    for options in others.chain(CONVOLUTIONAL.map(steps)) {
+        let name = options.name.as_str();
         let (path, file) = ("checkpoint.safetensors".to_owned(), models(name).join("checkpoint.safetensors"));
-        let mut converted = convert(&Checkpoint::load(&file).unwrap(), &ConvertOptions::new(name)).unwrap();
+        let graph = GraphFile::load(&file).unwrap().graph;
+        let mut converted = convert_and_measure(graph, &options).unwrap().network;
         let sha256 = Sha256::digest(std::fs::read(&file).unwrap());
         let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
         converted.checkpoint = Some(Origin { path, sha256 });

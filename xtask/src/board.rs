@@ -21,9 +21,9 @@ pub struct BoardArgs {
     /// The board: a folder of constraints/ (ulx3s, ecp5-evn).
     #[arg(default_value = "ulx3s")]
     board: String,
-    /// Seed of the placer: another one gives another result, sometimes a faster one.
-    #[arg(long, default_value_t = 1)]
-    seed: u32,
+    /// Seed of the placer: another one gives another result, sometimes a faster one [default: the board's, see its `board.json`]
+    #[arg(long)]
+    seed: Option<u32>,
     /// Print one JSON document instead of text.
     #[arg(long)]
     json: bool,
@@ -34,6 +34,8 @@ pub struct BoardArgs {
 #[serde(deny_unknown_fields)]
 struct Board {
     name: String,
+    /// Seed of the placer that does well.
+    seed: u32,
     top: String,
     device: String,
     package: String,
@@ -118,12 +120,13 @@ pub fn board(args: &BoardArgs) -> Result<(), XtaskError> {
         std::fs::copy(&from, &to).map_err(at(&from))?;
     }
     synthesise(&board, &folder)?;
-    place_and_route(&board, args.seed, &folder)?;
+    let seed = args.seed.unwrap_or(board.seed);
+    place_and_route(&board, seed, &folder)?;
     let mut pack = tool(&NEXTPNR.folder().join("bin/yowasp-ecppack"), &folder);
     pack.arg("--compress").arg(format!("{}.config", board.top)).arg(format!("{}.bit", board.top));
     step("pack", pack)?;
 
-    let report = report(&board, args.seed, &folder)?;
+    let report = report(&board, seed, &folder)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report).expect("names and numbers"));
     } else {
