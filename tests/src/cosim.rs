@@ -140,13 +140,15 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs one image on core and reference and compares what the core wrote to memory, plane by plane.
+    /// Runs one image on core and reference and compares what the core wrote to memory, plane by plane, and how much it moved.
     ///
     /// # Errors
     /// The first difference, or what the driver reported.
     pub fn compare(&mut self, image: &[u8]) -> Result<Counters, String> {
         let expected = self.expected(image)?;
-        self.compare_with(image, &expected)
+        let counters = self.compare_with(image, &expected)?;
+        self.check_traffic(&counters)?;
+        Ok(counters)
     }
 
     /// What the reference computes for an image.
@@ -157,7 +159,7 @@ impl Session<'_> {
         Executor::new(self.network).trace(image).map_err(text)
     }
 
-    /// Like [`compare`](Session::compare), with the reference's result at hand.
+    /// Like [`compare`](Session::compare), with the reference's result at hand, and whatever it moved: after a reset also what was under way before.
     ///
     /// # Errors
     /// The first difference, or what the driver reported.
@@ -188,7 +190,6 @@ impl Session<'_> {
                 found.counters.spikes
             ));
         }
-        self.check_traffic(&found.counters)?;
         Ok(found.counters)
     }
 
