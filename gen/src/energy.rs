@@ -8,11 +8,10 @@ use crate::error::GenError;
 use crate::evaluation::Evaluation;
 use crate::files;
 use crate::screen::{grouped, ratio};
-use isa::program::{Program, Strip, Traffic};
+use isa::program::{Program, Strip};
 use isa::{CoreConfig, Schedule};
 use model::{Configured, synapses};
 use serde::{Deserialize, Serialize};
-use std::ops::Add;
 use std::path::Path;
 
 /// What the text and the page say about all of it.
@@ -185,8 +184,8 @@ impl Energy {
             joules(self.float_picojoules),
             self.gain(),
         );
-        match (&self.moved, &self.refused) {
-            (Some(moved), _) => {
+        match &self.moved {
+            Some(moved) => {
                 text += &format!(
                     "moved on {} lanes: {} bits of memory, {} of block RAM, {} of registers: {}\n",
                     moved.core.lanes,
@@ -196,8 +195,10 @@ impl Energy {
                     joules(moved.picojoules),
                 );
             }
-            (None, Some(reason)) => text += &format!("moved on the core: –, {reason}\n"),
-            (None, None) => {}
+            None => {
+                let reason = self.refused.as_deref().unwrap_or_default();
+                text += &format!("moved on the core: –, {reason}\n");
+            }
         }
         text + CAVEAT + "\n"
     }
@@ -205,7 +206,7 @@ impl Energy {
 
 impl Moved {
     fn new(CoreWork { program, images, events, .. }: &CoreWork, constants: &Constants) -> Moved {
-        let traffic = program.traffic().into_iter().fold(Traffic::default(), Add::add);
+        let traffic = program.traffic();
         let lanes = u64::from(program.core.lanes);
         let row_bits = lanes * u64::from(program.core.membrane_bits);
         let Steps { sums, thresholds } = steps(program);

@@ -29,12 +29,12 @@ use crate::random::Random;
 use compile::ProgramOptions;
 use driver::{Accelerator, Counters, Link};
 use isa::layout::LOGIT_BYTES;
-use isa::program::{Planes, Program, Traffic};
+use isa::program::{Planes, Program};
 use isa::{CoreConfig, registers};
 use model::{Configured, Executor, SpikePlane, Trace};
 use sim::axi::Stalls;
 use sim::{SimLink, SimOptions, Tracing, Verilated};
-use std::ops::{Add, Range};
+use std::ops::Range;
 use std::time::Duration;
 
 /// The ordinary [`Cosim::deadline`]: two million cycles.
@@ -195,7 +195,7 @@ impl Session<'_> {
 
     /// The core moves what the records ask for, and nothing beside it.
     fn check_traffic(&self, counters: &Counters) -> Result<(), String> {
-        let traffic = self.program.traffic().into_iter().fold(Traffic::default(), Add::add);
+        let traffic = self.program.traffic();
         let bus_bytes = u64::from(self.program.core.bus_bytes());
         checks::equal("bytes read", counters.read_beats * bus_bytes, traffic.read())?;
         checks::equal("bytes written", counters.write_beats * bus_bytes, traffic.written())

@@ -4,9 +4,9 @@ use super::{Program, Strip};
 use crate::layout::{LOGIT_BYTES, PARAMETER_ROWS};
 use crate::pass::START_BITS;
 use crate::{CoreConfig, Descriptor, Op, Pass, descriptor};
-use std::ops::{Add, AddAssign};
+use std::iter::Sum;
 
-/// Bytes that a layer moves in a run of one image.
+/// Bytes that move in a run of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Read: descriptors and pass records.
@@ -35,34 +35,23 @@ impl Traffic {
     }
 }
 
-impl Add for Traffic {
-    type Output = Traffic;
-
-    fn add(self, other: Traffic) -> Traffic {
-        Traffic {
-            records: self.records + other.records,
-            parameters: self.parameters + other.parameters,
-            weights: self.weights + other.weights,
-            keys: self.keys + other.keys,
-            inputs: self.inputs + other.inputs,
-            outputs: self.outputs + other.outputs,
-        }
-    }
-}
-
-impl AddAssign for Traffic {
-    fn add_assign(&mut self, other: Traffic) {
-        *self = *self + other;
+impl Sum for Traffic {
+    fn sum<I: Iterator<Item = Traffic>>(parts: I) -> Traffic {
+        parts.fold(Traffic::default(), |sum, part| Traffic {
+            records: sum.records + part.records,
+            parameters: sum.parameters + part.parameters,
+            weights: sum.weights + part.weights,
+            keys: sum.keys + part.keys,
+            inputs: sum.inputs + part.inputs,
+            outputs: sum.outputs + part.outputs,
+        })
     }
 }
 
 impl Program {
-    /// What each layer moves: the counters `COUNT_READ_BEATS` and `COUNT_WRITE_BEATS` times the bytes of the bus.
-    pub fn traffic(&self) -> Vec<Traffic> {
-        let of_layer = |strips: &[Strip]| {
-            strips.iter().map(|strip| of_strip(strip, &self.core)).fold(Traffic::default(), Add::add)
-        };
-        self.layers.iter().map(|layer| of_layer(&layer.strips)).collect()
+    /// What a run of one image moves: the counters `COUNT_READ_BEATS` and `COUNT_WRITE_BEATS` times the bytes of the bus.
+    pub fn traffic(&self) -> Traffic {
+        self.strips().map(|strip| of_strip(strip, &self.core)).sum()
     }
 }
 
