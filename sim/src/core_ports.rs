@@ -62,7 +62,7 @@ ports! {
         m_axi_awid, m_axi_awaddr, m_axi_awlen, m_axi_awsize, m_axi_awburst, m_axi_awvalid,
         m_axi_wdata, m_axi_wstrb, m_axi_wlast, m_axi_wvalid, m_axi_bready,
         m_axi_arid, m_axi_araddr, m_axi_arlen, m_axi_arsize, m_axi_arburst, m_axi_arvalid, m_axi_rready,
-        irq;
+        irq, busy, error;
 }
 
 impl CorePorts {
@@ -72,6 +72,10 @@ impl CorePorts {
 
     pub(crate) fn interrupt(&self, model: &Model) -> bool {
         model.get(self.irq) != 0
+    }
+
+    pub(crate) fn lights(&self, model: &Model) -> [bool; 2] {
+        [self.busy, self.error].map(|light| model.get(light) != 0)
     }
 
     pub(crate) fn drive_host(&self, model: &mut Model, host: &HostSignals) {

@@ -89,6 +89,7 @@ pub struct SimLink {
     pending_write: Option<u8>,
     pending_read: Option<(u8, u32)>,
     interrupt: bool,
+    lights: [bool; 2],
     reset_at: Option<u64>,
     resets: u64,
     random: Random,
@@ -135,6 +136,7 @@ impl SimLink {
             pending_write: None,
             pending_read: None,
             interrupt: false,
+            lights: [false; 2],
             reset_at: None,
             resets: 0,
             random: Random::new(options.stalls.map_or(0, |stalls| !stalls.seed)),
@@ -164,6 +166,11 @@ impl SimLink {
         self.interrupt
     }
 
+    /// The levels of `busy` and `error` in the last cycle.
+    pub fn lights(&self) -> [bool; 2] {
+        self.lights
+    }
+
     /// Resets the core and forgets all traffic; the content of the memory stays.
     ///
     /// # Errors
@@ -181,7 +188,7 @@ impl SimLink {
         self.ports.set_reset(&mut self.model, false);
         self.registers = RegisterSignals::default();
         (self.pending_write, self.pending_read) = (None, None);
-        self.interrupt = false;
+        (self.interrupt, self.lights) = (false, [false; 2]);
         self.resets += 1;
         Ok(())
     }
@@ -216,6 +223,7 @@ impl SimLink {
         }
         self.model.cycle();
         self.interrupt = self.ports.interrupt(&self.model);
+        self.lights = self.ports.lights(&self.model);
         self.registers = self.ports.sample_registers(&self.model);
         let (cycle, now) = (self.cycles(), &self.registers);
         self.pending_write =

@@ -155,6 +155,7 @@ fn counters_count_one_run_and_are_cleared() {
 fn counters_count_every_cycle_and_go_on_from_run_to_run() {
     holds(counters::counters_go_on(&Cosim::preset("tiny")));
     holds(counters::counters_go_on(&Cosim::preset("ecp5")));
+    holds(counters::write_beats_go_on(&Cosim::preset("tiny")));
     holds(counters::waits_may_be_long(&Cosim::preset("tiny")));
 }
 
@@ -188,6 +189,8 @@ fn rows_may_be_as_wide_as_the_buffers() {
     holds(rows::widest_rows(&Cosim::preset("ecp5")));
     holds(rows::sparse_rows(&Cosim::preset("tiny")));
     holds(rows::sparse_rows(&Cosim::preset("ecp5")));
+    holds(rows::largest_heads(&Cosim::preset("tiny")));
+    holds(rows::largest_heads(&Cosim::preset("ecp5")));
 }
 
 #[test]

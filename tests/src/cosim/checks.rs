@@ -105,7 +105,7 @@ pub fn slots_wait_for_the_memory(cosim: &Cosim) -> Result<(), String> {
     })
 }
 
-/// The interrupt is raised by done and by errors, each only if it is enabled, until its cause is cleared.
+/// The interrupt is raised by done and by errors, each only if it is enabled, until its cause is cleared; the lights show a run and an error.
 ///
 /// # Errors
 /// When it is wrong.
@@ -117,11 +117,14 @@ pub fn interrupts_follow_their_enables(cosim: &Cosim) -> Result<(), String> {
         let expect = |session: &mut Session<'_>, when: &str, expected: bool| {
             let link = session.accelerator.link();
             link.step(2).map_err(text)?;
-            let found = link.interrupt();
-            if found == expected {
+            let (irq, lights) = (link.interrupt(), link.lights());
+            let shown = [when == "in a run", when == "error"];
+            if (irq, lights) == (expected, shown) {
                 return Ok(());
             }
-            Err(format!("INTERRUPT_ENABLE {enable:02b}, {when}: irq is {found}"))
+            Err(format!(
+                "INTERRUPT_ENABLE {enable:02b}, {when}: irq, busy and error are {irq} and {lights:?}, expected {expected} and {shown:?}"
+            ))
         };
         let write = |session: &mut Session<'_>, register, value| {
             session.accelerator.link().write_register(register, value).map_err(text)

@@ -1,13 +1,15 @@
 //! The counters: what they count, from when on, and how far.
 
 use super::addresses::attention;
-use super::checks::{equal, start};
+use super::checks::{dense_network, equal, start};
 use super::recovery::{Bench, ended_with};
 use super::{Cosim, Session, text};
 use crate::random_network::Case;
 use driver::{Counters, Link};
 use isa::program::{Program, Strip};
 use isa::registers::{self, control};
+use model::RunOptions;
+use model::network::Grid;
 use sim::SimOptions;
 use std::time::Duration;
 
@@ -113,6 +115,28 @@ pub fn counters_go_on(cosim: &Cosim) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The count of written beats goes on beyond what other runs write.
+///
+/// # Errors
+/// What it holds instead.
+pub fn write_beats_go_on(cosim: &Cosim) -> Result<(), String> {
+    let channels = cosim.core.max_fan_in as usize;
+    let (mut network, image) = dense_network(Grid { rows: 16, columns: 16 }, channels);
+    // No spike: tokens follow each other fast.
+    network.layers[0].theta.fill(1 << 20);
+    network.layers[0].v0.fill(0);
+    let network = network.configure(&RunOptions::new(8)).map_err(text)?;
+    let mut session = cosim.session(&network, &SimOptions::default())?;
+    let once = session.compare(&image)?.write_beats;
+    let mut all = once;
+    while all <= 1 << 17 {
+        start(&mut session, 0)?;
+        ended_with(&mut session, None)?;
+        all += once;
+    }
+    equal("write beats", session.accelerator.counters().map_err(text)?.write_beats, all)
 }
 
 /// Cycles of a memory that answers so late that two layers wait longer than many runs do otherwise.

@@ -1,10 +1,12 @@
-//! Rows of many words: with spikes in every word, and with few spikes anywhere.
+//! Rows of many words: with spikes in every word, with few spikes anywhere, and keys and values that fill the weight buffer.
 
 use super::checks::dense_network;
-use super::{Cosim, text};
+use super::{Cosim, campaign::in_parallel, text};
 use crate::random::Random;
 use isa::Schedule;
-use model::network::{Grid, Mask};
+use model::network::{
+    Grid, ImageShape, Layer, LayerId, Mask, Network, Operation, Source, Taps, Term, Walk, Weights, Windows,
+};
 use model::{MaskRatio, RunOptions};
 use sim::SimOptions;
 use std::collections::BTreeSet;
@@ -77,4 +79,67 @@ pub fn sparse_rows(cosim: &Cosim) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Channels of a word.
+const WORD: usize = 8;
+
+/// The keys and values of a head may fill the weight buffer, be it by many channels or by many time steps.
+///
+/// # Errors
+/// The first head whose layers differ, or of which one never spikes.
+pub fn largest_heads(cosim: &Cosim) -> Result<(), String> {
+    let rows = cosim.core.weight_rows;
+    // A row for each channel and eight time steps.
+    let mut heads: Vec<(u32, u32)> = [1, 4, 8].map(|chunks| (rows / chunks, 8 * chunks)).to_vec();
+    heads.push((rows * 3 / 4, 8));
+    in_parallel(&heads, |&(channels, time_steps)| {
+        let (network, image) = attention(channels as usize);
+        let network = network.configure(&RunOptions::new(time_steps)).map_err(text)?;
+        let fails = |error| format!("a head of {channels} channels, T = {time_steps}: {error}");
+        let mut session = cosim.session(&network, &SimOptions::default()).map_err(fails)?;
+        let expected = session.expected(&image).map_err(fails)?;
+        if let Some(silent) = expected.planes.iter().position(|plane| plane.spikes() == 0) {
+            return Err(fails(format!("layer {silent} never spikes: choose other weights")));
+        }
+        session.compare_with(&image, &expected).map(drop).map_err(fails)
+    })
+}
+
+/// One head of so many channels over 4 x 4 tokens, all of whose spikes depend on the image.
+fn attention(channels: usize) -> (Network, Vec<u8>) {
+    let grid = Grid { rows: 4, columns: 4 };
+    let windows = Windows { size: 4, shift: 0 };
+    let mut random = Random(11);
+    let mut weights = |outputs: usize, inputs: usize| -> Vec<i8> {
+        (0..outputs * inputs).map(|_| random.between(-10, 30) as i8).collect()
+    };
+    let layer = |name: &str, operation: Operation, channels: usize, theta: i32| {
+        let walk = Walk::Windows(windows);
+        Layer { walk, ..Layer::new(name, operation, grid, vec![theta; channels]) }
+    };
+    let linear = |term: Term, outputs: usize| Operation::Linear { terms: vec![term], bias: vec![0; outputs] };
+    let pixels = Term {
+        source: Source::Image,
+        taps: Taps::TOKEN,
+        weights: Weights::Dense(weights(WORD, 1)),
+        shift: 0,
+    };
+    let mut layers = vec![Layer::new("embed", linear(pixels, WORD), grid, vec![2_000; WORD])];
+    for name in ["query", "key", "value"] {
+        let term = Term::dense(LayerId(0), weights(channels, WORD));
+        layers.push(layer(name, linear(term, channels), channels, 100));
+    }
+    let [query, key, value, scores] = [1, 2, 3, 4].map(LayerId);
+    let tokens = grid.tokens();
+    let bias = vec![0; windows.positions()];
+    let attend = Operation::Scores { query, key, heads: 1, bias, fraction: 0 };
+    layers.push(Layer { channels: tokens, ..layer("scores", attend, 1, channels as i32 / 8) });
+    let context = Operation::Context { scores, value, heads: 1, fraction: 0 };
+    layers.push(layer("context", context, channels, 4));
+    let head = Term::dense(LayerId(5), weights(3, channels));
+    layers.push(Layer::readout("head", vec![head], vec![0; 3], grid));
+    let image = ImageShape { height: grid.rows, width: grid.columns, channels: 1 };
+    let pixels = (0..image.bytes()).map(|_| random.bits() as u8).collect();
+    (Network::new("one head", image, 3, layers, 7), pixels)
 }

@@ -43,6 +43,8 @@ pub const THOROUGH: &[Check] = &[
     ("windows", walks::windows_of_every_size_and_shift),
     ("many windows", walks::windows_may_be_many),
     ("many tiles", walks::tiles_may_be_many),
+    ("largest heads", rows::largest_heads),
+    ("many writes", counters::write_beats_go_on),
     ("long runs", |core| shapes::networks_may_run_long(core, 0..12)),
     ("more spread networks", |core| networks_may_be_spread(core, 24..150)),
     ("order of many layers", |core| late_layers_wait_too(core, 1100)),
