@@ -25,7 +25,7 @@ pub struct Axis {
     pub kernel: usize,
     /// Positions from one token to the next, 1 or more.
     pub stride: usize,
-    /// Positions before the first and behind the last of the source that tokens may read, below `kernel`: they hold nothing.
+    /// Positions before the first and behind the last of the source that tokens may read, up to 255: they hold nothing.
     pub padding: usize,
 }
 

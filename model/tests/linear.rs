@@ -28,7 +28,7 @@ impl Draw {
         let mut axes = Vec::new();
         for kernel in 1..=7 {
             for (stride, padding) in
-                (1..=4).flat_map(|stride| (0..kernel).map(move |padding| (stride, padding)))
+                (1..=4).flat_map(|stride| (0..=kernel + 1).map(move |padding| (stride, padding)))
             {
                 let axis = Axis { kernel, stride, padding };
                 let fits = axis.along(size).is_some_and(|along| tokens.is_none_or(|tokens| tokens == along));

@@ -118,7 +118,7 @@ fn illegal_networks_are_named_with_layer_value_and_what_is_allowed() {
         }),
         ("`patch_embed`: stride of term 0 is 0, allowed: 1..=256", |n| set_taps(n, 2, 0, 0)),
         ("`patch_embed`: stride of term 0 is 257, allowed: 1..=256", |n| set_taps(n, 2, 257, 0)),
-        ("`patch_embed`: padding of term 0 is 2, allowed: 0..=1", |n| set_taps(n, 2, 2, 2)),
+        ("`patch_embed`: padding of term 0 is 256, allowed: 0..=255", |n| set_taps(n, 2, 2, 256)),
         ("blocks.1.attn.q`: walk is shifted windows with the taps of term 0, allowed: raster", |n| {
             let q = term(n, "blocks.1.attn.q");
             q.taps = Taps::square(3, 1, 1);

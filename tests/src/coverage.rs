@@ -47,6 +47,7 @@ features! {
     "padding 1" |s| s.any_axis(|axis| axis.padding == 1);
     "padding 2" |s| s.any_axis(|axis| axis.padding == 2);
     "padding 3" |s| s.any_axis(|axis| axis.padding == 3);
+    "padding of the kernel or more" |s| s.any_axis(|axis| axis.padding >= axis.kernel);
     "rows and columns sampled differently" |s| s.any_term(|term| s.plane(term) && term.taps.rows != term.taps.columns);
     "kernel larger than its source" |s| s.any_term(|term| s.wider_than_source(term));
     "a pass of which a token sees nothing" |s| s.blind_pass();

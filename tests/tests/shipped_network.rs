@@ -104,7 +104,8 @@ fn networks_trained_with_masks_agree() {
 }
 
 /// Networks of convolutions.
-const CONVOLUTIONAL: [&str; 1] = ["fashion-mnist-resnet18"];
+const CONVOLUTIONAL: [&str; 3] =
+    ["fashion-mnist-resnet18", "fashion-mnist-resnet18-mask50", "fashion-mnist-vgg16"];
 /// Time steps that their scales leave room for (`--room-for`).
 const CONVOLUTIONAL_STEPS: u32 = 32;
 

@@ -232,7 +232,7 @@ impl Check<'_> {
             for (part, found, low, high) in [
                 ("kernel", axis.kernel, 1, most),
                 ("stride", axis.stride, 1, most),
-                ("padding", axis.padding, 0, axis.kernel.saturating_sub(1)),
+                ("padding", axis.padding, 0, 255),
             ] {
                 if !(low..=high).contains(&found) {
                     return Err(error(

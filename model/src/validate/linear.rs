@@ -9,6 +9,8 @@ use crate::network::{Axis, Grid, Source, Taps, Term, Walk, Weights, Windows};
 const MAX_FAN_IN: usize = 1 << 15;
 /// Largest kernel and stride in positions.
 const MAX_TAPS: usize = 256;
+/// Largest padding, so that starts of passes stay far inside their field.
+const MAX_PADDING: usize = 255;
 /// Largest shift of a term.
 const MAX_SHIFT: usize = 7;
 
@@ -95,7 +97,7 @@ impl Check<'_> {
     ) -> Result<(), ModelError> {
         self.within(kernel, axis.kernel, 1, MAX_TAPS)?;
         self.within(stride, axis.stride, 1, MAX_TAPS)?;
-        self.within(padding, axis.padding, 0, axis.kernel - 1)?;
+        self.within(padding, axis.padding, 0, MAX_PADDING)?;
         let padded = size + 2 * axis.padding;
         if axis.kernel > padded {
             return Err(self.error(

@@ -212,7 +212,7 @@ impl Builder {
     fn taps(&mut self, grid: Grid, padding: usize) -> Taps {
         let mut axis = |size: usize| {
             let kernel = self.random.within(1, 3.min(size as i64)) as usize;
-            let padding = (self.random.within(0, padding as i64) as usize).min(kernel - 1);
+            let padding = self.random.within(0, padding as i64) as usize;
             Axis { kernel, stride: self.random.within(1, 2) as usize, padding }
         };
         Taps { rows: axis(grid.rows), columns: axis(grid.columns) }

@@ -15,7 +15,7 @@ fn between(from: usize, to: usize) -> Vec<Axis> {
     let kernels = 1..=KERNEL;
     let axes = kernels.flat_map(|kernel| {
         (1..=STRIDE).flat_map(move |stride| {
-            (0..=PADDING.min(kernel - 1)).map(move |padding| Axis { kernel, stride, padding })
+            (0..=PADDING).map(move |padding| Axis { kernel, stride, padding })
         })
     });
     axes.filter(|axis| axis.along(from) == Some(to)).collect()
@@ -50,7 +50,9 @@ impl Builder {
                 if taps.rows.kernel >= taps.columns.kernel { &mut taps.rows } else { &mut taps.columns };
             let shorter = if same && longer.kernel > 2 { 2 } else { 1 };
             longer.kernel -= shorter;
-            longer.padding = if same { longer.kernel / 2 } else { longer.padding.min(longer.kernel - 1) };
+            if same {
+                longer.padding = longer.kernel / 2;
+            }
         }
         taps
     }
@@ -62,9 +64,9 @@ impl Builder {
             return Axis { kernel: 2 * padding + 1, stride: 1, padding };
         }
         let kernel = self.random.size(1, KERNEL.min(size + 2 * PADDING));
-        // Enough to have one token, and at most what leaves no position unread.
+        // Enough to have one token; some read nothing but padding.
         let least = kernel.saturating_sub(size).div_ceil(2);
-        let padding = self.random.pick(&[0, 0, 1, 2, PADDING]).min(kernel - 1).max(least);
+        let padding = self.random.pick(&[0, 0, 1, 2, PADDING]).max(least);
         let stride =
             if size <= 3 { self.random.size(1, 2) } else { self.random.pick(&[1, 1, 2, 2, 3, STRIDE]) };
         Axis { kernel, stride, padding }
