@@ -14,9 +14,8 @@ const PADDING: usize = 3;
 fn between(from: usize, to: usize) -> Vec<Axis> {
     let kernels = 1..=KERNEL;
     let axes = kernels.flat_map(|kernel| {
-        (1..=STRIDE).flat_map(move |stride| {
-            (0..=PADDING).map(move |padding| Axis { kernel, stride, padding })
-        })
+        (1..=STRIDE)
+            .flat_map(move |stride| (0..=PADDING).map(move |padding| Axis { kernel, stride, padding }))
     });
     axes.filter(|axis| axis.along(from) == Some(to)).collect()
 }
