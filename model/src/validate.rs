@@ -7,6 +7,7 @@ use crate::network::{
     Grid, ImageShape, Layer, LayerId, Leak, Mask, Network, Operation, Origin, Reset, Schedule, Walk, Windows,
 };
 use isa::names;
+pub(crate) use linear::MAX_PADDING;
 use std::fmt::Display;
 
 /// Largest number of layers, and of terms of a sum.

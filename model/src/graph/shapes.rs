@@ -3,6 +3,7 @@
 use super::{Activation, Attention, Conv, Graph, Groups, Linear, Node, NodeId, NodeOp};
 use crate::error::ModelError;
 use crate::network::{Grid, Taps};
+use crate::validate::MAX_PADDING;
 use isa::names;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -232,7 +233,7 @@ impl Check<'_> {
             for (part, found, low, high) in [
                 ("kernel", axis.kernel, 1, most),
                 ("stride", axis.stride, 1, most),
-                ("padding", axis.padding, 0, 255),
+                ("padding", axis.padding, 0, MAX_PADDING),
             ] {
                 if !(low..=high).contains(&found) {
                     return Err(error(

@@ -10,7 +10,7 @@ const MAX_FAN_IN: usize = 1 << 15;
 /// Largest kernel and stride in positions.
 const MAX_TAPS: usize = 256;
 /// Largest padding, so that starts of passes stay far inside their field.
-const MAX_PADDING: usize = 255;
+pub(crate) const MAX_PADDING: usize = 255;
 /// Largest shift of a term.
 const MAX_SHIFT: usize = 7;
 

@@ -91,8 +91,7 @@ const WORD: usize = 8;
 pub fn largest_heads(cosim: &Cosim) -> Result<(), String> {
     let rows = cosim.core.weight_rows;
     // A row for each channel and eight time steps.
-    let mut heads: Vec<(u32, u32)> = [1, 4, 8].map(|chunks| (rows / chunks, 8 * chunks)).to_vec();
-    heads.push((rows * 3 / 4, 8));
+    let heads = [(rows, 8), (rows / 4, 32), (rows / 8, 64), (rows * 3 / 4, 8)];
     in_parallel(&heads, |&(channels, time_steps)| {
         let (network, image) = attention(channels as usize);
         let network = network.configure(&RunOptions::new(time_steps)).map_err(text)?;
